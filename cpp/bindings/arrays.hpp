@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <pybind11/numpy.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "core/view.hpp"
+
+namespace trouvaille::python {
+
+namespace py = pybind11;
+
+/// A C-contiguous NumPy array of exactly this dtype. Bind it with `.noconvert()`: the Python
+/// wrapper has already converted, so a copy here would be a bug worth a TypeError.
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;
+
+// The only functions through which a pointer leaves an array. NumPy allows arrays whose address is
+// not a multiple of the item's size (a slice of a byte buffer); reading one as T is undefined.
+template <class T>
+const T* aligned_data(const Array<T>& a) {
+    const T* data = a.data();
+    if (reinterpret_cast<std::uintptr_t>(data) % alignof(T) != 0)
+        throw py::value_error("array data is not aligned");
+    return data;
+}
+
+/// A 2-D array as it is, or a 3-D one with its last two axes as one: (n, 2, 3) frames are n rows
+/// of six.
+template <class T>
+MatrixView<const T> view(const Array<T>& a) {
+    if (a.ndim() == 3)
+        return {aligned_data(a), static_cast<std::size_t>(a.shape(0)),
+                static_cast<std::size_t>(a.shape(1) * a.shape(2))};
+    if (a.ndim() != 2) throw py::value_error("expected a 2-D array");
+    return {aligned_data(a), static_cast<std::size_t>(a.shape(0)),
+            static_cast<std::size_t>(a.shape(1))};
+}
+
+template <class T>
+std::span<const T> vector_view(const Array<T>& a) {
+    if (a.ndim() != 1) throw py::value_error("expected a 1-D array");
+    return {aligned_data(a), static_cast<std::size_t>(a.shape(0))};
+}
+
+template <class T>
+MatrixView<T> mutable_view(Array<T>& a) {
+    const auto shape = view(a);
+    return {a.mutable_data(), shape.rows, shape.cols};
+}
+
+template <class T>
+std::span<T> mutable_vector_view(Array<T>& a) {
+    return {a.mutable_data(), vector_view(a).size()};
+}
+
+}  // namespace trouvaille::python

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bindings/arrays.hpp"
+
+namespace trouvaille::python {
+
+void bind_geometry(py::module_&) {}
+
+}  // namespace trouvaille::python

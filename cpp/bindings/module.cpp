@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <pybind11/pybind11.h>
+
+namespace py = pybind11;
+
+namespace trouvaille::python {
+void bind_core(py::module_& m);
+void bind_words(py::module_& m);
+void bind_index(py::module_& m);
+void bind_geometry(py::module_& m);
+}  // namespace trouvaille::python
+
+PYBIND11_MODULE(_core, m) {
+    m.doc() = "Compiled kernels. Private: call the functions of the trouvaille package instead.";
+    trouvaille::python::bind_core(m);
+    trouvaille::python::bind_words(m);
+    trouvaille::python::bind_index(m);
+    trouvaille::python::bind_geometry(m);
+}

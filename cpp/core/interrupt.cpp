@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/interrupt.hpp"
+
+#include <atomic>
+#include <chrono>
+
+namespace trouvaille {
+namespace {
+
+std::atomic<InterruptSource> source{nullptr};
+
+// Asking the source may take a lock (Python's), so a thread asks at most this often.
+constexpr std::chrono::milliseconds interval{20};
+thread_local std::chrono::steady_clock::time_point last_asked{};
+
+}  // namespace
+
+void set_interrupt_source(InterruptSource new_source) {
+    source.store(new_source);
+}
+
+void check_interrupt() {
+    const InterruptSource ask = source.load(std::memory_order_relaxed);
+    if (ask == nullptr) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last_asked < interval) return;
+    last_asked = now;
+    if (ask()) throw Interrupted();
+}
+
+}  // namespace trouvaille

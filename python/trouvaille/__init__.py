@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find the same object in a large collection of photos.
+
+The stages, in the order of the pipeline, each usable alone: `images`, `features`, `words`,
+`index`, `geometry`, `evaluation`; and `Collection`, which joins them in a folder on disk.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import evaluation, features, geometry, images, index, words
+    from .collection import Collection, Hit
+
+__all__ = [
+    "Collection",
+    "Hit",
+    "__version__",
+    "evaluation",
+    "features",
+    "geometry",
+    "images",
+    "index",
+    "words",
+]
+
+_STAGES = frozenset({"collection", "evaluation", "features", "geometry", "images", "index", "words"})
+
+
+def __getattr__(name: str) -> Any:
+    # Nothing is imported before it is used: `import trouvaille` costs nothing.
+    if name in _STAGES:
+        return importlib.import_module(f".{name}", __name__)
+    if name in ("Collection", "Hit"):
+        return getattr(importlib.import_module(".collection", __name__), name)
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("trouvaille")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Argument checks shared by every public function; each returns what the kernel should be given.
+
+Whatever can be converted without changing a value is converted, once; the rest is refused with an
+error that names the argument, what was given and what was expected.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+MAX_COUNT = 2**31 - 1
+
+
+def array(x: ArrayLike, name: str, dtype: DTypeLike, ndim: int | None = None) -> NDArray[Any]:
+    """Return `x` as an aligned C-contiguous array of `dtype`, where the conversion is exact.
+
+    Raises
+    ------
+    TypeError
+        If `x` is masked, or holds booleans, complex numbers, text or objects.
+    ValueError
+        If it is not an array, has another number of axes, holds NaN or infinity, or values that
+        `dtype` cannot represent.
+    """
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array; fill it first, with {name}.filled(...)")
+    try:
+        given = np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
+    if given.dtype.kind not in "uif":
+        raise TypeError(f"{name} must hold {np.dtype(dtype)} numbers, got dtype {given.dtype}")
+    if ndim is not None and given.ndim != ndim:
+        raise ValueError(f"{name} must be {ndim}-D, got shape {given.shape}")
+    if given.dtype.kind == "f" and not np.isfinite(given).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return np.require(_exactly(given, name, np.dtype(dtype)), requirements=["C", "A"])
+
+
+def _exactly(given: NDArray[Any], name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
+    if given.dtype == dtype:
+        return given
+    with np.errstate(invalid="ignore", over="ignore"):  # found by the comparison below
+        converted = given.astype(dtype)
+    if np.can_cast(given.dtype, dtype, "safe"):
+        return converted
+    if not np.array_equal(converted.astype(np.result_type(given, dtype)), given):
+        raise ValueError(
+            f"{name} must be {dtype}; its {given.dtype} values do not fit exactly. "
+            f"If rounding is meant, pass {name}.astype(np.{dtype.name})"
+        )
+    return converted
+
+
+def matrix(x: ArrayLike, name: str, dtype: DTypeLike, cols: int | None = None) -> NDArray[Any]:
+    """Return `x` as a matrix of `dtype`, with `cols` columns if that is given; see `array`."""
+    result = array(x, name, dtype, ndim=2)
+    if cols is not None and result.shape[1] != cols:
+        raise ValueError(f"{name} must have {cols} columns, got shape {result.shape}")
+    return result
+
+
+def descriptors(x: ArrayLike, name: str, cols: int | None = None) -> NDArray[Any]:
+    """Return `x` as a matrix of bytes if it is one, and of float32 otherwise; see `array`."""
+    # A tensor of another library has a dtype of its own; NumPy's is known once it is converted.
+    given = x if isinstance(x, np.ma.MaskedArray) else np.asarray(x)
+    dtype = np.uint8 if given.dtype == np.uint8 else np.float32
+    return matrix(given, name, dtype, cols)
+
+
+def frames(x: ArrayLike, name: str) -> NDArray[np.float32]:
+    """Return `x` as local affine frames, shape (n, 2, 3) float32; see `array`."""
+    result = array(x, name, np.float32, ndim=3)
+    if result.shape[1:] != (2, 3):
+        raise ValueError(f"{name} must have shape (n, 2, 3), got {result.shape}")
+    return result
+
+
+def count(n: int, name: str, minimum: int = 1, maximum: int = MAX_COUNT) -> int:
+    """Return the whole number `n` of [minimum, maximum]."""
+    try:
+        value = operator.index(n)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {n!r}") from None
+    if isinstance(n, (bool, np.bool_)):
+        raise TypeError(f"{name} must be a whole number, got {n!r}")
+    if not minimum <= value <= maximum:
+        raise ValueError(f"{name} must be between {minimum} and {maximum}, got {value}")
+    return value
+
+
+def threads(n: int | None) -> int:
+    """Return the number of threads: `n`, or one for each core this process may use."""
+    return available_cores() if n is None else count(n, "threads", maximum=1024)
+
+
+def available_cores() -> int:
+    """Return the number of cores this process may use: its affinity, where that is known."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def seed(random_state: int) -> int:
+    """Return `random_state` as a seed for the kernels: a whole number below 2^63."""
+    return count(random_state, "random_state", minimum=0, maximum=2**63 - 1)

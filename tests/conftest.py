@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trouvaille import _core
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(params=_core.isas())
+def isa(request):
+    """Run the test once per instruction set this machine has."""
+    _core.use_isa(request.param)
+    yield request.param
+    _core.reset_isa()
+
+
+@pytest.fixture(params=[1, 2, 5])
+def threads(request):
+    """Run the test with one thread, with two, and with more than the machine has."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def data():
+    """The folder of real photos with known answers."""
+    folder = os.environ.get("TROUVAILLE_DATA")
+    if not folder:
+        pytest.skip("TROUVAILLE_DATA names no folder of labelled photos")
+    path = Path(folder)
+    if not path.is_dir():
+        pytest.fail(f"TROUVAILLE_DATA is {folder!r}, which is not a folder")
+    return path
