@@ -4,8 +4,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from trouvaille import _core
+
+# A deadline would fail on a busy machine. The fixtures `isa` and `threads` are the same for every
+# example of a test, so drawing many examples within one of them is sound.
+settings.register_profile(
+    "house",
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("house")
+settings.register_profile("emulated", max_examples=5)  # an emulated CPU is twenty times slower
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what runs once per instruction set, for the emulated CPUs of `make test-isa`."""
+    for item in items:
+        if "isa" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.kernel)
 
 
 @pytest.fixture

@@ -7,3 +7,29 @@ import numpy as np
 def root_sift(sift):
     total = np.maximum(sift.sum(axis=1, keepdims=True, dtype=float), 1)
     return np.minimum(np.rint(512 * np.sqrt(sift / total)), 255).astype(np.uint8)
+
+
+def philox(counter, key):
+    """Philox-4x32-10 of four words and a key of two."""
+    counter, key = list(counter), list(key)
+    for _ in range(10):
+        a, b = 0xD2511F53 * counter[0], 0xCD9E8D57 * counter[2]
+        low = 0xFFFFFFFF
+        counter = [
+            b >> 32 ^ counter[1] ^ key[0],
+            b & low,
+            a >> 32 ^ counter[3] ^ key[1],
+            a & low,
+        ]
+        key = [key[0] + 0x9E3779B9 & low, key[1] + 0xBB67AE85 & low]
+    return counter
+
+
+def crc32c(data):
+    """CRC-32C, a bit at a time."""
+    crc = 0xFFFFFFFF
+    for byte in bytes(data):
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF

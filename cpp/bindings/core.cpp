@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bindings/arrays.hpp"
+#include "bindings/gil.hpp"
 #include "core/checksum.hpp"
 #include "core/cpu.hpp"
 #include "core/interrupt.hpp"
@@ -44,8 +45,10 @@ void bind_cpu(py::module_& m) {
 // PyErr_CheckSignals does nothing outside the main thread. A KeyboardInterrupt that it raises
 // stays set in this thread until the translator below lets it through.
 bool python_wants_to_stop() {
-    const py::gil_scoped_acquire gil;
-    return PyErr_CheckSignals() != 0;
+    const PyGILState_STATE state = take_gil_or_sleep_for_ever(&PyGILState_Ensure);
+    const bool stop = PyErr_CheckSignals() != 0;
+    PyGILState_Release(state);
+    return stop;
 }
 
 void bind_interrupt() {
@@ -95,7 +98,7 @@ Array<std::int32_t> parallel_probe(std::size_t n, std::size_t grain, int threads
     std::fill(out.begin(), out.end(), -1);
     static std::atomic<std::int32_t> thread_count{0};
     {
-        const py::gil_scoped_release nogil;  // no Python object is touched in this block
+        const ReleasedGil nogil;  // no Python object is touched in this block
         parallel_for(n, grain, threads, [&](std::size_t begin, std::size_t end) {
             thread_local const std::int32_t me = thread_count++;
             for (std::size_t i = begin; i < end; ++i) {
@@ -124,7 +127,7 @@ void bind_core(py::module_& m) {
             const std::size_t size = static_cast<std::size_t>(info.size * info.itemsize);
             if (!PyBuffer_IsContiguous(info.view(), 'C'))
                 throw py::value_error("buffer is not contiguous");
-            const py::gil_scoped_release nogil;  // `info` keeps the memory alive
+            const ReleasedGil nogil;  // `info` keeps the memory alive
             return crc32c({static_cast<const std::byte*>(info.ptr), size}, crc);
         },
         "data"_a, "crc"_a = 0);

@@ -8,11 +8,24 @@
 
 #include "core/target.hpp"
 
+#if TROUVAILLE_X86
+#include <cpuid.h>
+#endif
+
 namespace trouvaille {
 namespace {
 
 constexpr int undecided = -1;
 std::atomic<int> active{undecided};
+
+#if TROUVAILLE_X86
+// Two features of TARGET_AVX2 that __builtin_cpu_supports does not know in every compiler.
+bool supports_f16c_and_lzcnt() {
+    unsigned a, b, c, d;
+    const bool f16c = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+    return f16c && __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & bit_LZCNT);
+}
+#endif
 
 Isa fastest() {
     for (Isa isa : {Isa::avx512, Isa::avx2})
@@ -47,7 +60,8 @@ bool supports(Isa isa) {
         case Isa::avx2:
             return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
                    __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
-                   __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("sse4.2");
+                   __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("sse4.2") &&
+                   supports_f16c_and_lzcnt();
         case Isa::avx512:
             return supports(Isa::avx2) && __builtin_cpu_supports("avx512f") &&
                    __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&

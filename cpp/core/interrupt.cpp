@@ -12,6 +12,7 @@ std::atomic<InterruptSource> source{nullptr};
 // Asking the source may take a lock (Python's), so a thread asks at most this often.
 constexpr std::chrono::milliseconds interval{20};
 thread_local std::chrono::steady_clock::time_point last_asked{};
+thread_local bool left_to_caller = false;
 
 }  // namespace
 
@@ -21,11 +22,15 @@ void set_interrupt_source(InterruptSource new_source) {
 
 void check_interrupt() {
     const InterruptSource ask = source.load(std::memory_order_relaxed);
-    if (ask == nullptr) return;
+    if (ask == nullptr || left_to_caller) return;
     const auto now = std::chrono::steady_clock::now();
     if (now - last_asked < interval) return;
     last_asked = now;
     if (ask()) throw Interrupted();
+}
+
+void leave_interrupts_to_caller() {
+    left_to_caller = true;
 }
 
 }  // namespace trouvaille

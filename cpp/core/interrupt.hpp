@@ -18,6 +18,9 @@ void set_interrupt_source(InterruptSource source);
 
 /// Throws Interrupted if the source says so. Rate-limited and cheap: a clock read. A long serial
 /// loop calls it every few milliseconds of work; parallel_for calls it between chunks by itself.
+/// Does nothing on a thread that leaves it to its caller, such as a worker of the pool.
 void check_interrupt();
+
+void leave_interrupts_to_caller();  ///< this thread never asks again
 
 }  // namespace trouvaille

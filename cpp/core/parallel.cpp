@@ -8,12 +8,14 @@
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "core/interrupt.hpp"
 
 #if !defined(_WIN32)
 #include <pthread.h>
+#include <signal.h>
 #endif
 
 namespace trouvaille {
@@ -34,24 +36,53 @@ struct Job {
         if (stop.load(std::memory_order_relaxed)) return false;
         const std::size_t chunk = next.fetch_add(1, std::memory_order_relaxed);
         if (chunk >= chunks) return false;
-        body(chunk * grain, std::min(n, (chunk + 1) * grain));
+        const std::size_t begin = chunk * grain;
+        body(begin, begin + std::min(grain, n - begin));
         return true;
+    }
+
+    /// Chunks, until there are no more. Throws what a body throws, and Interrupted.
+    void run_chunks() {
+        while (run_one_chunk()) check_interrupt();
     }
 };
 
 thread_local bool inside_body = false;
+
+#if defined(_WIN32)
+struct BlockedSignals {};
+#else
+// Threads started while this lives receive no signal that a process is sent from outside: it is
+// for the threads that Python knows to run the handlers. Faults stay open (for faulthandler).
+class BlockedSignals {
+  public:
+    BlockedSignals() {
+        sigset_t blocked;
+        sigfillset(&blocked);
+        for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS})
+            sigdelset(&blocked, fault);
+        pthread_sigmask(SIG_SETMASK, &blocked, &before_);
+    }
+    ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+    BlockedSignals(const BlockedSignals&) = delete;
+    BlockedSignals& operator=(const BlockedSignals&) = delete;
+
+  private:
+    sigset_t before_;
+};
+#endif
 
 class Pool {
   public:
     void run(Job& job, std::size_t helpers) {
         {
             const std::lock_guard lock(mutex);
-            while (threads_ < helpers) start_worker();
-            job.wanted = helpers;
-            queue_.push_back(&job);
+            start_workers(helpers);
+            job.wanted = std::min(helpers, threads_);
+            if (job.wanted > 0) queue_.push_back(&job);
         }
         work_.notify_all();
-        work_on(job, /*may_poll=*/true);
+        work_on(job);
         std::unique_lock lock(mutex);
         std::erase(queue_, &job);
         while (job.running > 0) {
@@ -63,12 +94,11 @@ class Pool {
         }
     }
 
-    /// What this thread can do for `job`: chunks, until there are no more.
-    void work_on(Job& job, bool may_poll) {
+    /// What this thread can do for `job`.
+    void work_on(Job& job) {
         inside_body = true;
         try {
-            while (job.run_one_chunk())
-                if (may_poll) check_interrupt();
+            job.run_chunks();
         } catch (...) {
             fail(job);
         }
@@ -92,12 +122,18 @@ class Pool {
         job.stop = true;
     }
 
-    void start_worker() {
-        std::thread([this] { serve(); }).detach();
-        ++threads_;
+    /// Up to `wanted` workers: where the system refuses another thread, fewer do the same work.
+    void start_workers(std::size_t wanted) {
+        if (threads_ >= wanted) return;
+        [[maybe_unused]] const BlockedSignals blocked;
+        try {
+            for (; threads_ < wanted; ++threads_) std::thread([this] { serve(); }).detach();
+        } catch (const std::system_error&) {
+        }
     }
 
     void serve() {
+        leave_interrupts_to_caller();
         std::unique_lock lock(mutex);
         for (;;) {
             work_.wait(lock, [this] { return !queue_.empty(); });
@@ -105,7 +141,7 @@ class Pool {
             if (--job.wanted == 0) queue_.pop_front();
             ++job.running;
             lock.unlock();
-            work_on(job, /*may_poll=*/false);
+            work_on(job);
             lock.lock();
             if (--job.running == 0) done_.notify_all();
         }
@@ -144,15 +180,11 @@ void parallel_for(std::size_t n, std::size_t grain, int threads, RangeBody body)
     if (n == 0) return;
     grain = std::max<std::size_t>(grain, 1);
     Job job{.body = body, .n = n, .grain = grain, .chunks = (n - 1) / grain + 1};
-    if (inside_body) {  // nested: the pool is busy with the outer loop, which also polls
-        while (job.run_one_chunk()) {
-        }
-        return;
-    }
+    if (inside_body) return job.run_chunks();  // nested: the pool is busy with the outer loop
     const std::size_t workers =
         std::min(static_cast<std::size_t>(std::max(threads, 1)), job.chunks);
     if (workers == 1)
-        pool().work_on(job, /*may_poll=*/true);
+        pool().work_on(job);
     else
         pool().run(job, workers - 1);
     if (job.error) std::rethrow_exception(job.error);
