@@ -26,7 +26,9 @@ __all__ = [
     "words",
 ]
 
-_STAGES = frozenset({"collection", "evaluation", "features", "geometry", "images", "index", "words"})
+_STAGES = frozenset(
+    {"collection", "evaluation", "features", "geometry", "images", "index", "words"}
+)
 
 
 def __getattr__(name: str) -> Any:

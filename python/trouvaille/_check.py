@@ -28,12 +28,7 @@ def array(x: ArrayLike, name: str, dtype: DTypeLike, ndim: int | None = None) ->
         If it is not an array, has another number of axes, holds NaN or infinity, or values that
         `dtype` cannot represent.
     """
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{name} must not be a masked array; fill it first, with {name}.filled(...)")
-    try:
-        given = np.asarray(x)
-    except ValueError as error:
-        raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
+    given = _as_array(x, name)
     if given.dtype.kind not in "uif":
         raise TypeError(f"{name} must hold {np.dtype(dtype)} numbers, got dtype {given.dtype}")
     if ndim is not None and given.ndim != ndim:
@@ -43,19 +38,48 @@ def array(x: ArrayLike, name: str, dtype: DTypeLike, ndim: int | None = None) ->
     return np.require(_exactly(given, name, np.dtype(dtype)), requirements=["C", "A"])
 
 
+def _as_array(x: ArrayLike, name: str) -> NDArray[Any]:
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array; fill it: {name}.filled(...)")
+    try:
+        return np.asarray(x)
+    except ValueError as error:  # lists of unequal lengths
+        raise ValueError(f"{name} must be a rectangular array of numbers: {error}") from None
+    except (TypeError, RuntimeError) as error:  # a tensor on a GPU, or one that has a gradient
+        raise TypeError(f"{name} cannot become a NumPy array: {error}") from None
+
+
 def _exactly(given: NDArray[Any], name: str, dtype: np.dtype[Any]) -> NDArray[Any]:
     if given.dtype == dtype:
         return given
-    with np.errstate(invalid="ignore", over="ignore"):  # found by the comparison below
-        converted = given.astype(dtype)
-    if np.can_cast(given.dtype, dtype, "safe"):
-        return converted
-    if not np.array_equal(converted.astype(np.result_type(given, dtype)), given):
+    # NumPy calls int64 to float64 safe, though it rounds.
+    rounds = given.dtype.kind in "ui" and given.dtype.itemsize == 8 and dtype.kind == "f"
+    always = np.can_cast(given.dtype, dtype, "safe") and not rounds
+    if not always and not _representable(given, dtype).all():
         raise ValueError(
             f"{name} must be {dtype}; its {given.dtype} values do not fit exactly. "
             f"If rounding is meant, pass {name}.astype(np.{dtype.name})"
         )
-    return converted
+    return given.astype(dtype)
+
+
+def _representable(given: NDArray[Any], dtype: np.dtype[Any]) -> Any:
+    """Say which of the finite numbers `given` are exactly numbers of `dtype`."""
+    if dtype.kind in "ui":
+        low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+        if given.dtype.kind in "ui":  # NumPy compares integers with Python's exactly
+            return (given >= low) & (given <= high)
+        # In floats high + 1 is a power of two, and exact, where high may not be.
+        within = (given >= np.float64(low)) & (given < np.float64(high + 1))
+        return within & (given == np.rint(given))
+    with np.errstate(over="ignore"):
+        converted = given.astype(dtype)
+    if given.dtype.kind == "f":
+        return converted == given
+    # An integer came through if it comes back. One that is rounded up to 2^63 would not: that
+    # conversion overflows, so it is excluded first.
+    fits = converted < np.float64(int(np.iinfo(given.dtype).max) + 1)
+    return fits & (np.where(fits, converted, 0).astype(given.dtype) == given)
 
 
 def matrix(x: ArrayLike, name: str, dtype: DTypeLike, cols: int | None = None) -> NDArray[Any]:
@@ -69,7 +93,7 @@ def matrix(x: ArrayLike, name: str, dtype: DTypeLike, cols: int | None = None) -
 def descriptors(x: ArrayLike, name: str, cols: int | None = None) -> NDArray[Any]:
     """Return `x` as a matrix of bytes if it is one, and of float32 otherwise; see `array`."""
     # A tensor of another library has a dtype of its own; NumPy's is known once it is converted.
-    given = x if isinstance(x, np.ma.MaskedArray) else np.asarray(x)
+    given = _as_array(x, name)
     dtype = np.uint8 if given.dtype == np.uint8 else np.float32
     return matrix(given, name, dtype, cols)
 
