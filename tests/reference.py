@@ -33,3 +33,17 @@ def crc32c(data):
         for _ in range(8):
             crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
     return crc ^ 0xFFFFFFFF
+def average_precision(ranking, positives, junk=()):
+    kept = [i for i in ranking if i not in junk]
+    hits = np.array([i in positives for i in kept], dtype=float)
+    precision = np.cumsum(hits) / np.arange(1, len(kept) + 1)
+    before = np.concatenate([[1.0], precision])[: len(kept)]
+    return float(np.sum(hits / len(positives) * (before + precision) / 2))
+
+
+def precision_at(ranking, positives, k, junk=()):
+    kept = [i for i in ranking if i not in junk]
+    missing = len(set(positives) - set(kept))
+    last = np.inf if missing else 1 + max(kept.index(i) for i in positives)
+    k = int(min(last, k))
+    return sum(i in positives for i in kept[:k]) / k
