@@ -47,3 +47,23 @@ def precision_at(ranking, positives, k, junk=()):
     last = np.inf if missing else 1 + max(kept.index(i) for i in positives)
     k = int(min(last, k))
     return sum(i in positives for i in kept[:k]) / k
+
+
+def inverted_file_scores(X, Q, metric="dot", weighting=None):
+    X, Q = np.asarray(X, dtype=float), np.asarray(Q, dtype=float)
+    if weighting == "tfidf":
+        frequencies = (X != 0).sum(axis=0)
+        idf = [np.log(len(X) / df) if df > 0 else 0.0 for df in frequencies]
+        X, Q = X * idf, Q * idf
+    if metric == "cosine":
+        X, Q = (m / np.maximum(np.linalg.norm(m, axis=1, keepdims=True), 1e-300) for m in (X, Q))
+    return Q @ X.T
+
+
+def best(scores, k, ids=None):
+    ids = np.arange(scores.shape[1]) if ids is None else np.asarray(ids)
+    out_scores, out_ids = np.full((len(scores), k), -np.inf), np.full((len(scores), k), -1)
+    for i, row in enumerate(scores):
+        order = np.lexsort((ids, -row))[:k]
+        out_scores[i, : len(order)], out_ids[i, : len(order)] = row[order], ids[order]
+    return out_scores, out_ids

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Buffer
@@ -18,5 +20,42 @@ def parallel_probe(
 # words
 
 # index
+def transpose(
+    offsets: NDArray[np.int64],
+    words: NDArray[np.uint32],
+    values: NDArray[np.float64],
+    n_words: int,
+) -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[np.float64]]: ...
+def join_postings(
+    offsets_a: NDArray[np.uint64],
+    documents_a: NDArray[np.uint32],
+    values_a: NDArray[Any],
+    offsets_b: NDArray[np.uint64],
+    documents_b: NDArray[np.uint32],
+    values_b: NDArray[Any],
+    n_a: int,
+) -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[Any]]: ...
+def document_norms(
+    offsets: NDArray[np.uint64],
+    documents: NDArray[np.uint32],
+    values: NDArray[Any],
+    n_documents: int,
+    word_weights: NDArray[np.float64] | None,
+) -> NDArray[np.float64]: ...
+def search_inverted_file(
+    offsets: NDArray[np.uint64],
+    documents: NDArray[np.uint32],
+    values: NDArray[Any],
+    n_documents: int,
+    word_weights: NDArray[np.float64] | None,
+    document_weights: NDArray[np.float64] | None,
+    normalize_queries: bool,
+    ids: NDArray[np.int64] | None,
+    query_offsets: NDArray[np.int64],
+    query_words: NDArray[np.uint32],
+    query_values: NDArray[np.float64],
+    k: int,
+    threads: int,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
 
 # geometry
