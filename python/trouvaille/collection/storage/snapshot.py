@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One committed state of a collection, open for reading."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import IndexCorruptError
+from .directory import Directory
+from .kinds import Rules
+from .manifest import Manifest, read_current, read_manifest
+from .section import Section, Verify
+from .segment import Segment, known_files
+
+# How often a reader starts anew because a writer committed, and tidied up, while it was opening.
+_ATTEMPTS = 100
+
+
+class Snapshot:
+    """What one commit made of the collection; it does not change, whatever writers do later.
+
+    All its files are opened with it, so that it stays readable when a later commit removes them.
+
+    Attributes
+    ----------
+    manifest : Manifest
+    segments : tuple of Segment
+    bases : tuple of int
+        For each segment, how many images the segments before it have.
+    """
+
+    def __init__(
+        self, directory: Directory, pointer: bytes, reuse: Mapping[UUID, Segment] | None = None
+    ) -> None:
+        self.pointer = pointer
+        self.manifest: Manifest = read_manifest(directory, pointer)
+        self._path = directory.path_of(self.manifest.name)
+        files = known_files(directory, "", self.manifest.files, {"vocabulary", "statistics"})
+        self._vocabulary: Section | None = None
+        self._statistics: Section | None = None
+        if "vocabulary" in files:
+            file = files["vocabulary"]
+            self._vocabulary = Section.open(
+                directory, file.name, file.kind, entry=file, rules=Rules(file.kind, {})
+            )
+            self._check_fingerprint(self._vocabulary)
+        if "statistics" in files:
+            file = files["statistics"]
+            sizes = {"images": self.n_images, "words": self.n_words}
+            self._statistics = Section.open(
+                directory, file.name, file.kind, entry=file, rules=Rules(file.kind, sizes)
+            )
+        self.segments: tuple[Segment, ...] = self._open_segments(directory, reuse or {})
+        counts = [segment.n_images for segment in self.segments]
+        self.bases = tuple(sum(counts[:i]) for i in range(len(counts)))
+
+    def _open_segments(
+        self, directory: Directory, reuse: Mapping[UUID, Segment]
+    ) -> tuple[Segment, ...]:
+        segments = []
+        for entry in self.manifest.segments:
+            segment = reuse.get(entry.uuid)
+            if segment is None or (segment.entry, segment.n_words) != (entry, self.n_words):
+                segment = Segment(directory, entry, self.n_words)
+            segments.append(segment)
+        return tuple(segments)
+
+    def _check_fingerprint(self, vocabulary: Section) -> None:
+        found = vocabulary.metadata.get("fingerprint")
+        if found != self.manifest.fingerprint:
+            reason = f"belongs to {found!r}, the collection to {self.manifest.fingerprint!r}"
+            raise IndexCorruptError(vocabulary.path, "vocabulary.header", 0, reason)
+
+    @property
+    def generation(self) -> int:
+        """Number of the commit; each is one more than that before."""
+        return self.manifest.generation
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """A copy of the collection's settings."""
+        return copy.deepcopy(self.manifest.settings)
+
+    @property
+    def fingerprint(self) -> str:
+        """Which descriptor the collection is made of."""
+        return self.manifest.fingerprint
+
+    @property
+    def n_images(self) -> int:
+        """Number of images in the collection."""
+        return self.manifest.n_images
+
+    @property
+    def n_features(self) -> int:
+        """Number of features in the collection."""
+        return self.manifest.n_features
+
+    @property
+    def n_words(self) -> int:
+        """Number of words of the vocabulary; 0 without one."""
+        return self._vocabulary.shapes["words"][0] if self._vocabulary else 0
+
+    @property
+    def vocabulary(self) -> NDArray[Any] | None:
+        """The words, a row each, or None before there is a vocabulary."""
+        return self._vocabulary.array("words") if self._vocabulary else None
+
+    @property
+    def document_frequencies(self) -> NDArray[np.uint64]:
+        """For each word, the number of images that have it."""
+        if self._statistics is None:
+            return np.zeros(self.n_words, np.uint64)
+        return self._statistics.array("document_frequencies")
+
+    def find(self, image_id: str) -> tuple[int, int] | None:
+        """Return the segment and the number in it of the image of that id, or None."""
+        for i, segment in enumerate(self.segments):
+            number = segment.catalogue.number(image_id)
+            if number is not None:
+                return i, number
+        return None
+
+    def verify(self) -> None:
+        """Verify every byte of every file that this version knows.
+
+        Raises
+        ------
+        IndexCorruptError
+            At the first that is not what was written.
+        """
+        for section in (self._vocabulary, self._statistics):
+            if section:
+                section.verify()
+        for segment in self.segments:
+            segment.verify()
+
+
+def open_snapshot(
+    directory: Directory, verify: Verify = "lazy", reuse: Mapping[UUID, Segment] | None = None
+) -> Snapshot:
+    """Open the last committed state."""
+    for attempt in range(_ATTEMPTS):
+        pointer = read_current(directory)
+        try:
+            snapshot = Snapshot(directory, pointer, reuse)
+            break
+        except IndexCorruptError:
+            # A commit in between may have removed what its predecessor needed.
+            if attempt == _ATTEMPTS - 1 or read_current(directory) == pointer:
+                raise
+    if verify == "full":
+        snapshot.verify()
+    return snapshot
