@@ -1,2 +1,411 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "geometry/verify.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "core/parallel.hpp"
+#include "core/random.hpp"
+#include "core/topk.hpp"
+#include "geometry/consistency.hpp"
+#include "geometry/solvers.hpp"
+#include "geometry/transforms.hpp"
+
+namespace trouvaille {
+namespace {
+
+constexpr std::size_t max_proposers = 1024, max_pairs = 64, max_singles = 16, max_refined = 4;
+constexpr float coarse_factor = 4;
+constexpr double shrinking[] = {4, 2, 1, 1};  // of the threshold, while refining
+constexpr double max_scale = 20, max_tilt = 8;
+
+// The matches of one candidate whose frames are regular, and where they came from.
+struct Matches {
+    Correspondences pairs;
+    std::vector<std::size_t> origin;             // the row of the match
+    std::vector<std::int32_t> query, candidate;  // the features' numbers
+
+    void reset(std::size_t capacity) {
+        pairs.reset(capacity);
+        origin.clear();
+        query.clear();
+        candidate.clear();
+    }
+    void push_from(const Matches& other, std::size_t k) {
+        pairs.push_from(other.pairs, k);
+        origin.push_back(other.origin[k]);
+        query.push_back(other.query[k]);
+        candidate.push_back(other.candidate[k]);
+    }
+    std::size_t size() const { return origin.size(); }
+};
+
+struct Inlier {
+    float square;  // of its residual
+    std::size_t match;
+};
+
+// A transform and the matches it was made from (the same twice if it was one).
+struct Proposal {
+    Affine transform;
+    Edge made_from;
+    std::int64_t score;
+};
+
+struct Model {
+    Affine transform;
+    double score = 0;  // of the inliers: the sum of 1 - square / threshold^2
+    std::vector<Inlier> inliers;
+};
+
+class Verifier {
+  public:
+    Verifier(const Shortlist& shortlist, const VerifyOptions& options,
+             std::span<const Affine> query_inverses, const Verification& out)
+        : in_(shortlist),
+          options_(options),
+          query_inverses_(query_inverses),
+          out_(out),
+          threshold_(static_cast<float>(options.residual_threshold)),
+          query_used_(shortlist.query_frames.rows, 0) {}
+
+    void verify(std::size_t candidate);
+
+  private:
+    std::optional<Model> estimate();
+    void gather(std::size_t candidate);
+    void choose_proposers();
+    void build_graph();
+    void propose_pairs();
+    void propose_singles();
+    void propose(const Affine& transform, Edge made_from);
+    Model refine_best();
+    std::optional<Affine> refine(Affine transform);
+    std::optional<Affine> fit() const;
+    Model evaluate(const Affine& transform, const Matches& matches);
+    void polish(Model& model);
+    void report(std::size_t candidate, const Model& model);
+
+    double weight(std::size_t match) const { return in_.weights.empty() ? 1 : in_.weights[match]; }
+
+    const Shortlist& in_;
+    const VerifyOptions& options_;
+    std::span<const Affine> query_inverses_;
+    const Verification& out_;
+    const ConsistencyKernels& kernels_ = consistency_kernels();
+    float threshold_;
+
+    // Working memory, kept from one candidate to the next.
+    Matches all_, chosen_;
+    const Matches* proposers_ = nullptr;  // all_, or chosen_ if there are too many
+    std::vector<std::uint64_t> graph_;    // symmetric: bit j of row i, words_ words a row
+    std::size_t words_ = 0;
+    std::vector<Edge> edges_;
+    std::vector<std::uint32_t> common_, degrees_;
+    std::vector<Proposal> proposals_;
+    std::vector<float> squares_;
+    std::vector<WeightedPair> fitted_;
+    std::vector<std::uint8_t> query_used_, candidate_used_;  // all zero between uses
+};
+
+void Verifier::verify(std::size_t candidate) {
+    gather(candidate);
+    const auto model = estimate();
+    if (model && model->inliers.size() >= options_.min_inliers) report(candidate, *model);
+}
+
+std::optional<Model> Verifier::estimate() {
+    if (all_.size() < options_.min_inliers) return std::nullopt;
+    choose_proposers();
+    build_graph();
+    proposals_.clear();
+    propose_pairs();
+    propose_singles();
+    Model best = refine_best();
+    polish(best);
+    return best;
+}
+
+void Verifier::gather(std::size_t candidate) {
+    const auto begin = static_cast<std::size_t>(in_.match_offsets[candidate]);
+    const auto end = static_cast<std::size_t>(in_.match_offsets[candidate + 1]);
+    const auto first_frame = static_cast<std::size_t>(in_.frame_offsets[candidate]);
+    const auto n_frames = static_cast<std::size_t>(in_.frame_offsets[candidate + 1]) - first_frame;
+    if (candidate_used_.size() < n_frames) candidate_used_.resize(n_frames, 0);
+    all_.reset(end - begin);
+    for (std::size_t k = begin; k < end; ++k) {
+        const std::int32_t query = in_.matches.row(k)[0], other = in_.matches.row(k)[1];
+        const float* query_frame = in_.query_frames.row(static_cast<std::size_t>(query));
+        const Affine frame = affine_from_row(
+            in_.candidate_frames.row(first_frame + static_cast<std::size_t>(other)));
+        const Affine local = compose(frame, query_inverses_[static_cast<std::size_t>(query)]);
+        // The inverse of a singular query frame is NaN, and what comes of it not plausible.
+        if (!is_regular(frame) || !is_plausible(local, max_scale, max_scale)) continue;
+        all_.pairs.push({query_frame[2], query_frame[5]}, {frame.b1, frame.b2}, local);
+        all_.origin.push_back(k);
+        all_.query.push_back(query);
+        all_.candidate.push_back(other);
+    }
+}
+
+void Verifier::choose_proposers() {
+    proposers_ = &all_;
+    if (all_.size() <= max_proposers) return;
+    struct Key {
+        double weight;
+        std::uint64_t shuffle;
+        std::size_t k;
+    };
+    std::vector<Key> keys;
+    keys.reserve(all_.size());
+    for (std::size_t k = 0; k < all_.size(); ++k)
+        keys.push_back({weight(all_.origin[k]), Random(0, k).next64(), k});
+    const auto last = keys.begin() + max_proposers;
+    std::nth_element(keys.begin(), last, keys.end(), [](const Key& a, const Key& b) {
+        return std::tie(b.weight, a.shuffle, a.k) < std::tie(a.weight, b.shuffle, b.k);
+    });
+    std::sort(keys.begin(), last, [](const Key& a, const Key& b) { return a.k < b.k; });
+    chosen_.reset(max_proposers);
+    for (auto key = keys.begin(); key != last; ++key) chosen_.push_from(all_, key->k);
+    proposers_ = &chosen_;
+}
+
+// Fills graph_ with who supports whom, edges_ with its edges in order, and degrees_.
+void Verifier::build_graph() {
+    const std::size_t n = proposers_->size();
+    words_ = (n + 63) / 64;
+    graph_.assign(n * words_, 0);
+    degrees_.assign(n, 0);
+    edges_.clear();
+    kernels_.pairs(proposers_->pairs, 2 * threshold_, words_, graph_.data());
+    for (std::size_t i = 0; i < n; ++i)
+        for (std::size_t w = i / 64; w < words_; ++w) {
+            std::uint64_t bits = graph_[i * words_ + w];
+            if (w == i / 64)
+                bits &= ~std::uint64_t{0} << (i % 64);  // the rest mirrors earlier rows
+            for (; bits != 0; bits &= bits - 1) {
+                const std::size_t j = w * 64 + static_cast<std::size_t>(std::countr_zero(bits));
+                graph_[j * words_ + i / 64] |= std::uint64_t{1} << (i % 64);
+                edges_.push_back({static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(j)});
+                ++degrees_[i];
+                ++degrees_[j];
+            }
+        }
+}
+
+void Verifier::propose_pairs() {
+    common_.resize(edges_.size());
+    kernels_.common(graph_.data(), words_, edges_, common_.data());
+    const std::uint32_t needed = options_.min_inliers > 2 ? 1 : 0;
+    Ranked<std::uint32_t, std::size_t> storage[max_pairs];
+    TopK<std::uint32_t, std::size_t> best(storage);
+    for (std::size_t e = 0; e < edges_.size(); ++e)
+        if (common_[e] >= needed) best.push(common_[e], e);
+    for (const auto& item : best.sorted()) {
+        const Edge edge = edges_[item.id];
+        const Correspondences& c = proposers_->pairs;
+        const Affine t = similarity_through(c.query(edge.first), c.candidate(edge.first),
+                                            c.query(edge.second), c.candidate(edge.second));
+        propose(t, edge);
+    }
+}
+
+void Verifier::propose_singles() {
+    const std::uint32_t needed = options_.min_inliers > 1 ? 1 : 0;
+    Ranked<std::uint32_t, std::size_t> storage[max_singles];
+    TopK<std::uint32_t, std::size_t> best(storage);
+    for (std::size_t i = 0; i < degrees_.size(); ++i)
+        if (degrees_[i] >= needed) best.push(degrees_[i], i);
+    for (const auto& item : best.sorted()) {
+        Affine t = proposers_->pairs.local(item.id);
+        if (options_.model == TransformModel::similarity)
+            t = nearest_similarity(t, proposers_->pairs.query(item.id));
+        const auto i = static_cast<std::uint32_t>(item.id);
+        propose(t, {i, i});
+    }
+}
+
+// Keeps a proposal that at least one match (two, if more than two are needed) supports beyond
+// those it was made from.
+void Verifier::propose(const Affine& transform, Edge made_from) {
+    if (!is_plausible(transform, max_scale, max_tilt)) return;
+    const std::int64_t score =
+        kernels_.score(proposers_->pairs, transform, coarse_factor * threshold_);
+    const auto exact =
+        static_cast<std::int64_t>(std::min<std::size_t>(options_.min_inliers, 3)) - 1;
+    if (score > exact * score_unit) proposals_.push_back({transform, made_from, score});
+}
+
+// The best of the proposals, refined. One whose matches are inliers of an earlier one would lead
+// to the same transform, and is left out.
+Model Verifier::refine_best() {
+    std::stable_sort(proposals_.begin(), proposals_.end(),
+                     [](const Proposal& a, const Proposal& b) { return a.score > b.score; });
+    std::vector<bool> explained(proposers_->size(), false);
+    Model best;
+    std::size_t refined = 0;
+    for (const Proposal& proposal : proposals_) {
+        if (refined == max_refined) break;
+        if (explained[proposal.made_from.first] && explained[proposal.made_from.second]) continue;
+        ++refined;
+        for (const auto& transform :
+             {std::optional(proposal.transform), refine(proposal.transform)}) {
+            if (!transform) continue;
+            Model model = evaluate(*transform, *proposers_);
+            for (const Inlier& inlier : model.inliers) explained[inlier.match] = true;
+            if (model.score > best.score) best = std::move(model);
+        }
+    }
+    return best;
+}
+
+// Iterated least squares, weighted by 1 - square / threshold^2, while the threshold shrinks.
+std::optional<Affine> Verifier::refine(Affine transform) {
+    const Correspondences& c = proposers_->pairs;
+    squares_.resize(c.blocks() * Correspondences::block);
+    for (const double factor : shrinking) {
+        const double limit = factor * factor * threshold_ * threshold_;
+        kernels_.residuals(c, transform, squares_.data());
+        fitted_.clear();
+        for (std::size_t k = 0; k < c.size(); ++k)
+            if (squares_[k] < limit)
+                fitted_.push_back({c.query(k), c.candidate(k), 1 - squares_[k] / limit});
+        const auto next = fit();
+        if (!next) return std::nullopt;
+        transform = *next;
+    }
+    return transform;
+}
+
+// Least squares on fitted_. The affine one needs four matches whose spread across their main
+// direction, seen in the candidate, is 2.5 thresholds (root of the sum of squares; a match is
+// wrong by about a quarter of the threshold, so the shear is then known within 0.1), and must
+// explain the matches better than a similarity does: F above 4 for its two more parameters.
+std::optional<Affine> Verifier::fit() const {
+    if (fitted_.size() < 2) return std::nullopt;
+    const Moments moments = Moments::of(fitted_);
+    const auto similarity = fit_similarity(moments);
+    if (!similarity || !is_plausible(similarity->transform, max_scale, max_tilt))
+        return std::nullopt;
+    if (options_.model == TransformModel::similarity || fitted_.size() < 4)
+        return similarity->transform;
+    const double area = similarity->transform.determinant();
+    if (!(scatter_across(moments) * area >= 6.25 * threshold_ * threshold_))
+        return similarity->transform;
+    const auto affine = fit_affine(moments);
+    if (!affine || !is_plausible(affine->transform, max_scale, max_tilt))
+        return similarity->transform;
+    constexpr double rounding = 1e-6;  // square pixels: below it nothing is significant
+    const double freedom = 2 * static_cast<double>(fitted_.size()) - 6;
+    const double gained = (similarity->squares - affine->squares) / 2;
+    const double left = affine->squares / freedom + rounding;
+    return gained > 4 * left ? affine->transform : similarity->transform;
+}
+
+Model Verifier::evaluate(const Affine& transform, const Matches& matches) {
+    squares_.resize(matches.pairs.blocks() * Correspondences::block);
+    kernels_.residuals(matches.pairs, transform, squares_.data());
+    const float limit = threshold_ * threshold_;
+    std::vector<Inlier> near;
+    for (std::size_t k = 0; k < matches.size(); ++k)
+        if (squares_[k] <= limit) near.push_back({squares_[k], k});
+    std::sort(near.begin(), near.end(), [](const Inlier& a, const Inlier& b) {
+        return std::tie(a.square, a.match) < std::tie(b.square, b.match);
+    });
+    Model model;
+    model.transform = transform;
+    for (const Inlier& inlier : near) {
+        auto& query = query_used_[static_cast<std::size_t>(matches.query[inlier.match])];
+        auto& candidate =
+            candidate_used_[static_cast<std::size_t>(matches.candidate[inlier.match])];
+        if (query != 0 || candidate != 0) continue;
+        query = candidate = 1;
+        model.inliers.push_back(inlier);
+        model.score += 1 - static_cast<double>(inlier.square) / limit;
+    }
+    for (const Inlier& inlier : model.inliers) {
+        query_used_[static_cast<std::size_t>(matches.query[inlier.match])] = 0;
+        candidate_used_[static_cast<std::size_t>(matches.candidate[inlier.match])] = 0;
+    }
+    return model;
+}
+
+// Fits the model to all its inliers, of which there may be more than among the proposers.
+void Verifier::polish(Model& model) {
+    if (model.inliers.empty()) return;
+    if (proposers_ != &all_) model = evaluate(model.transform, all_);
+    for (int iteration = 0; iteration < 2; ++iteration) {
+        fitted_.clear();
+        const double limit = static_cast<double>(threshold_) * threshold_;
+        for (const Inlier& inlier : model.inliers)
+            fitted_.push_back({all_.pairs.query(inlier.match), all_.pairs.candidate(inlier.match),
+                               1 - inlier.square / limit});
+        const auto next = fit();
+        if (!next) return;
+        Model better = evaluate(*next, all_);
+        if (!(better.score > model.score)) return;
+        model = std::move(better);
+    }
+}
+
+void Verifier::report(std::size_t candidate, const Model& model) {
+    const Affine& t = model.transform;
+    double score = 0, box[4] = {1e300, 1e300, -1e300, -1e300};
+    for (const Inlier& inlier : model.inliers) {
+        const std::size_t match = all_.origin[inlier.match];
+        out_.inliers[match] = true;
+        score += weight(match);
+        const auto query = static_cast<std::size_t>(all_.query[inlier.match]);
+        const Affine f = compose(t, affine_from_row(in_.query_frames.row(query)));
+        const double width = std::hypot(f.a11, f.a12), height = std::hypot(f.a21, f.a22);
+        box[0] = std::min(box[0], f.b1 - width);
+        box[1] = std::min(box[1], f.b2 - height);
+        box[2] = std::max(box[2], f.b1 + width);
+        box[3] = std::max(box[3], f.b2 + height);
+    }
+    out_.n_inliers[candidate] = static_cast<std::int64_t>(model.inliers.size());
+    out_.scores[candidate] = score;
+    std::copy_n(box, 4, out_.boxes.row(candidate));
+    const double rows[9] = {t.a11, t.a12, t.b1, t.a21, t.a22, t.b2, 0, 0, 1};
+    std::copy_n(rows, 9, out_.transforms.row(candidate));
+}
+
+// About 32 candidates of 100 matches, or a candidate alone: half a millisecond.
+std::size_t candidates_a_chunk(const Shortlist& shortlist) {
+    const std::size_t mean =
+        shortlist.matches.rows / std::max<std::size_t>(shortlist.candidates(), 1);
+    return std::clamp<std::size_t>(4096 / (mean + 1), 1, 64);
+}
+
+}  // namespace
+
+void verify(const Shortlist& shortlist, const VerifyOptions& options, const Verification& out,
+            int threads) {
+    assert(options.residual_threshold > 0 && options.min_inliers >= 1);
+    constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+    std::fill(out.n_inliers.begin(), out.n_inliers.end(), 0);
+    std::fill(out.scores.begin(), out.scores.end(), 0.0);
+    std::fill(out.inliers.begin(), out.inliers.end(), false);
+    std::fill_n(out.transforms.data, out.transforms.rows * out.transforms.cols, nan);
+    std::fill_n(out.boxes.data, out.boxes.rows * out.boxes.cols, nan);
+
+    std::vector<Affine> inverses(shortlist.query_frames.rows);
+    for (std::size_t i = 0; i < inverses.size(); ++i) {
+        const Affine frame = affine_from_row(shortlist.query_frames.row(i));
+        inverses[i] = is_regular(frame) ? inverse(frame) : Affine{nan, nan, nan, nan, nan, nan};
+    }
+    parallel_for(shortlist.candidates(), candidates_a_chunk(shortlist), threads,
+                 [&](std::size_t begin, std::size_t end) {
+                     Verifier verifier(shortlist, options, inverses, out);
+                     for (std::size_t i = begin; i < end; ++i) verifier.verify(i);
+                 });
+}
+
+}  // namespace trouvaille

@@ -59,3 +59,21 @@ def search_inverted_file(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
 
 # geometry
+def verify(
+    query_frames: NDArray[np.float32],
+    candidate_frames: NDArray[np.float32],
+    frame_offsets: NDArray[np.int64],
+    matches: NDArray[np.int32],
+    match_offsets: NDArray[np.int64],
+    affine: bool,
+    weights: NDArray[np.float64],
+    residual_threshold: float,
+    min_inliers: int,
+    threads: int,
+) -> tuple[
+    NDArray[np.int64],
+    NDArray[np.float64],
+    NDArray[np.float64],
+    NDArray[np.bool_],
+    NDArray[np.float64],
+]: ...

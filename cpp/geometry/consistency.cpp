@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "geometry/consistency.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "core/cpu.hpp"
+#include "core/target.hpp"
+
+namespace trouvaille {
+namespace {
+
+using C = Correspondences;
+
+constexpr float max_length_ratio = 4.48168907F;  // exp(2 * max_log_scale): of squared lengths
+constexpr float min_cosine = 0.809016994F;       // cos(max_angle_degrees)
+constexpr float min_cosine_squared = 0.654508497F;
+
+// Sixteen pairs (i, j): bit l is set if pair (i, 16 j + l) is consistent.
+ALWAYS_INLINE std::uint32_t consistent_block(const C& c, std::size_t i, std::size_t j,
+                                             float min_square) {
+    const float xi = c[C::x][i], yi = c[C::y][i], ui = c[C::u][i], vi = c[C::v][i];
+    const float i11 = c[C::b11][i], i12 = c[C::b12][i], i21 = c[C::b21][i], i22 = c[C::b22][i];
+    const std::size_t at = j * C::block;
+    const float *x = c[C::x] + at, *y = c[C::y] + at, *u = c[C::u] + at, *v = c[C::v] + at;
+    const float *b11 = c[C::b11] + at, *b12 = c[C::b12] + at;
+    const float *b21 = c[C::b21] + at, *b22 = c[C::b22] + at;
+    std::uint32_t mask = 0;
+    for (std::size_t l = 0; l < C::block; ++l) {
+        const float px = x[l] - xi, py = y[l] - yi, qx = u[l] - ui, qy = v[l] - vi;
+        const float length = qx * qx + qy * qy;
+        const float ax = i11 * px + i12 * py, ay = i21 * px + i22 * py;
+        const float bx = b11[l] * px + b12[l] * py, by = b21[l] * px + b22[l] * py;
+        const float a_length = ax * ax + ay * ay, b_length = bx * bx + by * by;
+        const float a_dot = ax * qx + ay * qy, b_dot = bx * qx + by * qy;
+        const float shortest = std::min(a_length, b_length), longest = std::max(a_length, b_length);
+        // cos^2 times the positive |B p|^2 |q|^2; the sign of the cosine is tested apart.
+        const float bound = min_cosine_squared * length;
+        const bool consistent =
+            (length >= min_square) & (std::min(a_dot, b_dot) > 0) &
+            (a_dot * a_dot >= bound * a_length) & (b_dot * b_dot >= bound * b_length) &
+            (length <= max_length_ratio * shortest) & (longest <= max_length_ratio * length);
+        mask |= consistent ? 1U << l : 0U;
+    }
+    return mask;
+}
+
+ALWAYS_INLINE void pairs(const C& c, float min_baseline, std::size_t words, std::uint64_t* rows) {
+    const float min_square = min_baseline * min_baseline;
+    for (std::size_t i = 0; i < c.size(); ++i) {
+        std::uint64_t* row = rows + i * words;
+        for (std::size_t j = i / C::block; j < c.blocks(); ++j) {
+            std::uint32_t mask = consistent_block(c, i, j, min_square);
+            if (j == i / C::block) mask &= 0xFFFEU << (i % C::block);  // only j > i
+            row[j / 4] |= std::uint64_t{mask & 0xFFFFU} << (j % 4 * C::block);
+        }
+    }
+}
+
+ALWAYS_INLINE void common(const std::uint64_t* rows, std::size_t words, std::span<const Edge> edges,
+                          std::uint32_t* counts) {
+    for (std::size_t e = 0; e < edges.size(); ++e) {
+        const std::uint64_t* a = rows + edges[e].first * words;
+        const std::uint64_t* b = rows + edges[e].second * words;
+        int bits = 0;
+        for (std::size_t w = 0; w < words; ++w) bits += std::popcount(a[w] & b[w]);
+        counts[e] = static_cast<std::uint32_t>(bits);
+    }
+}
+
+struct Hypothesis {
+    float a11, a12, b1, a21, a22, b2, cosine, sine, min_area, max_area;
+
+    explicit Hypothesis(const Affine& t)
+        : a11(static_cast<float>(t.a11)),
+          a12(static_cast<float>(t.a12)),
+          b1(static_cast<float>(t.b1)),
+          a21(static_cast<float>(t.a21)),
+          a22(static_cast<float>(t.a22)),
+          b2(static_cast<float>(t.b2)),
+          cosine(static_cast<float>(rotation_of(t).cos)),
+          sine(static_cast<float>(rotation_of(t).sin)),
+          min_area(static_cast<float>(t.determinant()) / max_length_ratio),
+          max_area(static_cast<float>(t.determinant()) * max_length_ratio) {}
+};
+
+ALWAYS_INLINE float residual(const C& c, const Hypothesis& t, std::size_t k) {
+    const float x = c[C::x][k], y = c[C::y][k];
+    const float dx = t.a11 * x + t.a12 * y + (t.b1 - c[C::u][k]);
+    const float dy = t.a21 * x + t.a22 * y + (t.b2 - c[C::v][k]);
+    const float turn = t.cosine * c[C::cosine][k] + t.sine * c[C::sine][k];
+    const float area = c[C::area][k];
+    const bool consistent = (turn >= min_cosine) & (area >= t.min_area) & (area <= t.max_area);
+    return consistent ? dx * dx + dy * dy : std::numeric_limits<float>::infinity();
+}
+
+ALWAYS_INLINE void residuals(const C& c, const Affine& transform, float* squares) {
+    const Hypothesis t(transform);
+    for (std::size_t k = 0; k < c.blocks() * C::block; ++k) squares[k] = residual(c, t, k);
+}
+
+ALWAYS_INLINE std::int64_t score(const C& c, const Affine& transform, float threshold) {
+    const Hypothesis t(transform);
+    const float slope = static_cast<float>(score_unit) / (threshold * threshold);
+    std::int64_t sum = 0;
+    for (std::size_t begin = 0; begin < c.blocks(); begin += 4096) {  // 2^26: no overflow
+        const std::size_t end = std::min(begin + 4096, c.blocks());
+        std::int32_t part = 0;
+        for (std::size_t k = begin * C::block; k < end * C::block; ++k) {
+            const float gain = static_cast<float>(score_unit) - residual(c, t, k) * slope;
+            part += static_cast<std::int32_t>(gain > 0 ? gain : 0.0F);
+        }
+        sum += part;
+    }
+    return sum;
+}
+
+#define TROUVAILLE_CONSISTENCY(name, TARGETED)                                                 \
+    TARGETED void pairs_##name(const C& c, float min_baseline, std::size_t words,              \
+                               std::uint64_t* rows) {                                          \
+        pairs(c, min_baseline, words, rows);                                                   \
+    }                                                                                          \
+    TARGETED void common_##name(const std::uint64_t* rows, std::size_t words,                  \
+                                std::span<const Edge> edges, std::uint32_t* counts) {          \
+        common(rows, words, edges, counts);                                                    \
+    }                                                                                          \
+    TARGETED void residuals_##name(const C& c, const Affine& transform, float* squares) {      \
+        residuals(c, transform, squares);                                                      \
+    }                                                                                          \
+    TARGETED std::int64_t score_##name(const C& c, const Affine& transform, float threshold) { \
+        return score(c, transform, threshold);                                                 \
+    }
+
+TROUVAILLE_CONSISTENCY(scalar, )
+TROUVAILLE_CONSISTENCY(avx2, TARGET_AVX2)
+TROUVAILLE_CONSISTENCY(avx512, TARGET_AVX512)
+
+constexpr ConsistencyKernels scalar{pairs_scalar, common_scalar, residuals_scalar, score_scalar};
+constexpr ConsistencyKernels avx2{pairs_avx2, common_avx2, residuals_avx2, score_avx2};
+constexpr ConsistencyKernels avx512{pairs_avx512, common_avx512, residuals_avx512, score_avx512};
+constexpr const ConsistencyKernels* variants[isa_count] = {&scalar, &avx2, &avx512};
+
+}  // namespace
+
+const ConsistencyKernels& consistency_kernels() {
+    return *pick(variants);
+}
+
+void Correspondences::reset(std::size_t capacity) {
+    stride_ = (capacity + block - 1) / block * block;
+    size_ = 0;
+    numbers_.assign(columns * stride_, 0.0F);
+}
+
+void Correspondences::push(Point query, Point candidate, const Affine& b) {
+    const Rotation rotation = rotation_of(b);
+    const double values[columns] = {query.x,      query.y,      candidate.x,    candidate.y,
+                                    b.a11,        b.a12,        b.a21,          b.a22,
+                                    rotation.cos, rotation.sin, b.determinant()};
+    for (std::size_t column = 0; column < columns; ++column)
+        numbers_[column * stride_ + size_] = static_cast<float>(values[column]);
+    ++size_;
+}
+
+void Correspondences::push_from(const Correspondences& other, std::size_t k) {
+    for (std::size_t column = 0; column < columns; ++column)
+        numbers_[column * stride_ + size_] = other.numbers_[column * other.stride_ + k];
+    ++size_;
+}
+
+Affine Correspondences::local(std::size_t k) const {
+    const C& c = *this;
+    Affine t{c[b11][k], c[b12][k], 0, c[b21][k], c[b22][k], 0};
+    const Point image = apply(t, query(k)), q = candidate(k);
+    t.b1 = q.x - image.x;
+    t.b2 = q.y - image.y;
+    return t;
+}
+
+}  // namespace trouvaille

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "geometry/transforms.hpp"
+
+namespace trouvaille {
+
+/// Matched pairs of frames, one array a number, each padded with zeros to whole blocks, so that
+/// loops run over blocks of 16 without a remainder. A zero determinant marks padding: it is
+/// consistent with nothing.
+class Correspondences {
+  public:
+    static constexpr std::size_t block = 16;
+    enum Column : std::size_t {
+        x,
+        y,  // centre in the query
+        u,
+        v,  // centre in the candidate
+        b11,
+        b12,
+        b21,
+        b22,  // B = A_candidate A_query^-1: what this pair alone says of the map
+        cosine,
+        sine,  // the rotation of B
+        area,  // det B
+        columns
+    };
+
+    void reset(std::size_t capacity);
+    void push(Point query, Point candidate, const Affine& b);
+    void push_from(const Correspondences& other, std::size_t k);
+
+    std::size_t size() const { return size_; }
+    std::size_t blocks() const { return (size_ + block - 1) / block; }
+    const float* operator[](Column c) const { return numbers_.data() + c * stride_; }
+
+    Point query(std::size_t k) const { return {(*this)[x][k], (*this)[y][k]}; }
+    Point candidate(std::size_t k) const { return {(*this)[u][k], (*this)[v][k]}; }
+    Affine local(std::size_t k) const;  ///< B, with the translation that maps centre to centre
+
+  private:
+    std::vector<float> numbers_;
+    std::size_t size_ = 0, stride_ = 0;
+};
+
+/// How far a frame may disagree with a transform. Detectors are noisy: about 0.25 in the logarithm
+/// of scale and 12 degrees in angle; the gates are three times that.
+inline constexpr double max_log_scale = 0.75;
+inline constexpr double max_angle_degrees = 36;
+
+/// A pair of matches.
+struct Edge {
+    std::uint32_t first, second;
+};
+
+/// The loops of this file, compiled for one instruction set. Every operation on floats is the same
+/// on each of them and sums are of integers, so the results are equal bit for bit.
+struct ConsistencyKernels {
+    /// Bit j of row i (rows of `words` words) of the upper triangle, j > i: the pair (i, j) is
+    /// consistent. Let d be the vector from centre i to centre j, p = d in the query, q = d in the
+    /// candidate. For both frames B of the pair, B p and q differ by at most max_log_scale in the
+    /// logarithm of length and by at most max_angle_degrees in direction, and |q| >= min_baseline.
+    void (*pairs)(const Correspondences& c, float min_baseline, std::size_t words,
+                  std::uint64_t* rows);
+
+    /// counts[e] = the number of bits that the rows of both ends of edge e have in common.
+    void (*common)(const std::uint64_t* rows, std::size_t words, std::span<const Edge> edges,
+                   std::uint32_t* counts);
+
+    /// Squared distances (pixels of the candidate) |T p_k - q_k|^2, and infinity where the frame
+    /// disagrees with T: where B differs by more than the gates in log-scale or rotation.
+    void (*residuals)(const Correspondences& c, const Affine& transform, float* squares);
+
+    /// Sum over k of trunc(1024 * max(0, 1 - squares_k / threshold^2)), squares as above: MSAC.
+    /// Torr, Zisserman. MLESAC. CVIU 2000.
+    std::int64_t (*score)(const Correspondences& c, const Affine& transform, float threshold);
+};
+
+inline constexpr std::int64_t score_unit = 1024;
+
+/// Those of the active instruction set.
+const ConsistencyKernels& consistency_kernels();
+
+}  // namespace trouvaille
