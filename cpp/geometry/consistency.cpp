@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <limits>
 
 #include "core/cpu.hpp"
 #include "core/target.hpp"
@@ -14,9 +13,12 @@ namespace {
 
 using C = Correspondences;
 
-constexpr float max_length_ratio = 4.48168907F;  // exp(2 * max_log_scale): of squared lengths
-constexpr float min_cosine = 0.809016994F;       // cos(max_angle_degrees)
-constexpr float min_cosine_squared = 0.654508497F;
+// Of max_pair_log_scale and max_pair_degrees (squared lengths, squared cosine), and of
+// max_log_scale and max_degrees. Functions of <cmath> are not constant expressions.
+constexpr float max_length_ratio = 4.48168907F;     // exp(2 * 0.75)
+constexpr float min_cosine_squared = 0.654508497F;  // cos(36 degrees)^2
+constexpr float per_log_scale = 1.14285714F;        // 1 / 0.875
+constexpr float per_cosine = 3.89280107F;           // 1 / (1 - cos(42 degrees))
 
 // Sixteen pairs (i, j): bit l is set if pair (i, 16 j + l) is consistent.
 ALWAYS_INLINE std::uint32_t consistent_block(const C& c, std::size_t i, std::size_t j,
@@ -71,7 +73,7 @@ ALWAYS_INLINE void common(const std::uint64_t* rows, std::size_t words, std::spa
 }
 
 struct Hypothesis {
-    float a11, a12, b1, a21, a22, b2, cosine, sine, min_area, max_area;
+    float a11, a12, b1, a21, a22, b2, cosine, sine, log_scale;
 
     explicit Hypothesis(const Affine& t)
         : a11(static_cast<float>(t.a11)),
@@ -82,35 +84,40 @@ struct Hypothesis {
           b2(static_cast<float>(t.b2)),
           cosine(static_cast<float>(rotation_of(t).cos)),
           sine(static_cast<float>(rotation_of(t).sin)),
-          min_area(static_cast<float>(t.determinant()) / max_length_ratio),
-          max_area(static_cast<float>(t.determinant()) * max_length_ratio) {}
+          log_scale(static_cast<float>(0.5 * std::log(t.determinant()))) {}
 };
 
-ALWAYS_INLINE float residual(const C& c, const Hypothesis& t, std::size_t k) {
+ALWAYS_INLINE float square(const C& c, const Hypothesis& t, std::size_t k) {
     const float x = c[C::x][k], y = c[C::y][k];
     const float dx = t.a11 * x + t.a12 * y + (t.b1 - c[C::u][k]);
     const float dy = t.a21 * x + t.a22 * y + (t.b2 - c[C::v][k]);
-    const float turn = t.cosine * c[C::cosine][k] + t.sine * c[C::sine][k];
-    const float area = c[C::area][k];
-    const bool consistent = (turn >= min_cosine) & (area >= t.min_area) & (area <= t.max_area);
-    return consistent ? dx * dx + dy * dy : std::numeric_limits<float>::infinity();
+    return dx * dx + dy * dy;
 }
 
-ALWAYS_INLINE void residuals(const C& c, const Affine& transform, float* squares) {
+ALWAYS_INLINE float agreement(const C& c, const Hypothesis& t, std::size_t k) {
+    const float cosine = t.cosine * c[C::cosine][k] + t.sine * c[C::sine][k];
+    const float stretch = (c[C::log_scale][k] - t.log_scale) * per_log_scale;
+    return 1 - stretch * stretch - (1 - cosine) * per_cosine;
+}
+
+ALWAYS_INLINE void residuals(const C& c, const Affine& transform, float* squares,
+                             float* agreements) {
     const Hypothesis t(transform);
-    for (std::size_t k = 0; k < c.blocks() * C::block; ++k) squares[k] = residual(c, t, k);
+    for (std::size_t k = 0; k < c.blocks() * C::block; ++k) squares[k] = square(c, t, k);
+    for (std::size_t k = 0; k < c.blocks() * C::block; ++k) agreements[k] = agreement(c, t, k);
 }
 
 ALWAYS_INLINE std::int64_t score(const C& c, const Affine& transform, float threshold) {
     const Hypothesis t(transform);
-    const float slope = static_cast<float>(score_unit) / (threshold * threshold);
+    const float slope = 1 / (threshold * threshold);
     std::int64_t sum = 0;
     for (std::size_t begin = 0; begin < c.blocks(); begin += 4096) {  // 2^26: no overflow
         const std::size_t end = std::min(begin + 4096, c.blocks());
         std::int32_t part = 0;
         for (std::size_t k = begin * C::block; k < end * C::block; ++k) {
-            const float gain = static_cast<float>(score_unit) - residual(c, t, k) * slope;
-            part += static_cast<std::int32_t>(gain > 0 ? gain : 0.0F);
+            const float near = 1 - square(c, t, k) * slope, agreed = agreement(c, t, k);
+            const float gain = static_cast<float>(score_unit) * near * agreed;
+            part += static_cast<std::int32_t>((near > 0) & (agreed > 0) ? gain : 0.0F);
         }
         sum += part;
     }
@@ -126,8 +133,9 @@ ALWAYS_INLINE std::int64_t score(const C& c, const Affine& transform, float thre
                                 std::span<const Edge> edges, std::uint32_t* counts) {          \
         common(rows, words, edges, counts);                                                    \
     }                                                                                          \
-    TARGETED void residuals_##name(const C& c, const Affine& transform, float* squares) {      \
-        residuals(c, transform, squares);                                                      \
+    TARGETED void residuals_##name(const C& c, const Affine& transform, float* squares,        \
+                                   float* agreements) {                                        \
+        residuals(c, transform, squares, agreements);                                          \
     }                                                                                          \
     TARGETED std::int64_t score_##name(const C& c, const Affine& transform, float threshold) { \
         return score(c, transform, threshold);                                                 \
@@ -156,9 +164,17 @@ void Correspondences::reset(std::size_t capacity) {
 
 void Correspondences::push(Point query, Point candidate, const Affine& b) {
     const Rotation rotation = rotation_of(b);
-    const double values[columns] = {query.x,      query.y,      candidate.x,    candidate.y,
-                                    b.a11,        b.a12,        b.a21,          b.a22,
-                                    rotation.cos, rotation.sin, b.determinant()};
+    const double values[columns] = {query.x,
+                                    query.y,
+                                    candidate.x,
+                                    candidate.y,
+                                    b.a11,
+                                    b.a12,
+                                    b.a21,
+                                    b.a22,
+                                    rotation.cos,
+                                    rotation.sin,
+                                    0.5 * std::log(b.determinant())};
     for (std::size_t column = 0; column < columns; ++column)
         numbers_[column * stride_ + size_] = static_cast<float>(values[column]);
     ++size_;

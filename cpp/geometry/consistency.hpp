@@ -11,8 +11,8 @@
 namespace trouvaille {
 
 /// Matched pairs of frames, one array a number, each padded with zeros to whole blocks, so that
-/// loops run over blocks of 16 without a remainder. A zero determinant marks padding: it is
-/// consistent with nothing.
+/// loops run over blocks of 16 without a remainder. Padding has cosine and sine 0,
+/// and so is consistent with nothing.
 class Correspondences {
   public:
     static constexpr std::size_t block = 16;
@@ -26,8 +26,8 @@ class Correspondences {
         b21,
         b22,  // B = A_candidate A_query^-1: what this pair alone says of the map
         cosine,
-        sine,  // the rotation of B
-        area,  // det B
+        sine,       // the rotation of B
+        log_scale,  // half the logarithm of det B
         columns
     };
 
@@ -48,10 +48,11 @@ class Correspondences {
     std::size_t size_ = 0, stride_ = 0;
 };
 
-/// How far a frame may disagree with a transform. Detectors are noisy: about 0.25 in the logarithm
-/// of scale and 12 degrees in angle; the gates are three times that.
-inline constexpr double max_log_scale = 0.75;
-inline constexpr double max_angle_degrees = 36;
+/// Detectors are noisy: about 0.25 in the logarithm of scale and 12 degrees in angle. A pair of
+/// matches may disagree by three times that in each,
+inline constexpr double max_pair_log_scale = 0.75, max_pair_degrees = 36;
+/// and a match with a transform by 3.5 times that in both together.
+inline constexpr double max_log_scale = 0.875, max_degrees = 42;
 
 /// A pair of matches.
 struct Edge {
@@ -63,8 +64,9 @@ struct Edge {
 struct ConsistencyKernels {
     /// Bit j of row i (rows of `words` words) of the upper triangle, j > i: the pair (i, j) is
     /// consistent. Let d be the vector from centre i to centre j, p = d in the query, q = d in the
-    /// candidate. For both frames B of the pair, B p and q differ by at most max_log_scale in the
-    /// logarithm of length and by at most max_angle_degrees in direction, and |q| >= min_baseline.
+    /// candidate. For both frames B of the pair, B p and q differ by at most max_pair_log_scale in
+    /// the logarithm of length and by at most max_pair_degrees in direction, and |q| >=
+    /// min_baseline.
     void (*pairs)(const Correspondences& c, float min_baseline, std::size_t words,
                   std::uint64_t* rows);
 
@@ -72,12 +74,15 @@ struct ConsistencyKernels {
     void (*common)(const std::uint64_t* rows, std::size_t words, std::span<const Edge> edges,
                    std::uint32_t* counts);
 
-    /// Squared distances (pixels of the candidate) |T p_k - q_k|^2, and infinity where the frame
-    /// disagrees with T: where B differs by more than the gates in log-scale or rotation.
-    void (*residuals)(const Correspondences& c, const Affine& transform, float* squares);
+    /// squares[k] = |T p_k - q_k|^2, in squared pixels of the candidate, and
+    /// agreements[k] = 1 - (s / max_log_scale)^2 - (1 - cos a) / (1 - cos max_degrees), where s and
+    /// a are the log-scale and the angle by which B_k differs from T: 1 at best, and not positive
+    /// where the frame contradicts T.
+    void (*residuals)(const Correspondences& c, const Affine& transform, float* squares,
+                      float* agreements);
 
-    /// Sum over k of trunc(1024 * max(0, 1 - squares_k / threshold^2)), squares as above: MSAC.
-    /// Torr, Zisserman. MLESAC. CVIU 2000.
+    /// The sum over k of trunc(1024 (1 - squares[k] / threshold^2) agreements[k]), where both
+    /// factors are positive: a truncated score as in Torr, Zisserman. MLESAC. CVIU 2000.
     std::int64_t (*score)(const Correspondences& c, const Affine& transform, float threshold);
 };
 

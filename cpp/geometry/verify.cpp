@@ -22,8 +22,8 @@ namespace trouvaille {
 namespace {
 
 constexpr std::size_t max_proposers = 1024, max_pairs = 64, max_singles = 16, max_refined = 4;
-constexpr float coarse_factor = 4;
-constexpr double shrinking[] = {4, 2, 1, 1};  // of the threshold, while refining
+constexpr float coarse_factor = 8;
+constexpr double shrinking[] = {8, 4, 2, 1, 1};  // of the threshold, while refining
 constexpr double max_scale = 20, max_tilt = 8;
 
 // The matches of one candidate whose frames are regular, and where they came from.
@@ -49,6 +49,7 @@ struct Matches {
 
 struct Inlier {
     float square;  // of its residual
+    double gain;   // (1 - square / threshold^2) times the agreement of its frame
     std::size_t match;
 };
 
@@ -61,7 +62,7 @@ struct Proposal {
 
 struct Model {
     Affine transform;
-    double score = 0;  // of the inliers: the sum of 1 - square / threshold^2
+    double score = 0;  // the sum of its inliers' gains
     std::vector<Inlier> inliers;
 };
 
@@ -89,6 +90,7 @@ class Verifier {
     Model refine_best();
     std::optional<Affine> refine(Affine transform);
     std::optional<Affine> fit() const;
+    void measure(const Correspondences& c, const Affine& transform);
     Model evaluate(const Affine& transform, const Matches& matches);
     void polish(Model& model);
     void report(std::size_t candidate, const Model& model);
@@ -110,7 +112,7 @@ class Verifier {
     std::vector<Edge> edges_;
     std::vector<std::uint32_t> common_, degrees_;
     std::vector<Proposal> proposals_;
-    std::vector<float> squares_;
+    std::vector<float> squares_, agreements_;
     std::vector<WeightedPair> fitted_;
     std::vector<std::uint8_t> query_used_, candidate_used_;  // all zero between uses
 };
@@ -208,12 +210,31 @@ void Verifier::propose_pairs() {
     TopK<std::uint32_t, std::size_t> best(storage);
     for (std::size_t e = 0; e < edges_.size(); ++e)
         if (common_[e] >= needed) best.push(common_[e], e);
+    int fitted_edges = 0;
     for (const auto& item : best.sorted()) {
         const Edge edge = edges_[item.id];
         const Correspondences& c = proposers_->pairs;
         const Affine t = similarity_through(c.query(edge.first), c.candidate(edge.first),
                                             c.query(edge.second), c.candidate(edge.second));
         propose(t, edge);
+        if (options_.model == TransformModel::affine && item.score >= 2) {
+            for (std::size_t w = 0; w < words_; ++w)
+                for (std::uint64_t bits =
+                         graph_[edge.first * words_ + w] & graph_[edge.second * words_ + w];
+                     bits != 0; bits &= bits - 1) {
+                    if (++fitted_edges > 64) break;
+                    const std::size_t k = w * 64 + static_cast<std::size_t>(std::countr_zero(bits));
+                    if (k < edge.second) continue;
+                    const WeightedPair three[3]{{c.query(edge.first), c.candidate(edge.first), 1},
+                                                {c.query(edge.second), c.candidate(edge.second), 1},
+                                                {c.query(k), c.candidate(k), 1}};
+                    const auto mm = Moments::of(three);
+                    const auto f = fit_affine(mm);
+                    if (f && scatter_across(mm) * f->transform.determinant() >=
+                                 6.25 * threshold_ * threshold_)
+                        propose(f->transform, edge);
+                }
+        }
     }
 }
 
@@ -238,9 +259,8 @@ void Verifier::propose(const Affine& transform, Edge made_from) {
     if (!is_plausible(transform, max_scale, max_tilt)) return;
     const std::int64_t score =
         kernels_.score(proposers_->pairs, transform, coarse_factor * threshold_);
-    const auto exact =
-        static_cast<std::int64_t>(std::min<std::size_t>(options_.min_inliers, 3)) - 1;
-    if (score > exact * score_unit) proposals_.push_back({transform, made_from, score});
+    const std::int64_t least = options_.min_inliers > 2 ? score_unit : 0;
+    if (score > least) proposals_.push_back({transform, made_from, score});
 }
 
 // The best of the proposals, refined. One whose matches are inliers of an earlier one would lead
@@ -250,18 +270,18 @@ Model Verifier::refine_best() {
                      [](const Proposal& a, const Proposal& b) { return a.score > b.score; });
     std::vector<bool> explained(proposers_->size(), false);
     Model best;
-    std::size_t refined = 0;
+    std::size_t tried = 0;
     for (const Proposal& proposal : proposals_) {
-        if (refined == max_refined) break;
+        if (tried == max_refined) break;
         if (explained[proposal.made_from.first] && explained[proposal.made_from.second]) continue;
-        ++refined;
-        for (const auto& transform :
-             {std::optional(proposal.transform), refine(proposal.transform)}) {
-            if (!transform) continue;
-            Model model = evaluate(*transform, *proposers_);
-            for (const Inlier& inlier : model.inliers) explained[inlier.match] = true;
-            if (model.score > best.score) best = std::move(model);
+        ++tried;
+        Model model = evaluate(proposal.transform, *proposers_);
+        if (const auto refined = refine(proposal.transform)) {
+            Model better = evaluate(*refined, *proposers_);
+            if (better.inliers.size() >= model.inliers.size()) model = std::move(better);
         }
+        for (const Inlier& inlier : model.inliers) explained[inlier.match] = true;
+        if (model.score > best.score) best = std::move(model);
     }
     return best;
 }
@@ -269,14 +289,14 @@ Model Verifier::refine_best() {
 // Iterated least squares, weighted by 1 - square / threshold^2, while the threshold shrinks.
 std::optional<Affine> Verifier::refine(Affine transform) {
     const Correspondences& c = proposers_->pairs;
-    squares_.resize(c.blocks() * Correspondences::block);
     for (const double factor : shrinking) {
         const double limit = factor * factor * threshold_ * threshold_;
-        kernels_.residuals(c, transform, squares_.data());
+        measure(c, transform);
         fitted_.clear();
         for (std::size_t k = 0; k < c.size(); ++k)
-            if (squares_[k] < limit)
-                fitted_.push_back({c.query(k), c.candidate(k), 1 - squares_[k] / limit});
+            if (squares_[k] < limit && agreements_[k] > 0)
+                fitted_.push_back(
+                    {c.query(k), c.candidate(k), (1 - squares_[k] / limit) * agreements_[k]});
         const auto next = fit();
         if (!next) return std::nullopt;
         transform = *next;
@@ -309,13 +329,19 @@ std::optional<Affine> Verifier::fit() const {
     return gained > 4 * left ? affine->transform : similarity->transform;
 }
 
+void Verifier::measure(const Correspondences& c, const Affine& transform) {
+    squares_.resize(c.blocks() * Correspondences::block);
+    agreements_.resize(squares_.size());
+    kernels_.residuals(c, transform, squares_.data(), agreements_.data());
+}
+
 Model Verifier::evaluate(const Affine& transform, const Matches& matches) {
-    squares_.resize(matches.pairs.blocks() * Correspondences::block);
-    kernels_.residuals(matches.pairs, transform, squares_.data());
-    const float limit = threshold_ * threshold_;
+    measure(matches.pairs, transform);
+    const double limit = static_cast<double>(threshold_) * threshold_;
     std::vector<Inlier> near;
     for (std::size_t k = 0; k < matches.size(); ++k)
-        if (squares_[k] <= limit) near.push_back({squares_[k], k});
+        if (squares_[k] <= limit && agreements_[k] > 0)
+            near.push_back({squares_[k], (1 - squares_[k] / limit) * agreements_[k], k});
     std::sort(near.begin(), near.end(), [](const Inlier& a, const Inlier& b) {
         return std::tie(a.square, a.match) < std::tie(b.square, b.match);
     });
@@ -328,7 +354,7 @@ Model Verifier::evaluate(const Affine& transform, const Matches& matches) {
         if (query != 0 || candidate != 0) continue;
         query = candidate = 1;
         model.inliers.push_back(inlier);
-        model.score += 1 - static_cast<double>(inlier.square) / limit;
+        model.score += inlier.gain;
     }
     for (const Inlier& inlier : model.inliers) {
         query_used_[static_cast<std::size_t>(matches.query[inlier.match])] = 0;
@@ -343,10 +369,9 @@ void Verifier::polish(Model& model) {
     if (proposers_ != &all_) model = evaluate(model.transform, all_);
     for (int iteration = 0; iteration < 2; ++iteration) {
         fitted_.clear();
-        const double limit = static_cast<double>(threshold_) * threshold_;
         for (const Inlier& inlier : model.inliers)
-            fitted_.push_back({all_.pairs.query(inlier.match), all_.pairs.candidate(inlier.match),
-                               1 - inlier.square / limit});
+            fitted_.push_back(
+                {all_.pairs.query(inlier.match), all_.pairs.candidate(inlier.match), inlier.gain});
         const auto next = fit();
         if (!next) return;
         Model better = evaluate(*next, all_);
