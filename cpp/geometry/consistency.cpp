@@ -17,7 +17,7 @@ using C = Correspondences;
 // max_log_scale and max_degrees. Functions of <cmath> are not constant expressions.
 constexpr float max_length_ratio = 4.48168907F;     // exp(2 * 0.75)
 constexpr float min_cosine_squared = 0.654508497F;  // cos(36 degrees)^2
-constexpr float per_log_scale = 1.14285714F;        // 1 / 0.875
+constexpr float per_stretch = 0.254558078F;         // 1 / (2 sinh(0.875))^2
 constexpr float per_cosine = 3.89280107F;           // 1 / (1 - cos(42 degrees))
 
 // Sixteen pairs (i, j): bit l is set if pair (i, 16 j + l) is consistent.
@@ -73,7 +73,7 @@ ALWAYS_INLINE void common(const std::uint64_t* rows, std::size_t words, std::spa
 }
 
 struct Hypothesis {
-    float a11, a12, b1, a21, a22, b2, cosine, sine, log_scale;
+    float a11, a12, b1, a21, a22, b2, cosine, sine, area, per_area;
 
     explicit Hypothesis(const Affine& t)
         : a11(static_cast<float>(t.a11)),
@@ -84,7 +84,8 @@ struct Hypothesis {
           b2(static_cast<float>(t.b2)),
           cosine(static_cast<float>(rotation_of(t).cos)),
           sine(static_cast<float>(rotation_of(t).sin)),
-          log_scale(static_cast<float>(0.5 * std::log(t.determinant()))) {}
+          area(static_cast<float>(t.determinant())),
+          per_area(static_cast<float>(1 / t.determinant())) {}
 };
 
 ALWAYS_INLINE float square(const C& c, const Hypothesis& t, std::size_t k) {
@@ -96,8 +97,9 @@ ALWAYS_INLINE float square(const C& c, const Hypothesis& t, std::size_t k) {
 
 ALWAYS_INLINE float agreement(const C& c, const Hypothesis& t, std::size_t k) {
     const float cosine = t.cosine * c[C::cosine][k] + t.sine * c[C::sine][k];
-    const float stretch = (c[C::log_scale][k] - t.log_scale) * per_log_scale;
-    return 1 - stretch * stretch - (1 - cosine) * per_cosine;
+    // r + 1 / r - 2 = (2 sinh s)^2 for a ratio of areas r = exp(2 s).
+    const float stretch = c[C::area][k] * t.per_area + c[C::per_area][k] * t.area - 2;
+    return 1 - stretch * per_stretch - (1 - cosine) * per_cosine;
 }
 
 ALWAYS_INLINE void residuals(const C& c, const Affine& transform, float* squares,
@@ -164,17 +166,9 @@ void Correspondences::reset(std::size_t capacity) {
 
 void Correspondences::push(Point query, Point candidate, const Affine& b) {
     const Rotation rotation = rotation_of(b);
-    const double values[columns] = {query.x,
-                                    query.y,
-                                    candidate.x,
-                                    candidate.y,
-                                    b.a11,
-                                    b.a12,
-                                    b.a21,
-                                    b.a22,
-                                    rotation.cos,
-                                    rotation.sin,
-                                    0.5 * std::log(b.determinant())};
+    const double values[columns] = {
+        query.x, query.y, candidate.x,  candidate.y,  b.a11,           b.a12,
+        b.a21,   b.a22,   rotation.cos, rotation.sin, b.determinant(), 1 / b.determinant()};
     for (std::size_t column = 0; column < columns; ++column)
         numbers_[column * stride_ + size_] = static_cast<float>(values[column]);
     ++size_;

@@ -24,10 +24,11 @@ class Correspondences {
         b11,
         b12,
         b21,
-        b22,  // B = A_candidate A_query^-1: what this pair alone says of the map
+        b22,  // B = A_candidate A_query^-1: what this match alone says of the map
         cosine,
-        sine,       // the rotation of B
-        log_scale,  // half the logarithm of det B
+        sine,  // the rotation of B
+        area,
+        per_area,  // det B and its inverse
         columns
     };
 
@@ -75,9 +76,10 @@ struct ConsistencyKernels {
                    std::uint32_t* counts);
 
     /// squares[k] = |T p_k - q_k|^2, in squared pixels of the candidate, and
-    /// agreements[k] = 1 - (s / max_log_scale)^2 - (1 - cos a) / (1 - cos max_degrees), where s and
-    /// a are the log-scale and the angle by which B_k differs from T: 1 at best, and not positive
-    /// where the frame contradicts T.
+    /// agreements[k] = 1 - sinh(s)^2 / sinh(max_log_scale)^2 - (1 - cos a) / (1 - cos max_degrees),
+    /// where s and a are the log-scale and the angle by which B_k differs from T: 1 at best, not
+    /// positive where the frame contradicts T, and quadratic between (sinh^2 and 1 - cos need no
+    /// logarithm and no arc).
     void (*residuals)(const Correspondences& c, const Affine& transform, float* squares,
                       float* agreements);
 

@@ -58,6 +58,10 @@ inline Rotation rotation_of(const Affine& t) {
     return {c / r, s / r};
 }
 
+inline bool is_similarity(const Affine& t) {
+    return t.a11 == t.a22 && t.a12 == -t.a21;
+}
+
 /// `t` shrunk to a similarity that keeps its area, its rotation and the image of `p`.
 inline Affine nearest_similarity(const Affine& t, Point p) {
     const Rotation r = rotation_of(t);

@@ -21,9 +21,12 @@
 namespace trouvaille {
 namespace {
 
-constexpr std::size_t max_proposers = 1024, max_pairs = 64, max_singles = 16, max_refined = 4;
+constexpr std::size_t max_proposers = 1024, max_pairs = 64, max_triples = 64, max_singles = 16,
+                      max_refined = 4;
 constexpr float coarse_factor = 8;
 constexpr double shrinking[] = {8, 4, 2, 1, 1};  // of the threshold, while refining
+// Two more parameters explain more by chance: an affine map must gain half a match more.
+constexpr double affine_penalty = 0.5;
 constexpr double max_scale = 20, max_tilt = 8;
 
 // The matches of one candidate whose frames are regular, and where they came from.
@@ -62,7 +65,7 @@ struct Proposal {
 
 struct Model {
     Affine transform;
-    double score = 0;  // the sum of its inliers' gains
+    double score = 0;  // the sum of its inliers' gains, less affine_penalty if it is affine
     std::vector<Inlier> inliers;
 };
 
@@ -85,11 +88,13 @@ class Verifier {
     void choose_proposers();
     void build_graph();
     void propose_pairs();
+    std::size_t propose_triples(Edge edge, std::size_t limit);
     void propose_singles();
     void propose(const Affine& transform, Edge made_from);
     Model refine_best();
     std::optional<Affine> refine(Affine transform);
     std::optional<Affine> fit() const;
+    bool determines_affine(const Moments& moments, double area) const;
     void measure(const Correspondences& c, const Affine& transform);
     Model evaluate(const Affine& transform, const Matches& matches);
     void polish(Model& model);
@@ -210,32 +215,38 @@ void Verifier::propose_pairs() {
     TopK<std::uint32_t, std::size_t> best(storage);
     for (std::size_t e = 0; e < edges_.size(); ++e)
         if (common_[e] >= needed) best.push(common_[e], e);
-    int fitted_edges = 0;
+    std::size_t triples = options_.model == TransformModel::affine ? max_triples : 0;
+    const Correspondences& c = proposers_->pairs;
     for (const auto& item : best.sorted()) {
         const Edge edge = edges_[item.id];
-        const Correspondences& c = proposers_->pairs;
-        const Affine t = similarity_through(c.query(edge.first), c.candidate(edge.first),
-                                            c.query(edge.second), c.candidate(edge.second));
-        propose(t, edge);
-        if (options_.model == TransformModel::affine && item.score >= 2) {
-            for (std::size_t w = 0; w < words_; ++w)
-                for (std::uint64_t bits =
-                         graph_[edge.first * words_ + w] & graph_[edge.second * words_ + w];
-                     bits != 0; bits &= bits - 1) {
-                    if (++fitted_edges > 64) break;
-                    const std::size_t k = w * 64 + static_cast<std::size_t>(std::countr_zero(bits));
-                    if (k < edge.second) continue;
-                    const WeightedPair three[3]{{c.query(edge.first), c.candidate(edge.first), 1},
-                                                {c.query(edge.second), c.candidate(edge.second), 1},
-                                                {c.query(k), c.candidate(k), 1}};
-                    const auto mm = Moments::of(three);
-                    const auto f = fit_affine(mm);
-                    if (f && scatter_across(mm) * f->transform.determinant() >=
-                                 6.25 * threshold_ * threshold_)
-                        propose(f->transform, edge);
-                }
+        propose(similarity_through(c.query(edge.first), c.candidate(edge.first),
+                                   c.query(edge.second), c.candidate(edge.second)),
+                edge);
+        // Three matches are always explained by an affine map: a fourth must be there to tell.
+        if (item.score >= 2) triples -= propose_triples(edge, triples);
+    }
+}
+
+// Affine maps through the centres of an edge and of a later common supporter; `limit` at the most.
+std::size_t Verifier::propose_triples(Edge edge, std::size_t limit) {
+    const std::uint64_t* a = graph_.data() + edge.first * words_;
+    const std::uint64_t* b = graph_.data() + edge.second * words_;
+    std::size_t proposed = 0;
+    for (std::size_t w = edge.second / 64; w < words_; ++w) {
+        std::uint64_t bits = a[w] & b[w];
+        if (w == edge.second / 64) bits &= ~std::uint64_t{0} << (edge.second % 64);
+        for (; bits != 0 && proposed < limit; bits &= bits - 1, ++proposed) {
+            fitted_.clear();
+            for (const std::size_t k : {std::size_t{edge.first}, std::size_t{edge.second},
+                                        w * 64 + static_cast<std::size_t>(std::countr_zero(bits))})
+                fitted_.push_back({proposers_->pairs.query(k), proposers_->pairs.candidate(k), 1});
+            const Moments moments = Moments::of(fitted_);
+            const auto affine = fit_affine(moments);
+            if (affine && determines_affine(moments, affine->transform.determinant()))
+                propose(affine->transform, edge);
         }
     }
+    return proposed;
 }
 
 void Verifier::propose_singles() {
@@ -304,20 +315,23 @@ std::optional<Affine> Verifier::refine(Affine transform) {
     return transform;
 }
 
-// Least squares on fitted_. The affine one needs four matches whose spread across their main
-// direction, seen in the candidate, is 2.5 thresholds (root of the sum of squares; a match is
-// wrong by about a quarter of the threshold, so the shear is then known within 0.1), and must
-// explain the matches better than a similarity does: F above 4 for its two more parameters.
+// Whether the spread of the points across their main direction, seen in the candidate (whose area
+// is `area` times the query's), is 2.5 thresholds: the root of the sum of squares. A match is wrong
+// by about a quarter of the threshold, so a shear is then known within 0.1.
+bool Verifier::determines_affine(const Moments& moments, double area) const {
+    return scatter_across(moments) * area >= 6.25 * threshold_ * threshold_;
+}
+
+// Least squares on fitted_: affine if there are four matches, spread widely enough, which it
+// explains better than a similarity does (F above 4 for its two more parameters).
 std::optional<Affine> Verifier::fit() const {
     if (fitted_.size() < 2) return std::nullopt;
     const Moments moments = Moments::of(fitted_);
     const auto similarity = fit_similarity(moments);
     if (!similarity || !is_plausible(similarity->transform, max_scale, max_tilt))
         return std::nullopt;
-    if (options_.model == TransformModel::similarity || fitted_.size() < 4)
-        return similarity->transform;
-    const double area = similarity->transform.determinant();
-    if (!(scatter_across(moments) * area >= 6.25 * threshold_ * threshold_))
+    if (options_.model == TransformModel::similarity || fitted_.size() < 4 ||
+        !determines_affine(moments, similarity->transform.determinant()))
         return similarity->transform;
     const auto affine = fit_affine(moments);
     if (!affine || !is_plausible(affine->transform, max_scale, max_tilt))
@@ -347,6 +361,7 @@ Model Verifier::evaluate(const Affine& transform, const Matches& matches) {
     });
     Model model;
     model.transform = transform;
+    model.score = is_similarity(transform) ? 0 : -affine_penalty;
     for (const Inlier& inlier : near) {
         auto& query = query_used_[static_cast<std::size_t>(matches.query[inlier.match])];
         auto& candidate =
