@@ -67,3 +67,19 @@ def best(scores, k, ids=None):
         order = np.lexsort((ids, -row))[:k]
         out_scores[i, : len(order)], out_ids[i, : len(order)] = row[order], ids[order]
     return out_scores, out_ids
+
+
+def match_shortlist(descriptors, words, max_distances, candidates):
+    """Mutually nearest features of shared words, near enough; a list of (q, c, distance) each."""
+    found = []
+    for candidate_words, rows in candidates:
+        distances = ((descriptors[:, None].astype(int) - rows[None]) ** 2).sum(axis=2)
+        shared = (words[:, :, None] == candidate_words).any(axis=1)
+        distances[~shared] = 2**31 - 1
+        matches = []
+        for q, c in enumerate(distances.argmin(axis=1) if len(candidate_words) else ()):
+            d = distances[q, c]
+            if shared[q, c] and d <= max_distances[q] and distances[:, c].argmin() == q:
+                matches.append((q, int(c), int(d)))
+        found.append(matches)
+    return found

@@ -8,6 +8,7 @@ void bind_core(py::module_& m);
 void bind_words(py::module_& m);
 void bind_index(py::module_& m);
 void bind_geometry(py::module_& m);
+void bind_match(py::module_& m);
 }  // namespace trouvaille::python
 
 PYBIND11_MODULE(_core, m) {
@@ -16,4 +17,5 @@ PYBIND11_MODULE(_core, m) {
     trouvaille::python::bind_words(m);
     trouvaille::python::bind_index(m);
     trouvaille::python::bind_geometry(m);
+    trouvaille::python::bind_match(m);
 }

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from typing import Any
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Buffer
@@ -77,3 +79,12 @@ def verify(
     NDArray[np.bool_],
     NDArray[np.float64],
 ]: ...
+def match_shortlist(
+    descriptors: NDArray[np.uint8],
+    words: NDArray[np.uint32],
+    max_distances: NDArray[np.int32],
+    candidates: Sequence[tuple[NDArray[np.uint32], NDArray[np.uint8]]],
+    n_words: int,
+    max_matches: int,
+    threads: int,
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]: ...

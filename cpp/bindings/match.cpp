@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "geometry/match.hpp"
+
+#include <pybind11/pybind11.h>
+
+#include <cstring>
+#include <vector>
+
+#include "bindings/arrays.hpp"
+#include "bindings/gil.hpp"
+
+namespace trouvaille::python {
+namespace {
+
+using namespace py::literals;
+
+using Bytes = Array<std::uint8_t>;
+using Words = Array<std::uint32_t>;
+
+// The arrays are kept beside the views: they must live as long as the kernel runs.
+struct Candidates {
+    std::vector<std::pair<Words, Bytes>> arrays;
+    std::vector<MatchCandidate> views;
+};
+
+Candidates candidates_of(const py::sequence& listed, std::size_t dimensions) {
+    Candidates candidates;
+    for (const py::handle item : listed) {
+        const auto pair = py::reinterpret_borrow<py::sequence>(item);
+        if (pair.size() != 2 || !py::isinstance<Words>(pair[0]) || !py::isinstance<Bytes>(pair[1]))
+            throw py::type_error("a candidate must be a pair of uint32 words and uint8 rows");
+        const auto& [words, rows] = candidates.arrays.emplace_back(
+            py::reinterpret_borrow<Words>(pair[0]), py::reinterpret_borrow<Bytes>(pair[1]));
+        const MatchCandidate candidate{vector_view(words), view(rows)};
+        if (candidate.words.size() != candidate.descriptors.rows ||
+            candidate.descriptors.cols != dimensions)
+            throw py::value_error("a candidate's words and descriptors do not fit the query");
+        candidates.views.push_back(candidate);
+    }
+    return candidates;
+}
+
+template <class T, class Item>
+Array<T> copied(const std::vector<Item>& items, std::vector<py::ssize_t> shape) {
+    Array<T> array(std::move(shape));
+    if (!items.empty()) std::memcpy(array.mutable_data(), items.data(), items.size() * sizeof(Item));
+    return array;
+}
+
+py::tuple match(const Bytes& descriptors, const Words& words,
+                const Array<std::int32_t>& max_distances, const py::sequence& candidates,
+                std::size_t n_words, std::size_t max_matches, int threads) {
+    const MatchQuery query{view(descriptors), view(words), vector_view(max_distances)};
+    if (query.words.rows != query.descriptors.rows ||
+        query.max_distances.size() != query.descriptors.rows)
+        throw py::value_error("the query's arrays differ in length");
+    for (std::size_t i = 0; i < query.words.rows * query.words.cols; ++i)
+        if (query.words.data[i] >= n_words) throw py::value_error("a word is out of range");
+    const Candidates shortlist = candidates_of(candidates, query.descriptors.cols);
+    Matches matches;
+    {
+        const ReleasedGil nogil;  // the arrays are held by `shortlist` and the caller
+        matches = match_shortlist(query, shortlist.views, n_words, max_matches, threads);
+    }
+    const auto n = static_cast<py::ssize_t>(matches.pairs.size());
+    return py::make_tuple(
+        copied<std::int32_t>(matches.pairs, {n, 2}), copied<std::int32_t>(matches.distances, {n}),
+        copied<std::int64_t>(matches.offsets, {static_cast<py::ssize_t>(matches.offsets.size())}));
+}
+
+}  // namespace
+
+void bind_match(py::module_& m) {
+    m.def("match_shortlist", &match, "descriptors"_a.noconvert(), "words"_a.noconvert(),
+          "max_distances"_a.noconvert(), "candidates"_a, "n_words"_a, "max_matches"_a,
+          "threads"_a);
+}
+
+}  // namespace trouvaille::python

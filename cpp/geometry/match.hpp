@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/view.hpp"
+
+namespace trouvaille {
+
+/// The photo that is matched: its features' descriptors, the words each may share with a feature
+/// of a candidate (its nearest few, distinct), and how near a match must be.
+struct MatchQuery {
+    MatrixView<const std::uint8_t> descriptors;
+    MatrixView<const std::uint32_t> words;         ///< one row a feature, as many columns as wanted
+    std::span<const std::int32_t> max_distances;   ///< squared; one a feature
+};
+
+/// One photo of the shortlist: each feature's word, ascending, and its descriptor.
+struct MatchCandidate {
+    std::span<const std::uint32_t> words;
+    MatrixView<const std::uint8_t> descriptors;
+};
+
+/// Matches of all candidates, one after the other: candidate i owns the places offsets[i] to
+/// offsets[i + 1] of `pairs` (query feature, candidate's feature) and of `distances` (squared L2).
+struct Matches {
+    struct Pair {
+        std::int32_t query, candidate;
+    };
+    std::vector<Pair> pairs;
+    std::vector<std::int32_t> distances;
+    std::vector<std::int64_t> offsets;
+};
+
+/// Tentative matches between a query and each photo of a shortlist, from the words they share.
+///
+/// A query feature q and a candidate's feature c are compared if c's word is one of q's, by the
+/// squared Euclidean distance of their bytes. They match if each is the other's nearest among
+/// those compared (the smaller number among equals), and the distance is at most
+/// max_distances[q]. A candidate's matches are in ascending order of the query's feature, and the
+/// nearest max_matches (ties by that order) if there are more.
+///
+/// Requires equal dimensions, at most max_dimensions of exact.hpp; every word of the query below
+/// n_words (a candidate's word may be anything); at most 2^31 - 1 features a photo. Integers, so
+/// the same for every instruction set; work is proportional to the pairs that share a word.
+/// Parallel over candidates; a thread holds 16 bytes for each feature of the two photos.
+///
+/// Philbin, Chum, Isard, Sivic, Zisserman. Lost in quantization: improving particular object
+/// retrieval in large scale image databases. CVPR 2008.
+Matches match_shortlist(const MatchQuery& query, std::span<const MatchCandidate> candidates,
+                        std::size_t n_words, std::size_t max_matches, int threads);
+
+}  // namespace trouvaille

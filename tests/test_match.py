@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+import reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trouvaille import geometry
+
+
+def shortlist(rng, *, n=30, sizes=(0, 1, 25, 60), n_words=12, k=3, dims=128, values=256):
+    """A query and candidates, some of whose features are noisy copies of the query's."""
+    query = rng.integers(0, values, (n, dims), dtype=np.uint8)
+    words = np.array([rng.permutation(n_words)[:k] for _ in range(n)], np.uint32).reshape(n, k)
+    candidates = []
+    for size in sizes:
+        rows = rng.integers(0, values, (size, dims), dtype=np.uint8)
+        copies = min(n, size) // 2
+        rows[:copies] = np.clip(query[:copies] + rng.integers(-3, 4, (copies, dims)), 0, 255)
+        candidate_words = rng.integers(0, n_words, size).astype(np.uint32)
+        order = np.argsort(candidate_words, kind="stable")
+        candidates.append((candidate_words[order], rows[order]))
+    return query, words, candidates
+
+
+def as_lists(result):
+    matches, distances, offsets = result
+    rows = np.column_stack([matches, distances]).tolist()
+    return [
+        [tuple(row) for row in rows[a:b]] for a, b in zip(offsets, offsets[1:], strict=False)
+    ]
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("dims", [1, 15, 16, 17, 31, 32, 33, 128])
+def test_equals_reference(rng, isa, threads, dims):
+    query, words, candidates = shortlist(rng, dims=dims)
+    bounds = rng.integers(0, dims * 12000, len(query)).astype(np.int32)
+    found = geometry.match_shortlist(query, words, candidates, bounds, threads=threads)
+    assert as_lists(found) == reference.match_shortlist(query, words, bounds, candidates)
+
+
+@pytest.mark.kernel
+def test_ties_go_to_the_smaller_feature(rng, isa):
+    query, words, candidates = shortlist(rng, values=2, dims=4, n_words=2, k=2)
+    bounds = np.full(len(query), 4, np.int32)
+    found = geometry.match_shortlist(query, words, candidates, bounds)
+    expected = reference.match_shortlist(query, words, bounds, candidates)
+    assert as_lists(found) == expected
+    assert sum(map(len, expected)) > 0
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 12), st.integers(1, 5), st.integers(1, 40))
+@settings(max_examples=60, deadline=None)
+def test_matches_are_one_to_one(seed, n, k, n_words):
+    rng = np.random.default_rng(seed)
+    query, words, candidates = shortlist(rng, n=n, k=min(k, n_words), n_words=n_words, dims=8)
+    bounds = np.full(n, 100_000, np.int32)
+    for matches in as_lists(geometry.match_shortlist(query, words, candidates, bounds)):
+        assert len({q for q, _, _ in matches}) == len(matches)
+        assert len({c for _, c, _ in matches}) == len(matches)
+
+
+def test_at_most_so_many_and_the_nearest(rng):
+    query, words, candidates = shortlist(rng, n=80, sizes=(80,))
+    bounds = np.full(80, 2**31 - 1, np.int32)
+    everything = as_lists(geometry.match_shortlist(query, words, candidates, bounds))[0]
+    few = as_lists(geometry.match_shortlist(query, words, candidates, bounds, max_matches=7))[0]
+    nearest = sorted(everything, key=lambda match: (match[2], match[0]))[:7]
+    assert few == sorted(nearest)
+    assert len(everything) > 7
+
+
+def test_empty_query_and_empty_shortlist(rng):
+    query, words, candidates = shortlist(rng)
+    bounds = np.zeros(len(query), np.int32)
+    nothing = geometry.match_shortlist(query[:0], words[:0], candidates, bounds[:0])
+    assert nothing.offsets.tolist() == [0] * 5
+    assert geometry.match_shortlist(query, words, [], bounds).offsets.tolist() == [0]
+
+
+def test_says_what_is_wrong(rng):
+    query, words, candidates = shortlist(rng)
+    bounds = np.zeros(len(query), np.int32)
+    with pytest.raises(ValueError, match="query_words must have 30 rows"):
+        geometry.match_shortlist(query, words[:-1], candidates, bounds)
+    with pytest.raises(ValueError, match="max_distances must have 30"):
+        geometry.match_shortlist(query, words, candidates, bounds[1:])
+    with pytest.raises(ValueError, match=r"candidates\[2\].*descriptors must have 128 columns"):
+        wrong = [*candidates[:2], (candidates[2][0], candidates[2][1][:, :64])]
+        geometry.match_shortlist(query, words, wrong, bounds)
+    with pytest.raises(ValueError, match=r"candidates\[0\].*1 words for 25"):
+        geometry.match_shortlist(query, words, [(candidates[1][0], candidates[2][1])], bounds)
+    with pytest.raises(TypeError, match="complex"):
+        geometry.match_shortlist(query.astype(complex), words, candidates, bounds)
