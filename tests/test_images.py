@@ -791,7 +791,7 @@ def test_no_permission_of_any_user(tmp_path, monkeypatch):
     def refuse(name, flags):
         raise PermissionError(13, "Permission denied", name)
 
-    monkeypatch.setattr(images, "_open_without_waiting", refuse)
+    monkeypatch.setattr(images.source, "_open_without_waiting", refuse)
     with pytest.raises(PermissionError, match="permission to read it"):
         images.decode(path)
 
@@ -806,7 +806,7 @@ def test_special_files_are_refused_without_waiting(tmp_path):
 
 
 def test_a_large_file_is_refused_unread(tmp_path, monkeypatch):
-    monkeypatch.delattr(images, "_open_without_waiting")
+    monkeypatch.delattr(images.source, "_open_without_waiting")
     path = tmp_path / "large.jpg"
     with path.open("wb") as file:
         file.truncate(2**40)  # sparse
@@ -838,7 +838,7 @@ def test_import_is_light():
         "import sys, trouvaille.images\n"
         "sys.exit(' '.join(sys.modules.keys() & {'PIL', 'cv2', 'PIL.Image'}))"
     )
-    folder = Path(images.__file__).parent.parent
+    folder = Path(images.__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
