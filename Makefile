@@ -9,6 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 PHOTOS ?=
 QUERY ?=
+BENCH ?=
 
 SOURCES := CMakeLists.txt pyproject.toml README.md LICENSE \
 	$(shell find cpp python -type f -not -path '*/__pycache__/*')
@@ -44,8 +45,12 @@ test-isa: $(VENV)/installed $(VENV)/group-test  ## run the kernel tests on emula
 	@tests/emulate avx2 $(ARGS)
 	@$(USE_VENV) tests/emulate arm64
 
-bench: $(VENV)/installed $(VENV)/group-bench  ## measure against the peers; writes benchmarks/RESULTS.md
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(VENV)/installed $(VENV)/group-bench  ## measure against the peers and write benchmarks/RESULTS.md (BENCH=words for one)
+	@for script in benchmarks/bench_$(or $(BENCH),*).py; do \
+	echo "$$script"; \
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE TROUVAILLE_BENCH_ROWS=benchmarks/rows \
+	$(BIN)/python "$$script" || exit 1; done
+	$(BIN)/python benchmarks/report.py
 
 lint: $(VENV)/environment $(VENV)/group-test $(VENV)/group-lint  ## check style and types
 	$(BIN)/ruff check
