@@ -32,6 +32,8 @@ T = TypeVar("T")
 Row = dict[str, Any]
 
 UNITS = {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1.0}  # the part of a unit before the slash
+# These make OpenBLAS run kernels of an older CPU: a ratio against such a peer is worthless.
+SLOWING_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 SHORTEST_TIMING = 0.01  # seconds: a faster call is repeated until one timing takes this long
 
 _THREAD_VARIABLES = (
@@ -43,7 +45,6 @@ _THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "OPENCV_FOR_THREADS_NUM",
 )
-_SLOWING_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 _DISTRIBUTIONS = {  # imported module: its distribution, whose version belongs in the row
     "numpy": "numpy",
     "scipy": "scipy",
@@ -69,8 +70,7 @@ def single_thread() -> None:
 
 
 def _refuse_slowed_peers() -> None:
-    # These make OpenBLAS run kernels of an older CPU: a ratio against such a peer is worthless.
-    found = [name for name in _SLOWING_VARIABLES if os.environ.get(name)]
+    found = [name for name in SLOWING_VARIABLES if os.environ.get(name)]
     if found:
         raise RuntimeError(f"{' and '.join(found)} would slow NumPy: unset before a benchmark")
 

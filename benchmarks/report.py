@@ -124,8 +124,3 @@ def report(folder: Path) -> str:
         if rows:
             parts.append(section(path.stem, rows))
     return "\n".join(parts)
-
-
-if __name__ == "__main__":
-    here = Path(__file__).parent
-    (here / "RESULTS.md").write_text(report(here / "rows"), encoding="utf-8")

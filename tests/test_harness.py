@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -194,3 +197,25 @@ def test_report_gathers_records_in_their_tables(tmp_path):
 def test_report_of_no_rows_is_the_header(tmp_path):
     (tmp_path / "empty.jsonl").write_text("")
     assert report.report(tmp_path) == report.HEADER
+
+
+def test_the_command_runs_a_benchmark_and_writes_the_report(tmp_path):
+    for name in ("__main__.py", "harness.py", "report.py"):
+        shutil.copy(BENCHMARKS / name, tmp_path)
+    good = "import harness\nharness.record('photos', {'mAP': 0.5}, table='quality')\n"
+    (tmp_path / "bench_good.py").write_text(good)
+    (tmp_path / "bench_bad.py").write_text("raise SystemExit(3)")
+
+    def run(*stages):
+        command = [sys.executable, str(tmp_path), *stages]
+        environment = {**os.environ, "OPENBLAS_CORETYPE": "Haswell"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    assert run("good").returncode == 0
+    assert "| photos | 0.5 |" in (tmp_path / "RESULTS.md").read_text()
+    everything = run()
+    assert (everything.returncode, everything.stderr) == (1, "failed: bad\n")
+    assert len((tmp_path / "rows" / "good.jsonl").read_text().splitlines()) == 2
+    unknown = run("ugly")
+    assert unknown.returncode == 2
+    assert "no benchmark 'ugly'; there are bad, good" in unknown.stderr
