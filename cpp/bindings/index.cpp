@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "bindings/arrays.hpp"
+#include "bindings/gil.hpp"
 #include "core/size.hpp"
 #include "index/inverted_file.hpp"
 
@@ -68,7 +69,7 @@ py::tuple transposed(const Array<std::int64_t>& offsets, const Array<std::uint32
     const auto out_amounts = mutable_vector_view(amounts);
     std::size_t kept = 0;
     {
-        const py::gil_scoped_release nogil;  // no Python object is touched in this block
+        const ReleasedGil nogil;  // no Python object is touched in this block
         kept = transpose(rows, out_offsets, out_documents, out_amounts);
     }
     const auto size = static_cast<py::ssize_t>(kept);
@@ -94,7 +95,7 @@ py::tuple joined(const Array<std::uint64_t>& offsets_a, const Array<std::uint32_
     const auto out_documents = mutable_vector_view(documents);
     const auto out_values = mutable_vector_view(values);
     {
-        const py::gil_scoped_release nogil;  // no Python object is touched in this block
+        const ReleasedGil nogil;  // no Python object is touched in this block
         join(a, b, n_a, out_offsets, out_documents, out_values);
     }
     return py::make_tuple(offsets, documents, values);
@@ -109,7 +110,7 @@ Array<double> norms(const Array<std::uint64_t>& offsets, const Array<std::uint32
     auto result = vector_of<double>(n_documents);
     const auto out = mutable_vector_view(result);
     {
-        const py::gil_scoped_release nogil;  // no Python object is touched in this block
+        const ReleasedGil nogil;  // no Python object is touched in this block
         document_norms(postings, weights, out);
     }
     return result;
@@ -135,7 +136,7 @@ py::tuple search(const Array<std::uint64_t>& offsets, const Array<std::uint32_t>
     const auto out_scores = mutable_view(scores);
     const auto out_found = mutable_view(found);
     {
-        const py::gil_scoped_release nogil;  // no Python object is touched in this block
+        const ReleasedGil nogil;  // no Python object is touched in this block
         search_inverted_file(postings, n_documents, weights, names, queries, out_scores, out_found,
                              threads);
     }
