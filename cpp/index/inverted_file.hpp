@@ -71,7 +71,7 @@ void document_norms(Postings<Value> postings, std::span<const double> word_weigh
 /// terms' magnitudes, and the same bits for any number of threads and any batch of queries.
 /// Requires every word of `queries` below postings.words(), every posting's document below
 /// `n_documents`, and as many `documents` weights and ids, or none. Parallel over queries; a
-/// thread holds 128 KiB and its k best. Documents are visited in blocks, so that their sums stay
+/// thread holds 256 KiB and its k best. Documents are visited in blocks, so that their sums stay
 /// in cache.
 ///
 /// Zobel, Moffat. Inverted files for text search engines. ACM Computing Surveys 38(2), 2006.
