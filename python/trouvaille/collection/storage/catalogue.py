@@ -195,8 +195,8 @@ class Catalogue:
     def _fetch(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         try:
             return self._connection.execute(query, values).fetchall()
-        except (sqlite3.Error, sqlite3.Warning) as error:
-            raise self._corrupt(0, f"SQLite says: {error}") from None
+        except (sqlite3.Error, sqlite3.Warning, UnicodeError) as error:
+            raise self._corrupt(0, f"SQLite cannot read it: {error}") from None
 
     def _verified(self) -> NDArray[np.int64]:
         """Verify the file once, and return the numbers of features; the lock is held."""

@@ -194,12 +194,20 @@ _JSON_TYPES: dict[str, type] = {
 
 def _typed(key: str, value: Any, kind: str) -> Any:
     want = _JSON_TYPES[kind]
-    if type(value) != want:
+    if type(value) is not want:  # a bool is no int here
         raise ValueError(f"{key} must be of type {want.__name__}")
-    if kind == "int" and not 0 <= value < 1 << 63:
+    if kind == "int":
+        return _number(key, value)
+    return _uuid(key, value) if kind == "UUID" else value
+
+
+def _number(key: str, value: Any) -> int:
+    if not 0 <= value < 1 << 63:
         raise ValueError(f"{key} is out of bounds: {value}")
-    if kind != "UUID":
-        return value
+    return int(value)
+
+
+def _uuid(key: str, value: Any) -> UUID:
     if not _UUID.fullmatch(value):
         raise ValueError(f"{key} is not a UUID")
     return UUID(value)
