@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A damaged or forged collection gives an error that says where, or what it gave before."""
 
+import dataclasses
 import json
 import shutil
 import sqlite3
 import struct
+import tracemalloc
 from contextlib import closing
 
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 import storage_examples as examples
 import storage_mutations as mutations
 from storage_mutations import resign_manifest, resigned
-from trouvaille.collection.storage import Storage, blocks, write_section
+from trouvaille.collection.storage import CatalogueRow, Storage, blocks, write_section
 from trouvaille.errors import FormatVersionError, IndexCorruptError
 
 INTEGERS = [0, 1, -1, 2**31 - 1, 2**31, 2**32 - 1, 2**63]
@@ -89,10 +91,11 @@ def all_flips(work):
 
 
 def test_flipped_bytes_are_found(original, work, rng):
-    flips = all_flips(work)
-    heads = [f for f in flips if f[0].name in ("words", "CURRENT") and f[1] < 64]
-    sample = [flips[i] for i in rng.choice(len(flips), 1000, replace=False)]
-    check_flips(work, original[1], heads + sample)
+    flips = []
+    for file in files_of(work):
+        positions = rng.choice(file.stat().st_size, 40, replace=file.stat().st_size < 40)
+        flips += [(file, int(position), rng.choice([0x01, 0xFF])) for position in positions]
+    check_flips(work, original[1], flips)
 
 
 @pytest.mark.slow
@@ -336,6 +339,7 @@ def test_forged_values_are_found(original, work):
         width = spec.dtype.itemsize
         forged = {"counts": b"\0" * width, "frames": np.float32(np.nan).tobytes()}
         for at in range(spec.begin, spec.end, width):
+            file.write_bytes(data)
             with resigned(file) as changed:
                 changed[at : at + width] = forged.get(name, b"\xff" * width)
             trust(work, file)
@@ -390,6 +394,24 @@ def test_forged_manifests_stay_in_bounds(original, work, rng):
     bodies = all_manifests(work)
     chosen = rng.choice(len(bodies) - 9, 500, replace=False)
     check_manifests(work, [bodies[i] for i in chosen] + bodies[-9:])
+
+
+def test_forged_counts_allocate_nothing(work):
+    """A segment without sections may claim any number of images: believe its catalogue."""
+    storage = Storage.open(work)
+    with storage.writer() as writer:
+        writer.add_segment({}, [CatalogueRow("alone")])
+        manifest = writer.commit().manifest
+    segments = list(manifest.segments)
+    segments[-1] = dataclasses.replace(segments[-1], n_images=2**32 - 1)
+    n_images = sum(segment.n_images for segment in segments)
+    forged = dataclasses.replace(manifest, segments=tuple(segments), n_images=n_images)
+    resign_manifest(work, mutations.manifest_body(forged.encode()))
+    tracemalloc.start()
+    with pytest.raises(IndexCorruptError, match="images 0 to 4294967294"):
+        Storage.open(work, "full")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
 
 
 @pytest.mark.slow

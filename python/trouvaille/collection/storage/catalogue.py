@@ -235,7 +235,7 @@ class Catalogue:
         # The limit bounds the walk through a forged tree whose pages refer to each other.
         query = "SELECT number, n_features FROM images ORDER BY number LIMIT ?"
         found = self._fetch(query, (self.n_images + 1,))
-        if [number for number, _ in found] != list(range(self.n_images)):
+        if len(found) != self.n_images or any(n != i for i, (n, _) in enumerate(found)):
             raise self._corrupt(0, f"does not hold images 0 to {self.n_images - 1}")
         if not all(type(n) is int and n >= 0 for _, n in found):
             raise self._corrupt(0, "a number of features is not a whole number")

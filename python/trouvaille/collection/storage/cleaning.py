@@ -28,15 +28,20 @@ def remove_orphans(directory: Directory, manifest: Manifest) -> None:
         if name in live:
             continue
         if _FILE.fullmatch(name) and directory.is_file(name):
-            directory.unlink(name)
+            _remove(directory, name)
         elif _FOLDER.fullmatch(name) and directory.is_folder(name):
             _remove_segment(directory, name)
+
+
+def _remove(directory: Directory, name: str) -> None:
+    with contextlib.suppress(OSError):  # Windows keeps what a reader has open: another time
+        directory.unlink(name)
 
 
 def _remove_segment(directory: Directory, folder: str) -> None:
     for name in directory.list(folder):
         path = f"{folder}/{name}"
         if _IN_FOLDER.fullmatch(name) and directory.is_file(path):
-            directory.unlink(path)
+            _remove(directory, path)
     with contextlib.suppress(OSError):  # not empty
         directory.remove_folder(folder)

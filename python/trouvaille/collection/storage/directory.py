@@ -19,6 +19,7 @@ from .lock import Lock
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}")
 # A link is not followed; a pipe that lies where a file should be does not make opening wait.
 _SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_HAS_TRACKFD = sys.version_info >= (3, 13) and sys.platform != "win32"
 _WRITE_AT_MOST = 1 << 26  # bytes a system call: Ctrl-C and errors come through in between
 
 
@@ -72,11 +73,12 @@ class Directory:
     def read(self, name: str, at_most: int) -> bytes:
         """Return what the small file `name` holds."""
         with self._open(name) as file:
-            data = os.read(file, at_most + 1)
-            while len(data) <= at_most and (more := os.read(file, at_most + 1 - len(data))):
+            size = os.fstat(file).st_size
+            if size > at_most:
+                raise self._corrupt(name, at_most, f"is larger than {at_most} bytes")
+            data = b""
+            while more := os.read(file, size + 1 - len(data)):
                 data += more
-        if len(data) > at_most:
-            raise self._corrupt(name, at_most, f"is larger than {at_most} bytes")
         return data
 
     def map(self, name: str) -> mmap.mmap:
@@ -88,7 +90,7 @@ class Directory:
             if os.fstat(file).st_size == 0:
                 raise self._corrupt(name, 0, "is empty")
             # Without its own copy of the file descriptor (Python 3.13) a map costs none.
-            options: Any = {"trackfd": False} if sys.version_info >= (3, 13) else {}
+            options: Any = {"trackfd": False} if _HAS_TRACKFD else {}
             return mmap.mmap(file, 0, access=mmap.ACCESS_READ, **options)
 
     @contextlib.contextmanager

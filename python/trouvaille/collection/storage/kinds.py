@@ -21,7 +21,7 @@ class Column:
 
     dtypes: tuple[str, ...]
     rows: str  # it has one row for each of these
-    tail: tuple[int | None, ...] = ()  # the shape of a row; None is any number
+    tail: tuple[int | None, ...] = ()  # the shape of a row; None is any but 0
     offsets_of: str | None = None  # it cuts these into lists: rows + 1 offsets, from 0 up
     lists: str | None = None  # within the lists cut by this array, values ascend
     distinct: bool = False  # ... strictly
@@ -81,7 +81,8 @@ class Rules:
         if dtype.name not in column.dtypes:
             return f"the dtype must be {' or '.join(column.dtypes)}, got {dtype.name}"
         if len(shape) != 1 + len(column.tail) or any(
-            want not in (None, got) for want, got in zip(column.tail, shape[1:], strict=True)
+            got == 0 or want not in (None, got)
+            for want, got in zip(column.tail, shape[1:], strict=True)
         ):
             return f"a row must have shape {column.tail}, got {shape[1:]}"
         extra = 1 if column.offsets_of else 0

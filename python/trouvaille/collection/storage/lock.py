@@ -16,11 +16,17 @@ if sys.platform == "win32":
 
     def _try_to_lock(file: int) -> None:
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+
+    def _unlock(file: int) -> None:
+        msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
 else:
     import fcntl
 
     def _try_to_lock(file: int) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(file: int) -> None:
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 class Lock:
@@ -35,18 +41,21 @@ class Lock:
         try:
             _try_to_lock(self._file)
         except OSError as error:
-            self.release()
+            self.forget()
             # Windows says EACCES, others EWOULDBLOCK, where it is held.
             if not isinstance(error, (BlockingIOError, PermissionError)):
                 raise
             raise CollectionLockedError(path.parent) from None
-        except BaseException:
-            self.release()
-            raise
         _held.add(self)
 
     def release(self) -> None:
-        """Let the next writer in."""
+        """Let the next writer in, even if a child forked just now has the file open still."""
+        if self._file is not None:
+            _unlock(self._file)
+            self.forget()
+
+    def forget(self) -> None:
+        """Close the file; the lock stays with another process that shares it."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -66,12 +75,11 @@ class Lock:
 _held: weakref.WeakSet[Lock] = weakref.WeakSet()
 
 
-def _release_in_child() -> None:
-    # A forked child shares the parent's lock and would hold it after the parent's death. Closing
-    # its descriptor leaves the parent's lock in force.
+def _forget_in_child() -> None:
+    # A forked child shares the parent's lock, and would hold it after the parent's death.
     for lock in list(_held):
-        lock.release()
+        lock.forget()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_release_in_child)
+    os.register_at_fork(after_in_child=_forget_in_child)

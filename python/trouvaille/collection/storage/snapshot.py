@@ -50,6 +50,9 @@ class Snapshot:
                 directory, file.name, file.kind, entry=file, rules=Rules(file.kind, {})
             )
             self._check_fingerprint(self._vocabulary)
+        if files.keys() not in (set(), {"vocabulary", "statistics"}):
+            reason = "names a vocabulary without statistics, or the reverse"
+            raise IndexCorruptError(self._path, "manifest", 0, reason)
         if "statistics" in files:
             file = files["statistics"]
             sizes = {"images": self.n_images, "words": self.n_words}

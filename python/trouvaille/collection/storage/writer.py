@@ -34,7 +34,7 @@ class Writer:
     def __init__(self, directory: Directory, committed: Callable[[Snapshot], None]) -> None:
         self._directory = directory
         self._committed = committed
-        self._broken = False
+        self._broken = True  # outside of the `with`, and after a commit that failed
 
     def __enter__(self) -> Writer:
         with advice(self._directory, "write"):
@@ -48,13 +48,14 @@ class Writer:
         except BaseException:
             self._lock.release()
             raise
+        self._broken = False
         return self
 
     def __exit__(self, *_: object) -> None:
         try:
             # After a commit that failed it is not certain which state is on the disk.
             if not self._broken:
-                with contextlib.suppress(OSError):  # the next writer will try again
+                with contextlib.suppress(OSError):  # the next writer will tidy up
                     remove_orphans(self._directory, self._base.manifest)
         finally:
             self._broken = True
@@ -227,7 +228,7 @@ class Writer:
         self._start(snapshot)
         self._committed(snapshot)
         self._broken = False
-        with contextlib.suppress(OSError):  # the commit stands; the next writer will try again
+        with contextlib.suppress(OSError):  # the commit stands; the next writer will tidy up
             remove_orphans(self._directory, manifest)
         return snapshot
 
