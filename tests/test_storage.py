@@ -672,6 +672,7 @@ def test_a_second_writer_is_refused_and_a_dead_one_forgotten(path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_does_not_keep_the_lock(path):
     storage = examples.make(path)
     ours, theirs = os.pipe()

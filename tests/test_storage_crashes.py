@@ -12,6 +12,10 @@ import storage_examples as examples
 from storage_examples import Crash, FaultyDirectory
 from trouvaille.collection.storage import Directory, Storage
 
+# Python warns of forking a process with threads; these children do nothing but file operations.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+
 
 def change(directory):
     """Make two commits; a part of the script that every test here interrupts at every step."""
@@ -118,7 +122,7 @@ def test_an_interrupted_process_leaves_the_state_before_or_after(tmp_path):
     assert seen == {0, 1, 2}
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@needs_fork
 def test_a_killed_process_leaves_the_state_before_or_after(tmp_path):
     path = tmp_path / "photos.tv"
     states = states_of(path)
@@ -244,7 +248,7 @@ def test_a_failed_segment_does_not_spoil_the_commit(tmp_path):
     assert len(list(path.glob("seg-*"))) == 1
 
 
-@pytest.mark.parametrize("kill", [False, True])
+@pytest.mark.parametrize("kill", [False, pytest.param(True, marks=needs_fork)])
 def test_an_interrupted_creation_can_be_done_again(tmp_path, kill):
     path = tmp_path / "photos.tv"
     steps = FaultyDirectory(path)
