@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <iterator>
+#include <limits>
 
 #include "core/cpu.hpp"
 #include "core/target.hpp"
@@ -20,30 +22,40 @@ constexpr float min_cosine_squared = 0.654508497F;  // cos(36 degrees)^2
 constexpr float per_stretch = 0.254558078F;         // 1 / (2 sinh(0.875))^2
 constexpr float per_cosine = 3.89280107F;           // 1 / (1 - cos(42 degrees))
 
+// Padding (B = 0) gets a rotation and an area of 0, not NaN.
+ALWAYS_INLINE void complete(C& c) {
+    const float *b11 = c[C::b11], *b12 = c[C::b12], *b21 = c[C::b21], *b22 = c[C::b22];
+    float *cosine = c[C::cosine], *sine = c[C::sine], *area = c[C::area], *inverse = c[C::per_area];
+    for (std::size_t k = 0; k < c.blocks() * C::block; ++k) {
+        const float re = b11[k] + b22[k], im = b21[k] - b12[k];
+        const float length = std::sqrt(re * re + im * im + std::numeric_limits<float>::min());
+        const float determinant = b11[k] * b22[k] - b12[k] * b21[k];
+        cosine[k] = re / length;
+        sine[k] = im / length;
+        area[k] = determinant;
+        inverse[k] = determinant > 0 ? 1 / determinant : 0;
+    }
+}
+
 // Sixteen pairs (i, j): bit l is set if pair (i, 16 j + l) is consistent.
 ALWAYS_INLINE std::uint32_t consistent_block(const C& c, std::size_t i, std::size_t j,
                                              float min_square) {
     const float xi = c[C::x][i], yi = c[C::y][i], ui = c[C::u][i], vi = c[C::v][i];
-    const float i11 = c[C::b11][i], i12 = c[C::b12][i], i21 = c[C::b21][i], i22 = c[C::b22][i];
+    const float cos_i = c[C::cosine][i], sin_i = c[C::sine][i], area_i = c[C::area][i];
     const std::size_t at = j * C::block;
     const float *x = c[C::x] + at, *y = c[C::y] + at, *u = c[C::u] + at, *v = c[C::v] + at;
-    const float *b11 = c[C::b11] + at, *b12 = c[C::b12] + at;
-    const float *b21 = c[C::b21] + at, *b22 = c[C::b22] + at;
+    const float *cos_j = c[C::cosine] + at, *sin_j = c[C::sine] + at, *area_j = c[C::area] + at;
     std::uint32_t mask = 0;
     for (std::size_t l = 0; l < C::block; ++l) {
         const float px = x[l] - xi, py = y[l] - yi, qx = u[l] - ui, qy = v[l] - vi;
-        const float length = qx * qx + qy * qy;
-        const float ax = i11 * px + i12 * py, ay = i21 * px + i22 * py;
-        const float bx = b11[l] * px + b12[l] * py, by = b21[l] * px + b22[l] * py;
-        const float a_length = ax * ax + ay * ay, b_length = bx * bx + by * by;
-        const float a_dot = ax * qx + ay * qy, b_dot = bx * qx + by * qy;
-        const float shortest = std::min(a_length, b_length), longest = std::max(a_length, b_length);
-        // cos^2 times the positive |B p|^2 |q|^2; the sign of the cosine is tested apart.
-        const float bound = min_cosine_squared * length;
+        const float pp = px * px + py * py, qq = qx * qx + qy * qy;
+        // q / p as complex numbers, times |p|^2, and its cosines with both frames, times |p| |q|.
+        const float re = px * qx + py * qy, im = px * qy - py * qx;
+        const float cosine = std::min(re * cos_i + im * sin_i, re * cos_j[l] + im * sin_j[l]);
+        const float smallest = std::min(area_i, area_j[l]), largest = std::max(area_i, area_j[l]);
         const bool consistent =
-            (length >= min_square) & (std::min(a_dot, b_dot) > 0) &
-            (a_dot * a_dot >= bound * a_length) & (b_dot * b_dot >= bound * b_length) &
-            (length <= max_length_ratio * shortest) & (longest <= max_length_ratio * length);
+            (qq >= min_square) & (cosine > 0) & (cosine * cosine >= min_cosine_squared * pp * qq) &
+            (qq <= max_length_ratio * pp * smallest) & (largest * pp <= max_length_ratio * qq);
         mask |= consistent ? 1U << l : 0U;
     }
     return mask;
@@ -127,6 +139,9 @@ ALWAYS_INLINE std::int64_t score(const C& c, const Affine& transform, float thre
 }
 
 #define TROUVAILLE_CONSISTENCY(name, TARGETED)                                                 \
+    TARGETED void complete_##name(C& c) {                                                      \
+        complete(c);                                                                           \
+    }                                                                                          \
     TARGETED void pairs_##name(const C& c, float min_baseline, std::size_t words,              \
                                std::uint64_t* rows) {                                          \
         pairs(c, min_baseline, words, rows);                                                   \
@@ -147,9 +162,12 @@ TROUVAILLE_CONSISTENCY(scalar, )
 TROUVAILLE_CONSISTENCY(avx2, TARGET_AVX2)
 TROUVAILLE_CONSISTENCY(avx512, TARGET_AVX512)
 
-constexpr ConsistencyKernels scalar{pairs_scalar, common_scalar, residuals_scalar, score_scalar};
-constexpr ConsistencyKernels avx2{pairs_avx2, common_avx2, residuals_avx2, score_avx2};
-constexpr ConsistencyKernels avx512{pairs_avx512, common_avx512, residuals_avx512, score_avx512};
+constexpr ConsistencyKernels scalar{complete_scalar, pairs_scalar, common_scalar, residuals_scalar,
+                                    score_scalar};
+constexpr ConsistencyKernels avx2{complete_avx2, pairs_avx2, common_avx2, residuals_avx2,
+                                  score_avx2};
+constexpr ConsistencyKernels avx512{complete_avx512, pairs_avx512, common_avx512, residuals_avx512,
+                                    score_avx512};
 constexpr const ConsistencyKernels* variants[isa_count] = {&scalar, &avx2, &avx512};
 
 }  // namespace
@@ -165,11 +183,9 @@ void Correspondences::reset(std::size_t capacity) {
 }
 
 void Correspondences::push(Point query, Point candidate, const Affine& b) {
-    const Rotation rotation = rotation_of(b);
-    const double values[columns] = {
-        query.x, query.y, candidate.x,  candidate.y,  b.a11,           b.a12,
-        b.a21,   b.a22,   rotation.cos, rotation.sin, b.determinant(), 1 / b.determinant()};
-    for (std::size_t column = 0; column < columns; ++column)
+    const double values[] = {query.x, query.y, candidate.x, candidate.y,
+                             b.a11,   b.a12,   b.a21,       b.a22};
+    for (std::size_t column = 0; column < std::size(values); ++column)
         numbers_[column * stride_ + size_] = static_cast<float>(values[column]);
     ++size_;
 }

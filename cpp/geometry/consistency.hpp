@@ -33,11 +33,12 @@ class Correspondences {
     };
 
     void reset(std::size_t capacity);
-    void push(Point query, Point candidate, const Affine& b);
+    void push(Point query, Point candidate, const Affine& b);  ///< then `complete`
     void push_from(const Correspondences& other, std::size_t k);
 
     std::size_t size() const { return size_; }
     std::size_t blocks() const { return (size_ + block - 1) / block; }
+    float* operator[](Column c) { return numbers_.data() + c * stride_; }
     const float* operator[](Column c) const { return numbers_.data() + c * stride_; }
 
     Point query(std::size_t k) const { return {(*this)[x][k], (*this)[y][k]}; }
@@ -63,11 +64,14 @@ struct Edge {
 /// The loops of this file, compiled for one instruction set. Every operation on floats is the same
 /// on each of them and sums are of integers, so the results are equal bit for bit.
 struct ConsistencyKernels {
-    /// Bit j of row i (rows of `words` words) of the upper triangle, j > i: the pair (i, j) is
-    /// consistent. Let d be the vector from centre i to centre j, p = d in the query, q = d in the
-    /// candidate. For both frames B of the pair, B p and q differ by at most max_pair_log_scale in
-    /// the logarithm of length and by at most max_pair_degrees in direction, and |q| >=
-    /// min_baseline.
+    /// Fills the columns that follow from B: cosine, sine, area, per_area.
+    void (*complete)(Correspondences& c);
+
+    /// Sets bit j of row i (rows of `words` words) where j > i and matches i and j support each
+    /// other. Let p and q be the vector from centre i to centre j in the query and in the
+    /// candidate. Then |q| / |p| and the angle from p to q differ from the scale, sqrt(det B), and
+    /// the rotation of either frame by at most max_pair_log_scale and max_pair_degrees, and
+    /// |q| >= min_baseline.
     void (*pairs)(const Correspondences& c, float min_baseline, std::size_t words,
                   std::uint64_t* rows);
 

@@ -6,6 +6,7 @@
 #include <cassert>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -60,6 +61,7 @@ struct Inlier {
 struct Proposal {
     Affine transform;
     Edge made_from;
+    std::uint32_t supporters;  // with those it was made from
     std::int64_t score;
 };
 
@@ -88,9 +90,9 @@ class Verifier {
     void choose_proposers();
     void build_graph();
     void propose_pairs();
-    std::size_t propose_triples(Edge edge, std::size_t limit);
+    std::size_t propose_triples(Edge edge, std::uint32_t supporters, std::size_t limit);
     void propose_singles();
-    void propose(const Affine& transform, Edge made_from);
+    void propose(const Affine& transform, Edge made_from, std::uint32_t supporters);
     Model refine_best();
     std::optional<Affine> refine(Affine transform);
     std::optional<Affine> fit() const;
@@ -117,7 +119,11 @@ class Verifier {
     std::vector<Edge> edges_;
     std::vector<std::uint32_t> common_, degrees_;
     std::vector<Proposal> proposals_;
+    std::int64_t best_score_ = 0;     // of the proposals
+    std::vector<std::size_t> order_;  // of proposals_, best first
+    std::vector<bool> explained_;     // by a refined proposal
     std::vector<float> squares_, agreements_;
+    std::vector<Inlier> near_;
     std::vector<WeightedPair> fitted_;
     std::vector<std::uint8_t> query_used_, candidate_used_;  // all zero between uses
 };
@@ -133,6 +139,7 @@ std::optional<Model> Verifier::estimate() {
     choose_proposers();
     build_graph();
     proposals_.clear();
+    best_score_ = 0;
     propose_pairs();
     propose_singles();
     Model best = refine_best();
@@ -160,6 +167,7 @@ void Verifier::gather(std::size_t candidate) {
         all_.query.push_back(query);
         all_.candidate.push_back(other);
     }
+    kernels_.complete(all_.pairs);
 }
 
 void Verifier::choose_proposers() {
@@ -219,16 +227,18 @@ void Verifier::propose_pairs() {
     const Correspondences& c = proposers_->pairs;
     for (const auto& item : best.sorted()) {
         const Edge edge = edges_[item.id];
+        const std::uint32_t supporters = item.score + 2;
+        if (supporters * score_unit < best_score_) break;
         propose(similarity_through(c.query(edge.first), c.candidate(edge.first),
                                    c.query(edge.second), c.candidate(edge.second)),
-                edge);
+                edge, supporters);
         // Three matches are always explained by an affine map: a fourth must be there to tell.
-        if (item.score >= 2) triples -= propose_triples(edge, triples);
+        if (supporters >= 4) triples -= propose_triples(edge, supporters, triples);
     }
 }
 
 // Affine maps through the centres of an edge and of a later common supporter; `limit` at the most.
-std::size_t Verifier::propose_triples(Edge edge, std::size_t limit) {
+std::size_t Verifier::propose_triples(Edge edge, std::uint32_t supporters, std::size_t limit) {
     const std::uint64_t* a = graph_.data() + edge.first * words_;
     const std::uint64_t* b = graph_.data() + edge.second * words_;
     std::size_t proposed = 0;
@@ -243,7 +253,7 @@ std::size_t Verifier::propose_triples(Edge edge, std::size_t limit) {
             const Moments moments = Moments::of(fitted_);
             const auto affine = fit_affine(moments);
             if (affine && determines_affine(moments, affine->transform.determinant()))
-                propose(affine->transform, edge);
+                propose(affine->transform, edge, supporters);
         }
     }
     return proposed;
@@ -256,42 +266,50 @@ void Verifier::propose_singles() {
     for (std::size_t i = 0; i < degrees_.size(); ++i)
         if (degrees_[i] >= needed) best.push(degrees_[i], i);
     for (const auto& item : best.sorted()) {
+        const std::uint32_t supporters = item.score + 1;
+        if (supporters * score_unit < best_score_) break;
         Affine t = proposers_->pairs.local(item.id);
         if (options_.model == TransformModel::similarity)
             t = nearest_similarity(t, proposers_->pairs.query(item.id));
         const auto i = static_cast<std::uint32_t>(item.id);
-        propose(t, {i, i});
+        propose(t, {i, i}, supporters);
     }
 }
 
-// Keeps a proposal that at least one match (two, if more than two are needed) supports beyond
-// those it was made from.
-void Verifier::propose(const Affine& transform, Edge made_from) {
+// Keeps a proposal that gains more than one match could, if more than two are needed.
+void Verifier::propose(const Affine& transform, Edge made_from, std::uint32_t supporters) {
     if (!is_plausible(transform, max_scale, max_tilt)) return;
     const std::int64_t score =
         kernels_.score(proposers_->pairs, transform, coarse_factor * threshold_);
     const std::int64_t least = options_.min_inliers > 2 ? score_unit : 0;
-    if (score > least) proposals_.push_back({transform, made_from, score});
+    if (score <= least) return;
+    proposals_.push_back({transform, made_from, supporters, score});
+    best_score_ = std::max(best_score_, score);
 }
 
-// The best of the proposals, refined. One whose matches are inliers of an earlier one would lead
-// to the same transform, and is left out.
+// The best of the proposals, refined. Left out are those whose matches are inliers of an earlier
+// one, which would lead to the same transform, and those with fewer supporters than the best has
+// inliers.
 Model Verifier::refine_best() {
-    std::stable_sort(proposals_.begin(), proposals_.end(),
-                     [](const Proposal& a, const Proposal& b) { return a.score > b.score; });
-    std::vector<bool> explained(proposers_->size(), false);
+    order_.resize(proposals_.size());
+    std::iota(order_.begin(), order_.end(), std::size_t{0});
+    std::sort(order_.begin(), order_.end(), [this](std::size_t a, std::size_t b) {
+        return std::tie(proposals_[b].score, a) < std::tie(proposals_[a].score, b);
+    });
+    explained_.assign(proposers_->size(), false);
     Model best;
     std::size_t tried = 0;
-    for (const Proposal& proposal : proposals_) {
-        if (tried == max_refined) break;
-        if (explained[proposal.made_from.first] && explained[proposal.made_from.second]) continue;
-        ++tried;
+    for (const std::size_t p : order_) {
+        const Proposal& proposal = proposals_[p];
+        if (explained_[proposal.made_from.first] && explained_[proposal.made_from.second]) continue;
+        if (proposal.supporters < best.inliers.size()) continue;
+        if (++tried > max_refined) break;
         Model model = evaluate(proposal.transform, *proposers_);
         if (const auto refined = refine(proposal.transform)) {
             Model better = evaluate(*refined, *proposers_);
             if (better.inliers.size() >= model.inliers.size()) model = std::move(better);
         }
-        for (const Inlier& inlier : model.inliers) explained[inlier.match] = true;
+        for (const Inlier& inlier : model.inliers) explained_[inlier.match] = true;
         if (model.score > best.score) best = std::move(model);
     }
     return best;
@@ -352,17 +370,17 @@ void Verifier::measure(const Correspondences& c, const Affine& transform) {
 Model Verifier::evaluate(const Affine& transform, const Matches& matches) {
     measure(matches.pairs, transform);
     const double limit = static_cast<double>(threshold_) * threshold_;
-    std::vector<Inlier> near;
+    near_.clear();
     for (std::size_t k = 0; k < matches.size(); ++k)
         if (squares_[k] <= limit && agreements_[k] > 0)
-            near.push_back({squares_[k], (1 - squares_[k] / limit) * agreements_[k], k});
-    std::sort(near.begin(), near.end(), [](const Inlier& a, const Inlier& b) {
+            near_.push_back({squares_[k], (1 - squares_[k] / limit) * agreements_[k], k});
+    std::sort(near_.begin(), near_.end(), [](const Inlier& a, const Inlier& b) {
         return std::tie(a.square, a.match) < std::tie(b.square, b.match);
     });
     Model model;
     model.transform = transform;
     model.score = is_similarity(transform) ? 0 : -affine_penalty;
-    for (const Inlier& inlier : near) {
+    for (const Inlier& inlier : near_) {
         auto& query = query_used_[static_cast<std::size_t>(matches.query[inlier.match])];
         auto& candidate =
             candidate_used_[static_cast<std::size_t>(matches.candidate[inlier.match])];
