@@ -121,41 +121,48 @@ ALWAYS_INLINE void residuals(const C& c, const Affine& transform, float* squares
     for (std::size_t k = 0; k < c.blocks() * C::block; ++k) agreements[k] = agreement(c, t, k);
 }
 
-ALWAYS_INLINE std::int64_t score(const C& c, const Affine& transform, float threshold) {
+// Not std::max: NaN (of coordinates beyond float32) must become 0.
+ALWAYS_INLINE float positive(float x) {
+    return x > 0 ? x : 0.0F;
+}
+
+ALWAYS_INLINE Score score(const C& c, const Affine& transform, float coarse, float fine) {
     const Hypothesis t(transform);
-    const float slope = 1 / (threshold * threshold);
-    std::int64_t sum = 0;
+    const float coarse_slope = 1 / (coarse * coarse), fine_slope = 1 / (fine * fine);
+    Score sum;
     for (std::size_t begin = 0; begin < c.blocks(); begin += 4096) {  // 2^26: no overflow
         const std::size_t end = std::min(begin + 4096, c.blocks());
-        std::int32_t part = 0;
+        std::int32_t coarse_part = 0, fine_part = 0;
         for (std::size_t k = begin * C::block; k < end * C::block; ++k) {
-            const float near = 1 - square(c, t, k) * slope, agreed = agreement(c, t, k);
-            const float gain = static_cast<float>(score_unit) * near * agreed;
-            part += static_cast<std::int32_t>((near > 0) & (agreed > 0) ? gain : 0.0F);
+            const float distance = square(c, t, k);
+            const float unit = static_cast<float>(score_unit) * positive(agreement(c, t, k));
+            coarse_part += static_cast<std::int32_t>(unit * positive(1 - distance * coarse_slope));
+            fine_part += static_cast<std::int32_t>(unit * positive(1 - distance * fine_slope));
         }
-        sum += part;
+        sum.coarse += coarse_part;
+        sum.fine += fine_part;
     }
     return sum;
 }
 
-#define TROUVAILLE_CONSISTENCY(name, TARGETED)                                                 \
-    TARGETED void complete_##name(C& c) {                                                      \
-        complete(c);                                                                           \
-    }                                                                                          \
-    TARGETED void pairs_##name(const C& c, float min_baseline, std::size_t words,              \
-                               std::uint64_t* rows) {                                          \
-        pairs(c, min_baseline, words, rows);                                                   \
-    }                                                                                          \
-    TARGETED void common_##name(const std::uint64_t* rows, std::size_t words,                  \
-                                std::span<const Edge> edges, std::uint32_t* counts) {          \
-        common(rows, words, edges, counts);                                                    \
-    }                                                                                          \
-    TARGETED void residuals_##name(const C& c, const Affine& transform, float* squares,        \
-                                   float* agreements) {                                        \
-        residuals(c, transform, squares, agreements);                                          \
-    }                                                                                          \
-    TARGETED std::int64_t score_##name(const C& c, const Affine& transform, float threshold) { \
-        return score(c, transform, threshold);                                                 \
+#define TROUVAILLE_CONSISTENCY(name, TARGETED)                                                   \
+    TARGETED void complete_##name(C& c) {                                                        \
+        complete(c);                                                                             \
+    }                                                                                            \
+    TARGETED void pairs_##name(const C& c, float min_baseline, std::size_t words,                \
+                               std::uint64_t* rows) {                                            \
+        pairs(c, min_baseline, words, rows);                                                     \
+    }                                                                                            \
+    TARGETED void common_##name(const std::uint64_t* rows, std::size_t words,                    \
+                                std::span<const Edge> edges, std::uint32_t* counts) {            \
+        common(rows, words, edges, counts);                                                      \
+    }                                                                                            \
+    TARGETED void residuals_##name(const C& c, const Affine& transform, float* squares,          \
+                                   float* agreements) {                                          \
+        residuals(c, transform, squares, agreements);                                            \
+    }                                                                                            \
+    TARGETED Score score_##name(const C& c, const Affine& transform, float coarse, float fine) { \
+        return score(c, transform, coarse, fine);                                                \
     }
 
 TROUVAILLE_CONSISTENCY(scalar, )

@@ -61,6 +61,13 @@ struct Edge {
     std::uint32_t first, second;
 };
 
+/// What a transform explains, in units of 1 / score_unit of a match.
+struct Score {
+    std::int64_t coarse = 0, fine = 0;
+};
+
+inline constexpr std::int64_t score_unit = 1024;
+
 /// The loops of this file, compiled for one instruction set. Every operation on floats is the same
 /// on each of them and sums are of integers, so the results are equal bit for bit.
 struct ConsistencyKernels {
@@ -87,12 +94,11 @@ struct ConsistencyKernels {
     void (*residuals)(const Correspondences& c, const Affine& transform, float* squares,
                       float* agreements);
 
-    /// The sum over k of trunc(1024 (1 - squares[k] / threshold^2) agreements[k]), where both
-    /// factors are positive: a truncated score as in Torr, Zisserman. MLESAC. CVIU 2000.
-    std::int64_t (*score)(const Correspondences& c, const Affine& transform, float threshold);
+    /// For each of two thresholds, the sum over k of trunc(1024 (1 - squares[k] / threshold^2)
+    /// agreements[k]), where both factors are positive: a truncated score as in Torr, Zisserman.
+    /// MLESAC. CVIU 2000.
+    Score (*score)(const Correspondences& c, const Affine& transform, float coarse, float fine);
 };
-
-inline constexpr std::int64_t score_unit = 1024;
 
 /// Those of the active instruction set.
 const ConsistencyKernels& consistency_kernels();

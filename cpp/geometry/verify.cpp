@@ -23,8 +23,8 @@ namespace trouvaille {
 namespace {
 
 constexpr std::size_t max_proposers = 1024, max_pairs = 64, max_triples = 64, max_singles = 16,
-                      max_refined = 4;
-constexpr float coarse_factor = 8;
+                      max_refined = 6;
+constexpr float coarse_factor = 8, fine_factor = 2;
 constexpr double shrinking[] = {8, 4, 2, 1, 1};  // of the threshold, while refining
 // Two more parameters explain more by chance: an affine map must gain half a match more.
 constexpr double affine_penalty = 0.5;
@@ -93,6 +93,7 @@ class Verifier {
     std::size_t propose_triples(Edge edge, std::uint32_t supporters, std::size_t limit);
     void propose_singles();
     void propose(const Affine& transform, Edge made_from, std::uint32_t supporters);
+    bool settled(std::uint32_t supporters) const;
     Model refine_best();
     std::optional<Affine> refine(Affine transform);
     std::optional<Affine> fit() const;
@@ -119,7 +120,7 @@ class Verifier {
     std::vector<Edge> edges_;
     std::vector<std::uint32_t> common_, degrees_;
     std::vector<Proposal> proposals_;
-    std::int64_t best_score_ = 0;     // of the proposals
+    std::int64_t best_fine_ = 0;
     std::vector<std::size_t> order_;  // of proposals_, best first
     std::vector<bool> explained_;     // by a refined proposal
     std::vector<float> squares_, agreements_;
@@ -139,7 +140,7 @@ std::optional<Model> Verifier::estimate() {
     choose_proposers();
     build_graph();
     proposals_.clear();
-    best_score_ = 0;
+    best_fine_ = 0;
     propose_pairs();
     propose_singles();
     Model best = refine_best();
@@ -228,12 +229,13 @@ void Verifier::propose_pairs() {
     for (const auto& item : best.sorted()) {
         const Edge edge = edges_[item.id];
         const std::uint32_t supporters = item.score + 2;
-        if (supporters * score_unit < best_score_) break;
+        if (settled(supporters)) break;
         propose(similarity_through(c.query(edge.first), c.candidate(edge.first),
                                    c.query(edge.second), c.candidate(edge.second)),
                 edge, supporters);
         // Three matches are always explained by an affine map: a fourth must be there to tell.
-        if (supporters >= 4) triples -= propose_triples(edge, supporters, triples);
+        if (supporters >= 4 && !settled(supporters))
+            triples -= propose_triples(edge, supporters, triples);
     }
 }
 
@@ -267,7 +269,7 @@ void Verifier::propose_singles() {
         if (degrees_[i] >= needed) best.push(degrees_[i], i);
     for (const auto& item : best.sorted()) {
         const std::uint32_t supporters = item.score + 1;
-        if (supporters * score_unit < best_score_) break;
+        if (settled(supporters)) break;
         Affine t = proposers_->pairs.local(item.id);
         if (options_.model == TransformModel::similarity)
             t = nearest_similarity(t, proposers_->pairs.query(item.id));
@@ -276,15 +278,20 @@ void Verifier::propose_singles() {
     }
 }
 
+// True if the best proposal explains so much (in its frames' noise, 0.84 a match is to be expected)
+// that one with this many supporters has little to add.
+bool Verifier::settled(std::uint32_t supporters) const {
+    return 3 * best_fine_ >= 2 * score_unit * supporters;
+}
+
 // Keeps a proposal that gains more than one match could, if more than two are needed.
 void Verifier::propose(const Affine& transform, Edge made_from, std::uint32_t supporters) {
     if (!is_plausible(transform, max_scale, max_tilt)) return;
-    const std::int64_t score =
-        kernels_.score(proposers_->pairs, transform, coarse_factor * threshold_);
-    const std::int64_t least = options_.min_inliers > 2 ? score_unit : 0;
-    if (score <= least) return;
-    proposals_.push_back({transform, made_from, supporters, score});
-    best_score_ = std::max(best_score_, score);
+    const Score score = kernels_.score(proposers_->pairs, transform, coarse_factor * threshold_,
+                                       fine_factor * threshold_);
+    if (score.coarse <= (options_.min_inliers > 2 ? score_unit : 0)) return;
+    proposals_.push_back({transform, made_from, supporters, score.coarse + score.fine});
+    best_fine_ = std::max(best_fine_, score.fine);
 }
 
 // The best of the proposals, refined. Left out are those whose matches are inliers of an earlier
