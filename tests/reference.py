@@ -83,3 +83,213 @@ def match_shortlist(descriptors, words, max_distances, candidates):
                 matches.append((q, int(c), int(d)))
         found.append(matches)
     return found
+from typing import NamedTuple
+
+import numpy as np
+
+# geometry
+
+
+def verify(query_frames, candidate_frames, matches, model, threshold, min_inliers):
+    """One candidate of at most 1,024 regular matches: (transform, inliers), or (None, none)."""
+    q, c = query_frames[matches[:, 0]].astype(float), candidate_frames[matches[:, 1]].astype(float)
+    b = c[:, :, :2] @ np.linalg.inv(q[:, :, :2])
+    data = Matched(q[:, :, 2], c[:, :, 2], b, np.linalg.det(b), _rotation(b), matches, threshold)
+    support = _support(data)
+    best, best_score, best_inliers = None, 0, []
+    explained = np.zeros(len(matches), bool)
+    tried = 0
+    proposals = _proposals(data, support, model, min_inliers)
+    for _, transform, made_from, supporters in sorted(proposals, key=lambda p: -p[0]):
+        if explained[made_from].all() or supporters < len(best_inliers):
+            continue
+        if (tried := tried + 1) > 6:
+            break
+        score, inliers = _evaluate(data, transform)
+        refined = transform
+        for factor in (8, 4, 2, 1, 1):
+            if refined is not None:
+                near, agreement = _near(data, refined, factor * threshold)
+                refined = _fit(data, near > 0, (near * agreement)[near > 0], model)
+        if refined is not None:
+            better = _evaluate(data, refined)
+            if len(better[1]) >= len(inliers):
+                transform, (score, inliers) = refined, better
+        explained[inliers] = True
+        if score > best_score:
+            best, best_score, best_inliers = transform, score, inliers
+    for _ in range(2):
+        if len(best_inliers):
+            near, agreement = _near(data, best, threshold)
+            refined = _fit(data, best_inliers, (near * agreement)[best_inliers], model)
+            if refined is None:
+                break
+            score, inliers = _evaluate(data, refined)
+            if score <= best_score:
+                break
+            best, best_score, best_inliers = refined, score, inliers
+    if len(best_inliers) < min_inliers:
+        return None, np.zeros(len(matches), bool)
+    return best, np.isin(np.arange(len(matches)), best_inliers)
+
+
+class Matched(NamedTuple):
+    p: np.ndarray
+    q: np.ndarray
+    b: np.ndarray
+    area: np.ndarray
+    rotation: np.ndarray  # complex, of modulus 1
+    matches: np.ndarray
+    threshold: float
+
+
+def _rotation(linear):
+    z = linear[..., 0, 0] + linear[..., 1, 1] + 1j * (linear[..., 1, 0] - linear[..., 0, 1])
+    return z / np.abs(z)
+
+
+def _complex(xy):
+    return xy[..., 0] + 1j * xy[..., 1]
+
+
+def _support(data):
+    """Which pairs of matches move as both of their frames say."""
+    p, q = (_complex(x)[None, :] - _complex(x)[:, None] for x in (data.p, data.q))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = q / p
+        turn = np.abs(np.angle(z / data.rotation)) <= np.radians(36)
+        stretch = np.abs(np.log(np.abs(z)) - np.log(data.area) / 2) <= 0.75
+    agrees = turn & stretch & (np.abs(q) >= 2 * data.threshold)
+    return agrees & agrees.T
+
+
+def _proposals(data, support, model, min_inliers):
+    """(score, transform, made from, supporters) in the order in which they are proposed."""
+    common = np.triu(support) * (support.astype(int) @ support)
+    common[~np.triu(support)] = -1
+    settled = 0
+    triples = 64 if model == "affine" else 0
+    found = []
+
+    def propose(transform, made_from, supporters):
+        nonlocal settled
+        if not _plausible(transform):
+            return
+        coarse, fine = (
+            np.trunc(1024 * np.maximum(near, 0) * np.maximum(agreement, 0)).sum()
+            for near, agreement in (_near(data, transform, f * data.threshold) for f in (8, 2))
+        )
+        if coarse > (1024 if min_inliers > 2 else 0):
+            found.append((coarse + fine, transform, made_from, supporters))
+            settled = max(settled, 1.5 * fine / 1024)
+
+    for edge in np.argsort(-common.ravel(), kind="stable")[:64]:
+        i, j = divmod(int(edge), len(common))
+        supporters = common[i, j] + 2
+        if common[i, j] < (1 if min_inliers > 2 else 0) or settled >= supporters:
+            break
+        propose(_through_two(data, i, j), [i, j], supporters)
+        if supporters >= 4 and settled < supporters:
+            third = np.flatnonzero(support[i] & support[j])
+            third = third[third > j][:triples]
+            triples -= len(third)
+            for k in third:
+                three = [i, j, k]
+                moments = _moments(data, three, np.ones(3))
+                transform = _affine(*moments)
+                if (
+                    transform is not None
+                    and _spread(moments, transform) >= 6.25 * data.threshold**2
+                ):
+                    propose(transform, [i, j], supporters)
+    degree = support.sum(1)
+    for i in np.argsort(-degree, kind="stable")[:16]:
+        supporters = degree[i] + 1
+        if degree[i] < (1 if min_inliers > 1 else 0) or settled >= supporters:
+            break
+        linear = data.b[i]
+        if model == "similarity":
+            linear = _linear(data.rotation[i] * np.sqrt(data.area[i]))
+        propose(np.c_[linear, data.q[i] - linear @ data.p[i]], [i], supporters)
+    return found
+
+
+def _linear(z):
+    return np.array([[z.real, -z.imag], [z.imag, z.real]])
+
+
+def _through_two(data, i, j):
+    p, q = _complex(data.p), _complex(data.q)
+    linear = _linear((q[j] - q[i]) / (p[j] - p[i]))
+    return np.c_[linear, data.q[i] - linear @ data.p[i]]
+
+
+def _near(data, transform, threshold):
+    """1 - residual^2 / threshold^2, and the agreement of the frames; positive where an inlier."""
+    linear, shift = transform[:, :2], transform[:, 2]
+    squares = ((data.p @ linear.T + shift - data.q) ** 2).sum(1)
+    area = np.linalg.det(linear)
+    sinh2 = (data.area / area + area / data.area - 2) / 4
+    cosine = (data.rotation / _rotation(linear)).real
+    agreement = 1 - sinh2 / np.sinh(0.875) ** 2 - (1 - cosine) / (1 - np.cos(np.radians(42)))
+    near = 1 - squares / threshold**2
+    return np.where(agreement > 0, near, -1), agreement
+
+
+def _evaluate(data, transform):
+    """The score, and the inliers: each feature once, smallest residual first."""
+    near, agreement = _near(data, transform, data.threshold)
+    inliers, used = [], set()
+    for k in np.argsort(-near, kind="stable"):
+        ends = {("query", data.matches[k, 0]), ("candidate", data.matches[k, 1])}
+        if near[k] >= 0 and not used & ends:
+            inliers.append(k)
+            used |= ends
+    similar = transform[0, 0] == transform[1, 1] and transform[0, 1] == -transform[1, 0]
+    return (near * agreement)[inliers].sum() - (0 if similar else 0.5), inliers
+
+
+def _moments(data, subset, weights):
+    p, q = data.p[subset], data.q[subset]
+    p_mean, q_mean = (np.average(x, axis=0, weights=weights) for x in (p, q))
+    p, q = p - p_mean, q - q_mean
+    return p_mean, q_mean, p.T @ (weights[:, None] * p), q.T @ (weights[:, None] * p)
+
+
+def _affine(p_mean, q_mean, pp, qp):
+    if np.linalg.det(pp) <= 1e-12 * np.trace(pp) ** 2:
+        return None
+    linear = qp @ np.linalg.inv(pp)
+    return np.c_[linear, q_mean - linear @ p_mean]
+
+
+def _spread(moments, transform):
+    return np.linalg.eigvalsh(moments[2])[0] * np.linalg.det(transform[:, :2])
+
+
+def _squares(data, subset, weights, transform):
+    residuals = data.p[subset] @ transform[:, :2].T + transform[:, 2] - data.q[subset]
+    return (weights * (residuals**2).sum(1)).sum()
+
+
+def _fit(data, subset, weights, model):
+    """Weighted least squares: affine where it is determined and significantly better."""
+    if len(weights) < 2:
+        return None
+    p_mean, q_mean, pp, qp = moments = _moments(data, subset, weights)
+    linear = _linear((qp[0, 0] + qp[1, 1] + 1j * (qp[1, 0] - qp[0, 1])) / np.trace(pp))
+    similarity = np.c_[linear, q_mean - linear @ p_mean]
+    if not _plausible(similarity):
+        return None
+    determined = len(weights) >= 4 and _spread(moments, similarity) >= 6.25 * data.threshold**2
+    affine = _affine(*moments) if model == "affine" and determined else None
+    if affine is None or not _plausible(affine):
+        return similarity
+    left = _squares(data, subset, weights, affine)
+    gained = (_squares(data, subset, weights, similarity) - left) / 2
+    return affine if gained > 4 * (left / (2 * len(weights) - 6) + 1e-6) else similarity
+
+
+def _plausible(transform):
+    area, squares = np.linalg.det(transform[:, :2]), (transform[:, :2] ** 2).sum()
+    return 1 / 400 <= area <= 400 and squares <= area * (8 + 1 / 8)

@@ -43,26 +43,29 @@ struct Verification {
 ///
 /// For each candidate, from its matches (p, q) with B = A_candidate A_query^-1:
 /// 1. Two matches support each other if the segment between their centres turns and scales as both
-///    B say (ConsistencyKernels::pairs; baselines under 2 residual thresholds are not judged).
-///    A pair with a common supporter proposes the similarity through its two centres; a match
-///    proposes its own B. Centres are accurate where noisy frames are not: a frame 12 degrees off
-///    misplaces what is 200 pixels away by 40.
-/// 2. The max_pairs pairs with the most common supporters and the max_singles matches with the
-///    most supporters are scored against all matches, at coarse_factor thresholds.
-/// 3. The best are refined by iterated least squares while the threshold shrinks; affine only where
-///    its inliers determine it and it explains them significantly better than a similarity.
-/// 4. The one with the best truncated score of its inliers wins, is fitted to all its inliers, and
-///    reported if there are min_inliers.
+///    frames say (ConsistencyKernels::pairs; baselines under 2 thresholds are not judged).
+/// 2. The 64 pairs with the most common supporters propose the similarity through their centres;
+///    with a common supporter, if the model is affine, the affine map through three centres (64 at
+///    the most); the 16 matches with the most supporters propose their own B. Centres are accurate
+///    where noisy frames are not: a frame 12 degrees off misplaces what is 200 pixels away by 40.
+///    Proposing ends when the best explains, within two thresholds, two thirds of the supporters
+///    that the next has. Proposals are ranked by what they explain within eight thresholds and
+///    within two (ConsistencyKernels::score).
+/// 3. The best six are refined by iterated least squares while the threshold shrinks from eight to
+///    one; affine only where its inliers determine it and it explains them significantly better
+///    than a similarity.
+/// 4. The one whose inliers gain most wins (an affine one by half a match), is fitted to all its
+///    inliers, and reported if there are min_inliers.
 /// An inlier lies within the threshold after mapping, in pixels of the candidate, its frame agrees
 /// with the transform (ConsistencyKernels::residuals), and each query and each candidate feature
 /// is in one inlier only, that of the smallest residual. Matches of singular or mirrored frames
 /// are never inliers. Transforms that mirror, scale by more than 20 or tilt by more than 8 are not
 /// considered. A candidate without min_inliers has 0 inliers, score 0, and NaN.
 ///
-/// Of more than max_proposers matches, those of the greatest weight make the proposals (equal ones
-/// by a fixed pseudorandom order); all of them are fitted and counted. So work is bounded: linear
-/// in the matches, and quadratic in at most 1,024. Results depend on nothing but the candidate's
-/// own matches, in their order: not on other candidates, `threads` or the instruction set.
+/// Of more than 1,024 matches, those of the greatest weight make the proposals (equal ones in a
+/// fixed pseudorandom order); all are fitted and counted. So time is quadratic up to 1,024 matches
+/// and linear beyond. Results depend on nothing but the candidate's own matches, in their order:
+/// not on other candidates, `threads` or the instruction set.
 /// Residuals are float32: exact to 0.001 pixels at coordinates below 10,000.
 ///
 /// Philbin, Chum, Isard, Sivic, Zisserman. Object retrieval with large vocabularies and fast

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matched features -> verified images: which candidates show the query, where, and by which matches."""
+"""Matched features -> verified images: which candidates show the query, and where."""
 
 from __future__ import annotations
 
@@ -99,9 +99,10 @@ def verify(
 
     Notes
     -----
-    Transforms are proposed by single matches, whose two frames determine one each, and by pairs of
-    matches, whose centres determine a similarity that both matches' frames must agree with; the
-    best are scored against all matches and refined by least squares while the threshold shrinks.
+    Transforms are proposed by pairs and triples of matches, whose centres determine a similarity or
+    an affine map that their frames must roughly agree with, and by single matches, whose two frames
+    determine one each; those with the most support are scored against all matches, and the best
+    refined by least squares while the threshold shrinks.
 
     An inlier lies within `residual_threshold` in the candidate, and its frames agree with the
     transform within 0.75 in the logarithm of scale and 36 degrees in rotation (three times the
@@ -110,8 +111,8 @@ def verify(
     mirror, scale by more than 20 or tilt by more than 8 are not considered.
 
     The result is the same for any number of threads and any order of candidates. Of a candidate's
-    matches the 1,024 of the greatest weight propose (equal weights in a fixed random order), so that
-    time is linear in the number of matches beyond that; all are fitted and counted.
+    matches the 1,024 of the greatest weight propose (equal weights in a fixed random order), so
+    that time is linear in the number of matches beyond that; all are fitted and counted.
 
     References
     ----------
@@ -166,9 +167,7 @@ def _offsets(x: ArrayLike, name: str, total: int, what: str) -> NDArray[np.int64
     offsets = _check.array(x, name, np.int64, ndim=1)
     if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != total:
         given = f"from {offsets[0]} to {offsets[-1]}" if len(offsets) else "an empty array"
-        raise ValueError(
-            f"{name} must go from 0 to {total}, the number of {what}, got {given}"
-        )
+        raise ValueError(f"{name} must go from 0 to {total}, the number of {what}, got {given}")
     if (offsets[1:] < offsets[:-1]).any():
         raise ValueError(f"{name} must not decrease")
     return offsets
