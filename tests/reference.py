@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each kernel means, in NumPy: short, slow and obviously right."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 
@@ -33,6 +35,8 @@ def crc32c(data):
         for _ in range(8):
             crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
     return crc ^ 0xFFFFFFFF
+
+
 def average_precision(ranking, positives, junk=()):
     kept = [i for i in ranking if i not in junk]
     hits = np.array([i in positives for i in kept], dtype=float)
@@ -83,9 +87,7 @@ def match_shortlist(descriptors, words, max_distances, candidates):
                 matches.append((q, int(c), int(d)))
         found.append(matches)
     return found
-from typing import NamedTuple
 
-import numpy as np
 
 # geometry
 
@@ -293,3 +295,62 @@ def _fit(data, subset, weights, model):
 def _plausible(transform):
     area, squares = np.linalg.det(transform[:, :2]), (transform[:, :2] ** 2).sum()
     return 1 / 400 <= area <= 400 and squares <= area * (8 + 1 / 8)
+
+
+def squared_distances(X, Y):
+    """Squared distances between the rows of X and of Y: integers for bytes, else float64."""
+    wide = np.int64 if X.dtype == Y.dtype == np.uint8 else np.float64
+    return ((X.astype(wide)[:, None, :] - Y.astype(wide)[None, :, :]) ** 2).sum(axis=2)
+
+
+def nearest(distances, k):
+    """The k smallest of each row, the smaller column first among equals; missing: -1."""
+    ids = np.argsort(distances, axis=1, kind="stable")[:, :k].astype(np.int64)
+    found = np.take_along_axis(distances, ids, axis=1)
+    farthest = np.iinfo(np.int32).max if distances.dtype == np.int64 else np.inf
+    missing = ((0, 0), (0, k - ids.shape[1]))
+    return np.pad(found, missing, constant_values=farthest), np.pad(
+        ids, missing, constant_values=-1
+    )
+
+
+def repair_empty(X, labels, distances, num_clusters):
+    """Each empty cluster takes the farthest point that leaves no cluster empty, none twice."""
+    labels, taken = labels.copy(), []
+    candidates = iter(np.lexsort((np.arange(len(X)), -distances)))
+    for c in np.setdiff1d(np.arange(num_clusters), labels):
+        for i in candidates:
+            if distances[i] == 0:
+                return labels
+            if (labels == labels[i]).sum() > 1 and not any((X[i] == X[j]).all() for j in taken):
+                labels[i] = c
+                taken.append(i)
+                break
+    return labels
+
+
+def update_centers(X, labels, distances, centers):
+    """The mean of each cluster; bytes are rounded, halves up."""
+    labels, new = repair_empty(X, labels, distances, len(centers)), centers.copy()
+    for c in np.unique(labels):
+        members = X[labels == c]
+        if X.dtype == np.uint8:
+            total, count = members.sum(axis=0, dtype=np.int64), len(members)
+            new[c] = (2 * total + count) // (2 * count)
+        else:
+            total = np.zeros(X.shape[1])
+            for row in members:
+                total += row
+            new[c] = total / len(members)
+    return new
+
+
+def lloyd(X, centers, iterations):
+    """The centres after at most so many rounds, and the number of rounds."""
+    for done in range(1, iterations + 1):
+        distances, ids = nearest(squared_distances(X, centers), 1)
+        new = update_centers(X, ids[:, 0], distances[:, 0], centers)
+        if np.array_equal(new, centers):
+            return centers, done
+        centers = new
+    return centers, iterations

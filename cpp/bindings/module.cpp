@@ -13,6 +13,7 @@ void bind_match(py::module_& m);
 
 PYBIND11_MODULE(_core, m) {
     m.doc() = "Compiled kernels. Private: call the functions of the trouvaille package instead.";
+    m.attr("__version__") = TROUVAILLE_VERSION;
     trouvaille::python::bind_core(m);
     trouvaille::python::bind_words(m);
     trouvaille::python::bind_index(m);

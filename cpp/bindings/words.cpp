@@ -1,8 +1,78 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "bindings/arrays.hpp"
+#include "neighbors/exact.hpp"
+#include "words/kmeans.hpp"
 
 namespace trouvaille::python {
+namespace {
 
-void bind_words(py::module_&) {}
+using namespace py::literals;
+
+template <class T, class Distance>
+void bind_exact_neighbors(py::module_& m) {
+    m.def(
+        "exact_neighbors",
+        [](const Array<T>& queries, const Array<T>& database, py::ssize_t k, int threads) {
+            const auto q = view(queries), db = view(database);
+            if (q.cols != db.cols) throw py::value_error("queries and database differ in columns");
+            if (k < 1) throw py::value_error("k must be positive");
+            if (sizeof(T) == 1 && q.cols > max_byte_dims)
+                throw py::value_error("rows of bytes are too long for 32-bit distances");
+            Array<Distance> distances({queries.shape(0), k});
+            Array<std::int64_t> ids({queries.shape(0), k});
+            const auto d = mutable_view(distances);
+            const auto i = mutable_view(ids);
+            {
+                const py::gil_scoped_release nogil;  // no Python object is touched in this block
+                exact_neighbors(q, db, d, i, threads);
+            }
+            return py::make_tuple(distances, ids);
+        },
+        "queries"_a.noconvert(), "database"_a.noconvert(), "k"_a, "threads"_a);
+}
+
+// Leaves `centers` as they are and returns the new ones, with the number of repaired clusters.
+template <class T, class Distance>
+void bind_update_centers(py::module_& m) {
+    m.def(
+        "update_centers",
+        [](const Array<T>& points, const Array<std::int64_t>& labels,
+           const Array<Distance>& distances, const Array<T>& centers, int threads) {
+            const auto x = view(points), old = view(centers);
+            const auto l = vector_view(labels);
+            const auto d = vector_view(distances);
+            if (x.cols != old.cols) throw py::value_error("points and centers differ in columns");
+            if (l.size() != x.rows || d.size() != x.rows)
+                throw py::value_error("points, labels and distances differ in number");
+            const auto inside = [&](std::int64_t label) {
+                return label >= 0 && static_cast<std::size_t>(label) < old.rows;
+            };
+            if (!std::all_of(l.begin(), l.end(), inside))
+                throw py::value_error("a label names no center");
+            Array<T> updated({centers.shape(0), centers.shape(1)});
+            const auto out = mutable_view(updated);
+            std::size_t repaired = 0;
+            {
+                const py::gil_scoped_release nogil;  // no Python object is touched in this block
+                std::copy_n(old.data, old.rows * old.cols, out.data);
+                repaired = update_centers(x, l, d, out, threads);
+            }
+            return py::make_tuple(updated, repaired);
+        },
+        "points"_a.noconvert(), "labels"_a.noconvert(), "distances"_a.noconvert(),
+        "centers"_a.noconvert(), "threads"_a);
+}
+
+}  // namespace
+
+void bind_words(py::module_& m) {
+    bind_exact_neighbors<std::uint8_t, std::int32_t>(m);
+    bind_exact_neighbors<float, float>(m);
+    bind_update_centers<std::uint8_t, std::int32_t>(m);
+    bind_update_centers<float, float>(m);
+    m.attr("max_byte_dims") = max_byte_dims;
+}
 
 }  // namespace trouvaille::python

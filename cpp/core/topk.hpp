@@ -34,6 +34,7 @@ class TopK {
 
     bool full() const { return size_ == storage_.size(); }
     std::size_t size() const { return size_; }
+    std::size_t capacity() const { return storage_.size(); }
 
     /// The item that leaves next; only when full(). Whatever does not rank before it cannot enter.
     const Item& worst() const {
@@ -47,9 +48,7 @@ class TopK {
             storage_[size_++] = item;
             std::push_heap(begin(), end(), before);
         } else if (before(item, storage_.front())) {
-            std::pop_heap(begin(), end(), before);
-            storage_[size_ - 1] = item;
-            std::push_heap(begin(), end(), before);
+            replace_worst(item);
         }
     }
 
@@ -62,6 +61,18 @@ class TopK {
     void clear() { size_ = 0; }
 
   private:
+    /// Sinks `item` from the front to its place: half the steps of std::pop_heap and push_heap.
+    void replace_worst(const Item& item) {
+        std::size_t hole = 0;
+        for (std::size_t child = 1; child < size_; child = 2 * hole + 1) {
+            child += child + 1 < size_ && before(storage_[child], storage_[child + 1]);
+            if (!before(item, storage_[child])) break;
+            storage_[hole] = storage_[child];
+            hole = child;
+        }
+        storage_[hole] = item;
+    }
+
     static bool before(const Item& a, const Item& b) { return ranks_before(a, b, Better{}); }
     auto begin() { return storage_.begin(); }
     auto end() { return storage_.begin() + static_cast<std::ptrdiff_t>(size_); }

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-from typing import Any
-
 from collections.abc import Sequence
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Buffer
+
+__version__: str
 
 # core
 def isas() -> list[str]: ...
@@ -20,6 +21,32 @@ def parallel_probe(
 ) -> NDArray[np.int32]: ...
 
 # words
+max_byte_dims: int
+
+@overload
+def exact_neighbors(
+    queries: NDArray[np.uint8], database: NDArray[np.uint8], k: int, threads: int
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
+@overload
+def exact_neighbors(
+    queries: NDArray[np.float32], database: NDArray[np.float32], k: int, threads: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]: ...
+@overload
+def update_centers(
+    points: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    distances: NDArray[np.int32],
+    centers: NDArray[np.uint8],
+    threads: int,
+) -> tuple[NDArray[np.uint8], int]: ...
+@overload
+def update_centers(
+    points: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    distances: NDArray[np.float32],
+    centers: NDArray[np.float32],
+    threads: int,
+) -> tuple[NDArray[np.float32], int]: ...
 
 # index
 def transpose(

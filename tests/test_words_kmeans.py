@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import reference
+from trouvaille import _core
+from trouvaille.words import KMeans, assign
+
+KINDS = [np.uint8, np.float32]
+
+
+def points(rng, n, dims, dtype):
+    blobs = rng.integers(0, 256, (10, dims))
+    x = blobs[rng.integers(0, 10, n)] + rng.integers(-9, 10, (n, dims))
+    return np.clip(x, 0, 255).astype(dtype)
+
+
+def update(X, centers, threads=1):
+    distances, ids = assign(X, centers)
+    return _core.update_centers(X, ids[:, 0], distances[:, 0], centers, threads)
+
+
+def expected_update(X, centers):
+    distances, ids = reference.nearest(reference.squared_distances(X, centers), 1)
+    return reference.update_centers(X, ids[:, 0], distances[:, 0], centers)
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize("dims", [1, 3, 16, 33])
+@pytest.mark.parametrize("num_words", [1, 2, 50])
+def test_update_equals_reference(rng, threads, dtype, dims, num_words):
+    X = points(rng, 300, dims, dtype)
+    centers = points(rng, num_words, dims, dtype)  # some stay without points
+    updated, _ = update(X, centers, threads)
+    assert updated.dtype == dtype
+    np.testing.assert_array_equal(updated, expected_update(X, centers))
+
+
+def test_byte_means_round_halves_up():
+    X = np.uint8([[0, 0, 1, 254], [1, 0, 2, 255], [0, 1, 1, 255]])
+    centers, _ = update(X[:2], np.zeros((1, 4), np.uint8))
+    np.testing.assert_array_equal(centers, [[1, 0, 2, 255]])
+    centers, _ = update(X, np.zeros((1, 4), np.uint8))
+    np.testing.assert_array_equal(centers, [[0, 0, 1, 255]])
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+def test_an_empty_cluster_takes_the_farthest_point(dtype):
+    X = np.array([[0], [1], [9], [9], [20], [40]], dtype)
+    centers = np.array([[1], [200], [201], [202]], dtype)
+    # 40 is farthest, then 20, then 9, whose copy is passed over.
+    updated, repaired = update(X, centers)
+    assert repaired == 3
+    np.testing.assert_array_equal(updated[1:, 0], [40, 20, 9])
+    assert updated[0, 0] == (3 if dtype == np.uint8 else np.float32(10 / 3))
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+def test_an_empty_cluster_stays_where_no_point_is_left(dtype):
+    X = np.array([[5], [5], [9]], dtype)
+    centers = np.array([[5], [8], [100], [101]], dtype)
+    updated, repaired = update(X, centers)
+    assert repaired == 0  # 5 is at distance 0, and 9 the last of its cluster
+    np.testing.assert_array_equal(updated[:, 0], [5, 9, 100, 101])
+
+
+def test_update_refuses_labels_of_no_center(rng):
+    X = points(rng, 4, 2, np.uint8)
+    for label in (-1, 3):
+        with pytest.raises(ValueError, match="label"):
+            _core.update_centers(X, np.full(4, label), np.zeros(4, np.int32), X[:3], 1)
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+def test_equals_lloyd_from_the_same_start(rng, dtype):
+    X = points(rng, 400, 8, dtype)
+    start = KMeans(25, random_state=3)
+    model = start.fit(X)
+    first = _initial_centers(X, 25, 3)
+    centers, rounds = reference.lloyd(X, first, 10)
+    np.testing.assert_array_equal(model.cluster_centers_, centers)
+    assert model.n_iter_ == rounds
+    assert model.cluster_centers_.dtype == dtype
+    exact = reference.squared_distances(X, centers).min(axis=1).sum()
+    assert model.inertia_ == pytest.approx(exact, rel=0 if dtype == np.uint8 else 1e-6)
+    np.testing.assert_array_equal(model.predict(X), assign(X, centers).ids[:, 0])
+
+
+def _initial_centers(X, num_words, seed):
+    """The definition: points by growing random key, copies passed over."""
+    keys = np.frombuffer(_core.random_bytes(seed, 0, 2 * len(X)), "<u8")
+    chosen = []
+    for i in np.argsort(keys, kind="stable"):
+        if len(chosen) < num_words and not any((X[i] == X[j]).all() for j in chosen):
+            chosen.append(i)
+    return X[chosen]
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+def test_same_bits_on_every_instruction_set_and_thread_count(rng, dtype):
+    X = points(rng, 3000, 20, dtype)
+    models = []
+    for name in _core.isas():
+        _core.use_isa(name)
+        models += [KMeans(40, threads=threads).fit(X) for threads in (1, 2, 5)]
+    _core.reset_isa()
+    for model in models[1:]:
+        assert model.cluster_centers_.tobytes() == models[0].cluster_centers_.tobytes()
+        assert (model.inertia_, model.n_iter_) == (models[0].inertia_, models[0].n_iter_)
+
+
+def test_inertia_never_rises_on_floats(rng):
+    X = rng.standard_normal((2000, 12), dtype=np.float32)
+    inertias = [KMeans(30, iterations=i).fit(X).inertia_ for i in range(1, 15)]
+    assert all(b <= a * (1 + 1e-6) for a, b in itertools.pairwise(inertias))
+    assert inertias[-1] < 0.97 * inertias[0]
+
+
+def test_stops_when_nothing_changes_and_reports_progress():
+    X = np.uint8([[0], [1], [100], [101]])
+    calls = []
+    model = KMeans(2, iterations=50).fit(X, progress=lambda *call: calls.append(call))
+    assert model.n_iter_ < 10
+    assert calls == [(i, 50) for i in range(1, model.n_iter_ + 1)]
+    assert model.inertia_ == 2
+
+
+@given(
+    hnp.arrays(np.uint8, st.tuples(st.integers(1, 50), st.integers(1, 4))),
+    st.integers(1, 12),
+    st.integers(0, 2**63 - 1),
+)
+@settings(deadline=None)
+def test_laws(X, num_words, seed):
+    distinct = len(np.unique(X, axis=0))
+    model = KMeans(num_words, random_state=seed)
+    if distinct < num_words:
+        with pytest.raises(ValueError, match=f"num_words={num_words} distinct.*has {distinct}"):
+            model.fit(X)
+        return
+    model.fit(X)
+    assert model.cluster_centers_.shape == (num_words, X.shape[1])
+    again = KMeans(num_words, random_state=seed).fit(X)
+    np.testing.assert_array_equal(again.cluster_centers_, model.cluster_centers_)
+    if distinct == num_words:
+        assert model.inertia_ == 0
+
+
+def test_another_seed_starts_elsewhere(rng):
+    X = points(rng, 500, 4, np.uint8)
+    a, b = (KMeans(5, random_state=seed, iterations=1).fit(X) for seed in (0, 1))
+    assert not np.array_equal(a.cluster_centers_, b.cluster_centers_)
+
+
+def test_zeros_of_either_sign_are_one_point():
+    with pytest.raises(ValueError, match="it has 1"):
+        KMeans(2).fit([[0.0], [-0.0]])
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
+def test_no_points_at_all(shape):
+    with pytest.raises(ValueError, match="distinct points"):
+        KMeans(2).fit(np.zeros(shape, np.uint8))
+
+
+def test_parameters_as_in_scikit_learn():
+    model = KMeans(7, iterations=3)
+    assert model.get_params() == {
+        "num_words": 7,
+        "iterations": 3,
+        "random_state": 0,
+        "threads": None,
+    }
+    assert model.set_params(num_words=8) is model
+    assert model.num_words == 8
+    with pytest.raises(ValueError, match="no parameter 'clusters'"):
+        model.set_params(clusters=3)
+    with pytest.raises(ValueError, match="call fit first"):
+        model.predict(np.zeros((1, 2)))
+    assert repr(model) == "KMeans(num_words=8, iterations=3, random_state=0, threads=None)"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"num_words": 0}, ValueError, "num_words must be between"),
+        ({"num_words": 2.5}, TypeError, "num_words must be a whole"),
+        ({"num_words": 2, "iterations": 0}, ValueError, "iterations must be"),
+        ({"num_words": 2, "random_state": -1}, ValueError, "random_state must be"),
+        ({"num_words": 2, "threads": 0}, ValueError, "threads must be"),
+        ({"num_words": 5}, ValueError, "num_words=5 distinct points, it has 3"),
+    ],
+)
+def test_says_what_is_wrong(parameters, error, message):
+    with pytest.raises(error, match=message):
+        KMeans(**parameters).fit(np.uint8([[1], [2], [3], [3], [2]]))
