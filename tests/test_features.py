@@ -3,8 +3,8 @@ import threading
 
 import numpy as np
 import pytest
-import reference
 
+import reference
 from trouvaille import features
 
 
@@ -36,7 +36,10 @@ def test_shapes_dtypes_and_order(photo):
 
 
 def test_max_features_keeps_the_strongest(photo):
-    everything, few = features.sift(photo, max_features=100_000), features.sift(photo, max_features=50)
+    everything, few = (
+        features.sift(photo, max_features=100_000),
+        features.sift(photo, max_features=50),
+    )
     assert len(few.frames) == 50
     np.testing.assert_array_equal(few.responses, everything.responses[:50])
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
+import itertools
+
 import numpy as np
 import pytest
-import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import reference
 from trouvaille import geometry
 
 
@@ -26,9 +28,7 @@ def shortlist(rng, *, n=30, sizes=(0, 1, 25, 60), n_words=12, k=3, dims=128, val
 def as_lists(result):
     matches, distances, offsets = result
     rows = np.column_stack([matches, distances]).tolist()
-    return [
-        [tuple(row) for row in rows[a:b]] for a, b in zip(offsets, offsets[1:], strict=False)
-    ]
+    return [[tuple(row) for row in rows[a:b]] for a, b in itertools.pairwise(offsets)]
 
 
 @pytest.mark.kernel
@@ -86,8 +86,8 @@ def test_says_what_is_wrong(rng):
         geometry.match_shortlist(query, words[:-1], candidates, bounds)
     with pytest.raises(ValueError, match="max_distances must have 30"):
         geometry.match_shortlist(query, words, candidates, bounds[1:])
+    wrong = [*candidates[:2], (candidates[2][0], candidates[2][1][:, :64])]
     with pytest.raises(ValueError, match=r"candidates\[2\].*descriptors must have 128 columns"):
-        wrong = [*candidates[:2], (candidates[2][0], candidates[2][1][:, :64])]
         geometry.match_shortlist(query, words, wrong, bounds)
     with pytest.raises(ValueError, match=r"candidates\[0\].*1 words for 25"):
         geometry.match_shortlist(query, words, [(candidates[1][0], candidates[2][1])], bounds)

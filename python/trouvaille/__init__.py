@@ -38,9 +38,7 @@ def __getattr__(name: str) -> Any:
     if name in ("Collection", "Hit"):
         return getattr(importlib.import_module(".collection", __name__), name)
     if name == "__version__":
-        from importlib.metadata import version
-
-        return version("trouvaille")
+        return importlib.import_module("._core", __name__).__version__
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

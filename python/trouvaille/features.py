@@ -97,9 +97,10 @@ def sift(image: ArrayLike, *, max_features: int = 2000, root: bool = True) -> Fe
     x, y, size, angle, response = table.reshape(-1, 5).T
     order = np.lexsort((angle, size, y, x, -response))[:max_features]
     x, y, size, angle, response = (column[order] for column in (x, y, size, angle, response))
-    scales = np.ascontiguousarray(size / 2)  # OpenCV's size is a diameter
+    scales = (size / 2).astype(np.float32)  # OpenCV's size is a diameter
     descriptors = _root(described[order]) if root else described[order].astype(np.uint8)
-    return Features(_similarity_frames(x, y, scales, angle), descriptors, response.copy(), scales)
+    frames = _similarity_frames(x, y, scales, angle)
+    return Features(frames, descriptors, response.astype(np.float32), scales)
 
 
 _local = threading.local()
@@ -112,28 +113,27 @@ def _detector(max_features: int) -> Any:
         import cv2
 
         # Without "precise upscale" every position is off by a quarter of a pixel.
-        detectors[max_features] = cv2.SIFT_create(
+        detectors[max_features] = cv2.SIFT_create(  # type: ignore[attr-defined]
             nfeatures=max_features, enable_precise_upscale=True
         )
     return detectors[max_features]
 
 
 def _similarity_frames(
-    x: NDArray[np.float32],
-    y: NDArray[np.float32],
-    scales: NDArray[np.float32],
-    angle: NDArray[np.float32],
+    x: NDArray[Any], y: NDArray[Any], scales: NDArray[Any], angle: NDArray[Any]
 ) -> NDArray[np.float32]:
     """Return frames turned by `angle`, in degrees clockwise as seen (y points down)."""
     turn = np.deg2rad(angle)
     cosine, sine = scales * np.cos(turn), scales * np.sin(turn)
-    return np.stack([cosine, -sine, x, sine, cosine, y], axis=1).reshape(-1, 2, 3)
+    rows = np.stack([cosine, -sine, x, sine, cosine, y], axis=1)
+    return rows.reshape(-1, 2, 3).astype(np.float32, copy=False)
 
 
-def _root(described: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _root(described: NDArray[Any]) -> NDArray[np.uint8]:
     total = described.sum(axis=1, keepdims=True)
     rooted = 512 * np.sqrt(described / np.maximum(total, 1))  # bytes: a sum below 1 is 0
-    return np.minimum(np.rint(rooted), 255).astype(np.uint8)
+    descriptors: NDArray[np.uint8] = np.minimum(np.rint(rooted), 255).astype(np.uint8)
+    return descriptors
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,6 @@ def extract_all(
         finally:  # an interrupted caller does not wait for photos not yet begun
             for future in waiting:
                 future.cancel()
-
 
 
 def list_photos(

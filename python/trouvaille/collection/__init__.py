@@ -1,2 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The persistent collection: storage, pipeline and query."""
+"""The persistent collection: photos in, verified matches out."""
+
+from .collection import Collection, Entry
+from .query import Hit, Hits
+from .report import AddReport, AddRow
+from .settings import Settings
+
+__all__ = ["AddReport", "AddRow", "Collection", "Entry", "Hit", "Hits", "Settings"]

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One committed state of a collection, ready to be searched."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import geometry
+from ..features import FINGERPRINT, Features
+from ..index import InvertedFile, Postings
+from ..words import Neighbors, Vocabulary
+from .storage import CatalogueRow, Segment, Snapshot
+
+# The words of a query feature: a match whose two features lie in neighbouring words is found, too.
+QUERY_WORDS = 15
+
+# A match must be nearer to the query's feature than the tenth nearest word is. That distance goes
+# with how near unrelated features are, and comes from the vocabulary, not from the photos: Lowe's
+# ratio to the second nearest in the same photo would refuse structure that repeats, and one to
+# other photos the true matches in them. It is capped where words are few, and so far apart.
+BOUNDING_WORD = 10
+MAX_DISTANCE = 300.0
+
+# A match at distance d of a feature with bound b weighs 1 - (d / (WEIGHT_SCALE * b))**2.
+WEIGHT_SCALE = 1.25
+
+# Matches of a candidate that are verified, the nearest first.
+MAX_MATCHES = 200
+
+# A photo is verified if so many inliers would not come about by chance: fewer than 0.01 transforms
+# in all that its matches propose.
+MAX_LOG10_FALSE_ALARMS = -2.0
+
+
+Place = tuple[Segment, int]  # a photo: its segment, and its number there
+
+
+class Ranking(NamedTuple):
+    """Photos by number, the best first, with their scores."""
+
+    numbers: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class VerifiedPhoto:
+    """What geometry says of a photo; coordinates are in pixels as the photos were worked on."""
+
+    score: float
+    transform: NDArray[np.float64]
+    inliers: NDArray[np.float32]
+    box: NDArray[np.float64]
+
+
+class Searcher:
+    """The collection as of one commit. Immutable; any number of threads may search at once."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        words = snapshot.vocabulary
+        self.snapshot = snapshot
+        self.vocabulary = None if words is None else Vocabulary(words, FINGERPRINT)
+        frequencies = np.maximum(snapshot.document_frequencies.astype(np.float64), 1)
+        # A word that every photo has says nothing; so do words of a collection of one photo.
+        self._idf = np.log(np.maximum(snapshot.n_images, 1) / frequencies)
+        self._indexes = [_index_of(segment, self._idf) for segment in snapshot.segments]
+
+    def words(self, features: Features, threads: int | None) -> Neighbors:
+        """Return the nearest words of each feature, shape (n, QUERY_WORDS)."""
+        assert self.vocabulary is not None  # asked only of a collection that has photos
+        k = min(QUERY_WORDS, self.vocabulary.num_words)
+        return self.vocabulary.assign(features.descriptors, k, threads=threads)
+
+    def rank(self, words: NDArray[np.int64], n: int, threads: int | None) -> Ranking:
+        """Return the `n` photos of the greatest cosine with the query's words."""
+        found, counts = np.unique(words, return_counts=True)
+        query = (found, np.sqrt(counts))
+        parts = [
+            (base, index.search(query, min(n, len(index)), threads=threads))
+            for base, index in zip(self.snapshot.bases, self._indexes, strict=True)
+        ]
+        scores = np.concatenate([part.scores[0] for _, part in parts])
+        numbers = np.concatenate([part.ids[0] + base for base, part in parts])
+        order = np.lexsort((numbers, -scores))[:n]
+        return Ranking(numbers[order], scores[order])
+
+    def verify(
+        self,
+        features: Features,
+        words: Neighbors,
+        numbers: NDArray[np.int64],
+        threads: int | None,
+        seconds: dict[str, float],
+    ) -> dict[int, VerifiedPhoto]:
+        """Return those of the photos that geometry confirms, by number."""
+        start = time.perf_counter()
+        places = [self._place(int(number)) for number in numbers]
+        kept = all("descriptors" in segment.sections for segment, _ in places)
+        match = self._match_descriptors if kept else self._match_words
+        matched, weights = match(features, words, places, threads)
+        seconds["match"] = time.perf_counter() - start
+        start = time.perf_counter()
+        frames = [_frames(*place) for place in places]
+        offsets = np.cumsum([0, *map(len, frames)])
+        verified = geometry.verify(
+            features.frames,
+            np.concatenate([np.empty((0, 2, 3), np.float32), *frames]),
+            offsets,
+            matched.matches,
+            matched.offsets,
+            weights=weights,
+            threads=threads,
+        )
+        result = {}
+        for i, number in enumerate(numbers):
+            rows = slice(*matched.offsets[i : i + 2])
+            row = self.row(int(number))
+            n_inliers, n_matches = int(verified.n_inliers[i]), rows.stop - rows.start
+            area = row.work_width * row.work_height
+            if log10_false_alarms(n_inliers, n_matches, area) <= MAX_LOG10_FALSE_ALARMS:
+                pairs = matched.matches[rows][verified.inliers[rows]]
+                inliers = np.hstack(
+                    [features.frames[pairs[:, 0], :, 2], frames[i][pairs[:, 1], :, 2]]
+                )
+                result[int(number)] = VerifiedPhoto(
+                    float(verified.scores[i]), verified.transforms[i], inliers, verified.boxes[i]
+                )
+        seconds["verify"] = time.perf_counter() - start
+        return result
+
+    def _match_descriptors(
+        self, features: Features, words: Neighbors, places: list[Place], threads: int | None
+    ) -> tuple[geometry.ShortlistMatches, NDArray[np.float64]]:
+        column = min(BOUNDING_WORD, words.distances.shape[1]) - 1
+        bounds = np.minimum(words.distances[:, column], MAX_DISTANCE**2)
+        matched = geometry.match_shortlist(
+            features.descriptors,
+            words.ids,
+            [(_words(*place), _descriptors(*place)) for place in places],
+            bounds.astype(np.int32),
+            max_matches=MAX_MATCHES,
+            threads=threads,
+        )
+        # A bound of 0 is a feature that is its own word; what matches it is at distance 0.
+        scale = WEIGHT_SCALE**2 * np.maximum(bounds[matched.matches[:, 0]], 1)
+        return matched, 1 - matched.distances / scale
+
+    def _match_words(
+        self, features: Features, words: Neighbors, places: list[Place], threads: int | None
+    ) -> tuple[geometry.ShortlistMatches, NDArray[np.float64]]:
+        """Match by words alone: one match a word, weighed by the word's rarity."""
+        own = words.ids[:, 0]
+        listed = [_words(*place) for place in places]
+        matched = geometry.match_shortlist(
+            np.empty((len(own), 0), np.uint8),  # no bytes: whatever shares a word is as near
+            own[:, None],
+            [(found, np.empty((len(found), 0), np.uint8)) for found in listed],
+            np.zeros(len(own), np.int32),
+            max_matches=MAX_MATCHES,
+            threads=threads,
+        )
+        rarity = self._idf[own[matched.matches[:, 0]]]
+        return matched, np.maximum(rarity, 0) / max(float(self._idf.max()), 1e-9)
+
+    def _place(self, number: int) -> Place:
+        i = int(np.searchsorted(self.snapshot.bases, number, side="right")) - 1
+        return self.snapshot.segments[i], number - self.snapshot.bases[i]
+
+    def row(self, number: int) -> CatalogueRow:
+        """Return what the catalogue says of a photo."""
+        segment, place = self._place(number)
+        return segment.catalogue.row(place)
+
+
+def _index_of(segment: Segment, idf: NDArray[np.float64]) -> InvertedFile:
+    section = segment.sections["postings"]
+    # The square root damps bursts: a word seen four times says twice as much, not four times.
+    counts = np.sqrt(section.array("counts"), dtype=np.float32)
+    postings = Postings(section.array("offsets"), section.array("images"), counts)
+    return InvertedFile._from_postings(
+        postings, segment.n_images, metric="cosine", word_weights=idf
+    )
+
+
+def _feature_range(segment: Segment, place: int) -> tuple[int, int]:
+    begin, end = segment.sections["words"].rows("feature_offsets", place, place + 2)
+    return int(begin), int(end)
+
+
+def _frames(segment: Segment, place: int) -> NDArray[np.float32]:
+    return segment.sections["frames"].rows("frames", *_feature_range(segment, place))
+
+
+def _words(segment: Segment, place: int) -> NDArray[np.uint32]:
+    return segment.sections["words"].rows("words", *_feature_range(segment, place))
+
+
+def _descriptors(segment: Segment, place: int) -> NDArray[np.uint8]:
+    return segment.sections["descriptors"].rows("descriptors", *_feature_range(segment, place))
+
+
+def log10_false_alarms(n_inliers: int, n_matches: int, area: int, threshold: float = 8.0) -> float:
+    """Return the logarithm of how many transforms would have as many inliers by chance.
+
+    Each pair of matches proposes a transform; every other match then falls within `threshold`
+    pixels of its place by chance with probability ``pi * threshold**2 / area``.
+
+    L. Moisan, B. Stival, "A probabilistic criterion to detect rigid point matches between two
+    images and estimate the fundamental matrix", IJCV 2004.
+    """
+    others, needed = n_matches - 2, n_inliers - 2
+    if needed <= 0:
+        return math.inf
+    by_chance = min(1.0, math.pi * threshold**2 / max(area, 1))
+    proposals = math.log(n_matches * (n_matches - 1) / 2)
+    choices = math.lgamma(others + 1) - math.lgamma(needed + 1) - math.lgamma(others - needed + 1)
+    return (proposals + choices + needed * math.log(by_chance)) / math.log(10)
+
+
+def without(ranking: Ranking, numbers: Container[int]) -> Ranking:
+    """Return a ranking without some photos."""
+    kept = np.array([int(number) not in numbers for number in ranking.numbers], bool)
+    return Ranking(ranking.numbers[kept], ranking.scores[kept])

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the features of photos to the arrays of a segment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..features import DIMENSIONS, Extraction, Features
+from .storage import CatalogueRow
+
+MAX_COUNT = np.iinfo(np.uint16).max
+
+
+class SegmentBuilder:
+    """Collects photos, and lays them out as the arrays that a segment stores.
+
+    Within a photo the features are ordered by word: the features of one word are neighbours, and
+    what touches them in one order reads the descriptors in order, too.
+    """
+
+    def __init__(self, keep_descriptors: bool) -> None:
+        self.rows: list[CatalogueRow] = []
+        self._keep_descriptors = keep_descriptors
+        self._features: list[Features] = []
+        self._words: list[NDArray[np.uint32]] = []
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def add(
+        self,
+        id: str,
+        path: str | None,
+        extraction: Extraction,
+        features: Features,
+        words: NDArray[np.int64],
+    ) -> None:
+        """Add a photo: its features, and their words, shape (n,)."""
+        order = np.argsort(words, kind="stable")
+        self._features.append(features.select(order))
+        self._words.append(words[order].astype(np.uint32))
+        self.rows.append(
+            CatalogueRow(id, path, *extraction.size, *extraction.work_size, n_features=len(words))
+        )
+
+    def sections(self, num_words: int) -> dict[str, dict[str, NDArray[Any]]]:
+        """Return the arrays of each section, by kind and name."""
+        offsets = np.zeros(len(self) + 1, np.uint64)
+        offsets[1:] = np.cumsum([len(words) for words in self._words])
+        words = np.concatenate([np.empty(0, np.uint32), *self._words])
+        frames = [np.empty((0, 2, 3), np.float32), *(part.frames for part in self._features)]
+        sections = {
+            "postings": invert(offsets, words, num_words),
+            "words": {"feature_offsets": offsets, "words": words},
+            "frames": {"frames": np.concatenate(frames)},
+        }
+        if self._keep_descriptors:
+            empty = np.empty((0, DIMENSIONS), np.uint8)
+            descriptors = [empty, *(part.descriptors for part in self._features)]
+            sections["descriptors"] = {"descriptors": np.concatenate(descriptors)}
+        return sections
+
+
+def invert(
+    feature_offsets: NDArray[np.uint64], words: NDArray[np.uint32], num_words: int
+) -> dict[str, NDArray[Any]]:
+    """Return the postings of each word: the images that hold it, ascending, and how often."""
+    lengths = np.diff(feature_offsets).astype(np.int64)
+    images = np.repeat(np.arange(len(lengths), dtype=np.uint64), lengths)
+    pairs, counts = np.unique(words.astype(np.uint64) << np.uint64(32) | images, return_counts=True)
+    frequencies = np.bincount((pairs >> np.uint64(32)).astype(np.int64), minlength=num_words)
+    offsets = np.zeros(num_words + 1, np.uint64)
+    offsets[1:] = np.cumsum(frequencies)
+    return {
+        "offsets": offsets,
+        "images": (pairs & np.uint64(0xFFFFFFFF)).astype(np.uint32),
+        "counts": np.minimum(counts, MAX_COUNT).astype(np.uint16),
+    }

@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+import scenes
+from trouvaille import Collection, features, images
+from trouvaille.errors import CollectionLockedError, IndexCorruptError
+from trouvaille.words import Vocabulary
+
+N = 8
+TURN = scenes.similarity(0.9, 20, 12, -8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Eight scenes, a photo without structure and one that is broken."""
+    folder = tmp_path_factory.mktemp("photos")
+    for i in range(N):
+        scenes.write(folder / f"{'ab'[i % 2]}/scene{i}.png", scenes.scene(i))
+    scenes.write(folder / "flat.png", np.full((50, 60), 90, np.uint8))
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0nothing")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def vocabulary(folder):
+    rows = [features.sift(scenes.scene(i)).descriptors for i in range(N)]
+    return Vocabulary.from_descriptors(np.concatenate(rows), 300, features.FINGERPRINT)
+
+
+@pytest.fixture(scope="module")
+def path(folder, tmp_path_factory):
+    path = tmp_path_factory.mktemp("collection") / "photos.tv"
+    Collection.create(path, num_words=300).add(folder)
+    return path
+
+
+@pytest.fixture
+def collection(path):
+    with Collection.open(path) as collection:
+        yield collection
+
+
+def summary(hits):
+    """Everything in a result, comparable."""
+    return [
+        (h.id, h.score, h.rank, h.n_inliers, h.query_box, h.box, h.matches.tolist())
+        if h.transform is None
+        else (h.id, h.score, h.query_box, h.box, h.matches.tolist(), h.transform.tolist())
+        for h in hits
+    ]
+
+
+def test_report_has_a_row_a_photo(folder, tmp_path):
+    calls = []
+    report = Collection.create(tmp_path / "c.tv", num_words=100).add(
+        folder, progress=lambda *call: calls.append(call)
+    )
+    rows = {row.id: row for row in report}
+    assert len(report) == N + 2
+    assert report.n_added == N + 1
+    assert [row.id for row in report.failed] == ["broken.jpg"]
+    assert "broken.jpg" in rows["broken.jpg"].error
+    assert rows["flat.png"].n_features == 0
+    assert rows["a/scene0.png"].n_features > 100
+    assert ("extracting", N + 2, N + 2) in calls
+    assert any(stage == "learning words" for stage, _, _ in calls)
+
+
+def test_ids_entries_and_statistics(collection, folder):
+    assert len(collection) == N + 1
+    assert sorted(collection.ids) == sorted(
+        [*(f"{'ab'[i % 2]}/scene{i}.png" for i in range(N)), "flat.png"]
+    )
+    entry = collection.entry("a/scene0.png")
+    assert entry.path == str(folder / "a/scene0.png")
+    assert entry.size == (320, 240)
+    assert "a/scene0.png" in collection
+    assert "a/scene99.png" not in collection
+    assert collection.num_words == 300
+    stats = collection.stats()
+    assert stats["photos"] == N + 1
+    assert stats["bytes"] == sum(value for key, value in stats.items() if key.startswith("bytes_"))
+    with pytest.raises(KeyError, match="no photo has the id 'x'"):
+        collection.entry("x")
+
+
+@pytest.mark.parametrize("number", range(N))
+def test_a_view_finds_its_scene_and_where(collection, number):
+    hits = collection.search(scenes.view(scenes.scene(number), TURN), k=3)
+    best = hits[0]
+    assert best.id == f"{'ab'[number % 2]}/scene{number}.png"
+    assert best.n_inliers >= 15
+    assert [hit.n_inliers for hit in hits[1:]] == [0, 0]
+    # The transform takes the view's pixels back to the scene's.
+    corners = np.array([[60, 60, 1], [260, 60, 1], [260, 180, 1], [60, 180, 1.0]]).T
+    found, true = best.transform @ corners, np.linalg.inv(TURN) @ corners
+    assert np.abs(found[:2] / found[2] - true[:2]).max() < 3
+    # The matches are what the transform explains, and the boxes hold them.
+    assert best.matches.shape == (best.n_inliers, 4)
+    seen = np.column_stack([best.matches[:, :2], np.ones(best.n_inliers)]) @ best.transform.T
+    assert np.linalg.norm(seen[:, :2] - best.matches[:, 2:], axis=1).max() < 8.01
+    x1, y1, x2, y2 = best.query_box
+    assert (best.matches[:, 0] >= x1 - 1e-3).all()
+    assert (best.matches[:, 1] <= y2 + 1e-3).all()
+    assert x1 < x2
+    assert y1 < y2
+
+
+def test_scores_never_rise_and_everything_is_ranked_once(collection):
+    hits = collection.search(scenes.scene(2), k=10_000)
+    assert len(hits) == len(collection)
+    assert sorted(hit.id for hit in hits) == sorted(collection.ids)
+    assert [hit.rank for hit in hits] == list(range(1, len(hits) + 1))
+    scores = [hit.score for hit in hits]
+    assert scores == sorted(scores, reverse=True)
+    for hit in hits:
+        assert (hit.n_inliers > 0) == (hit.score > 1) == (hit.transform is not None)
+
+
+def test_without_verification_the_words_rank(collection):
+    query = scenes.view(scenes.scene(5), TURN)
+    by_words = collection.search(query, k=len(collection), verify=0)
+    assert [hit.id for hit in by_words] == by_words.words_ranking
+    assert all(0 <= hit.score <= 1 for hit in by_words)
+    assert collection.search(query, k=3).words_ranking == by_words.words_ranking
+
+
+def test_a_photo_that_fails_keeps_the_place_the_words_gave_it(collection):
+    hits = collection.search(scenes.view(scenes.scene(5), TURN), k=len(collection))
+    failed = [hit.id for hit in hits if not hit.n_inliers]
+    assert failed == [id for id in hits.words_ranking if id in failed]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_the_same_bits_for_any_number_of_threads(collection, threads):
+    query = scenes.view(scenes.scene(1), TURN)
+    expected = collection.search(query, k=5, threads=1)
+    assert summary(collection.search(query, k=5, threads=threads)) == summary(expected)
+
+
+def test_a_path_bytes_and_pixels_are_the_same_query(collection, tmp_path):
+    pixels = scenes.view(scenes.scene(3), TURN)
+    path = scenes.write(tmp_path / "query.png", pixels)
+    expected = summary(collection.search(pixels))
+    assert summary(collection.search(path)) == expected
+    assert summary(collection.search(str(path))) == expected
+    assert summary(collection.search(path.read_bytes())) == expected
+
+
+def test_a_box_searches_with_a_part(collection):
+    two = np.hstack([scenes.scene(0), scenes.scene(1)])
+    both = collection.search(two, k=2)
+    assert {hit.id for hit in both if hit.n_inliers} == {"a/scene0.png", "b/scene1.png"}
+    right = collection.search(two, k=2, box=(320, 0, 640, 240))
+    assert right[0].id == "b/scene1.png"
+    assert right[1].n_inliers == 0
+    # Coordinates are those of the whole query.
+    np.testing.assert_allclose(right[0].transform[:2], [[1, 0, -320], [0, 1, 0]], atol=0.7)
+    assert right[0].query_box[0] >= 320
+
+
+@pytest.mark.parametrize(
+    "box", [(5, 5, 5, 9), (10, 10, 5, 20), (400, 0, 500, 9), (0, 0, 9), (0, 0, np.nan, 9), "abcd"]
+)
+def test_a_box_outside_is_refused(collection, box):
+    with pytest.raises((ValueError, TypeError), match="box"):
+        collection.search(scenes.scene(0), box=box)
+
+
+def test_excluded_photos_are_left_out(collection):
+    hits = collection.search(scenes.scene(4), k=100, exclude=["a/scene4.png", "unknown"])
+    assert len(hits) == len(collection) - 1
+    assert "a/scene4.png" not in [hit.id for hit in hits]
+    assert collection.search(scenes.scene(4), 1, exclude="a/scene4.png")[0].id != "a/scene4.png"
+
+
+def test_large_photos_are_reduced_and_coordinates_are_theirs(tmp_path, vocabulary):
+    big = scenes.scene(20, (1000, 640))
+    with Collection.create(tmp_path / "c.tv", vocabulary, max_size=400) as collection:
+        collection.add(big, "big")
+        shifted = scenes.view(big, scenes.similarity(1, 0, 37, -21), (1000, 640))
+        (hit,) = collection.search(shifted)
+        assert hit.id == "big"
+        np.testing.assert_allclose(hit.transform[:2], [[1, 0, -37], [0, 1, 21]], atol=2)
+
+
+def test_adding_in_parts_changes_no_answer(tmp_path, vocabulary, folder):
+    whole = Collection.create(tmp_path / "whole.tv", vocabulary)
+    whole.add(folder)
+    parts = Collection.create(tmp_path / "parts.tv", vocabulary)
+    for photo in images.find_photos(folder):
+        parts.add(photo, photo.relative_to(folder).as_posix())
+    assert parts.ids == whole.ids
+    for number in range(3):
+        query = scenes.view(scenes.scene(number), TURN)
+        assert summary(parts.search(query, 100)) == summary(whole.search(query, 100))
+
+
+def test_words_alone_verify_too(tmp_path, vocabulary, folder):
+    collection = Collection.create(tmp_path / "c.tv", vocabulary, keep_descriptors=False)
+    collection.add(folder)
+    assert "bytes_descriptors" not in collection.stats()
+    hits = collection.search(scenes.view(scenes.scene(6), TURN), k=3)
+    assert hits[0].id == "a/scene6.png"
+    assert hits[0].n_inliers >= 8
+    assert hits[1].n_inliers == 0
+
+
+def test_an_id_again_is_refused_by_name_and_nothing_is_lost(path, tmp_path, folder):
+    copy = shutil.copytree(path, tmp_path / "c.tv")
+    with Collection.open(copy) as collection:
+        before = summary(collection.search(scenes.scene(0), 100))
+        with pytest.raises(ValueError, match=r"has a photo 'a/scene0.png' already"):
+            collection.add(folder)
+        with pytest.raises(ValueError, match="two photos have the id 'x'"):
+            collection.add([scenes.scene(0), scenes.scene(1)], ["x", "x"])
+        assert summary(collection.search(scenes.scene(0), 100)) == before
+        collection.add(scenes.scene(30), "new")
+        assert collection.search(scenes.scene(30), 1)[0].id == "new"
+
+
+def test_an_interruption_leaves_what_was_committed(path, tmp_path, folder):
+    copy = shutil.copytree(path, tmp_path / "c.tv")
+    collection = Collection.open(copy)
+    before = summary(collection.search(scenes.scene(0), 100))
+
+    def interrupt(stage, done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    more = [scenes.scene(i) for i in range(40, 44)]
+    with pytest.raises(KeyboardInterrupt):
+        collection.add(more, list("wxyz"), progress=interrupt)
+    for again in (collection, Collection.open(copy, verify="full")):
+        assert summary(again.search(scenes.scene(0), 100)) == before
+    collection.add(more, list("wxyz"))
+    assert len(Collection.open(copy)) == N + 5
+
+
+def test_one_writer_at_a_time(path, tmp_path):
+    copy = shutil.copytree(path, tmp_path / "c.tv")
+    first, second = Collection.open(copy), Collection.open(copy)
+
+    def meanwhile(stage, done, total):
+        with pytest.raises(CollectionLockedError):
+            second.add(scenes.scene(51), "other")
+
+    first.add(scenes.scene(50), "new", progress=meanwhile)
+    assert "new" not in second  # it sees what was committed when it was opened
+
+
+def test_an_empty_collection_answers_nothing(tmp_path):
+    collection = Collection.create(tmp_path / "c.tv")
+    assert collection.search(scenes.scene(0)) == []
+    assert len(Collection.open(tmp_path / "c.tv")) == 0
+
+
+def test_a_query_without_features_finds_nothing_in_particular(collection):
+    hits = collection.search(np.full((40, 40), 7, np.uint8), k=3)
+    assert [hit.score for hit in hits] == [0, 0, 0]
+    assert [hit.id for hit in hits] == collection.ids[:3]
+
+
+def test_photos_without_features_teach_no_words(tmp_path):
+    collection = Collection.create(tmp_path / "c.tv")
+    with pytest.raises(ValueError, match="no local features"):
+        collection.add(np.zeros((20, 20), np.uint8), "flat")
+    assert len(collection) == 0
+
+
+def test_copies_of_one_photo_can_be_indexed(tmp_path):
+    collection = Collection.create(tmp_path / "c.tv")
+    collection.add([scenes.scene(0)] * 40, [str(i) for i in range(40)])
+    hits = collection.search(scenes.scene(0), 40)
+    assert len(hits) == 40
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"k": 0}, ValueError, "k must be between 1"),
+        ({"k": 1.5}, TypeError, "k must be a whole number"),
+        ({"verify": -1}, ValueError, "verify"),
+        ({"threads": 0}, ValueError, "threads"),
+    ],
+)
+def test_search_says_what_is_wrong(collection, options, error, message):
+    with pytest.raises(error, match=message):
+        collection.search(scenes.scene(0), **options)
+
+
+def test_queries_that_cannot_be_read(collection, folder, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        collection.search(tmp_path / "missing.jpg")
+    with pytest.raises(images.ImageError):
+        collection.search(folder / "broken.jpg")
+    with pytest.raises(IsADirectoryError):
+        collection.search(folder)
+    with pytest.raises(TypeError, match="uint8"):
+        collection.search(scenes.scene(0).astype(float))
+
+
+def test_create_and_open_say_what_is_wrong(tmp_path, path, vocabulary):
+    with pytest.raises(FileExistsError):
+        Collection.create(path)
+    with pytest.raises(FileNotFoundError):
+        Collection.open(tmp_path / "nothing.tv")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ValueError, match="collection"):
+        Collection.open(tmp_path / "folder")
+    with pytest.raises(ValueError, match="belongs to descriptor 'orb'"):
+        Collection.create(tmp_path / "c.tv", Vocabulary(vocabulary.words, "orb"))
+    with pytest.raises(ValueError, match="num_words is 7"):
+        Collection.create(tmp_path / "c.tv", vocabulary, num_words=7)
+    with pytest.raises(ValueError, match="num_words is 10000000, but"):
+        Collection.create(tmp_path / "d.tv", num_words=10_000_000).add(scenes.scene(0), "x")
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="empty"):
+        Collection.create(tmp_path / "c.tv").add(tmp_path / "empty")
+
+
+@pytest.mark.skipif(
+    os.name == "nt" or not hasattr(os, "geteuid") or os.geteuid() == 0,
+    reason="needs a user whom permissions bind",
+)
+def test_a_folder_without_permission(tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    with pytest.raises(PermissionError):
+        Collection.create(tmp_path / "c.tv").add(closed)
+
+
+@pytest.mark.parametrize("kind", ["postings", "words", "frames", "descriptors", "images.sqlite"])
+def test_a_damaged_section_is_named_and_never_answers(path, tmp_path, kind):
+    copy = shutil.copytree(path, tmp_path / "c.tv")
+    (file,) = copy.glob(f"seg-*/{kind}*")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0x40
+    file.chmod(0o644)
+    file.write_bytes(content)
+    with pytest.raises(IndexCorruptError, match=kind):
+        Collection.open(copy, verify="full")
+    with pytest.raises(IndexCorruptError, match=kind), Collection.open(copy) as collection:
+        collection.search(scenes.scene(0), k=len(collection))
