@@ -538,4 +538,4 @@ def test_damaged_databases_stay_in_bounds(original, tmp_path, rng):
 
 @pytest.mark.slow
 def test_many_damaged_databases_stay_in_bounds(original, tmp_path, rng):
-    check_damaged_databases(original, tmp_path, rng, 10_000)
+    check_damaged_databases(original, tmp_path, rng, 2000)

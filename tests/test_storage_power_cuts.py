@@ -131,7 +131,7 @@ def test_a_power_cut_leaves_the_state_before_or_after(tmp_path, rng):
 
 @pytest.mark.slow
 def test_many_power_cuts_leave_the_state_before_or_after(tmp_path, rng):
-    check_power_cuts(tmp_path, rng, 50)
+    check_power_cuts(tmp_path, rng, 20)
 
 
 def test_the_disk_forgets_what_is_not_waited_for(tmp_path, rng):
