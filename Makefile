@@ -23,6 +23,8 @@ $(USE_VENV) cmake --build --preset $(1)
 $(USE_VENV) cmake --install build/$(1) --prefix build/$(1)/stage
 endef
 
+library = $(shell $(CXX) -print-file-name=$(1))
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-cpp test-isa bench lint format wheel asan tsan cuda clean
 .DELETE_ON_ERROR:
@@ -72,9 +74,9 @@ wheel: $(VENV)/environment  ## build a wheel into dist/
 asan: $(VENV)/installed $(VENV)/group-test  ## run the tests under the address and undefined-behaviour sanitizers
 	$(call stage,asan)
 	$(USE_VENV) ctest --test-dir build/asan --output-on-failure --no-tests=error
-	PYTHONPATH=build/asan/stage LD_PRELOAD="$$($${CXX:-c++} -print-file-name=libasan.so)" \
+	PYTHONPATH=build/asan/stage LD_PRELOAD="$(call library,libasan.so) $(call library,libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --capture=sys $(ARGS)
 
 tsan: $(VENV)/environment  ## run the C++ tests under the thread sanitizer
 	$(USE_VENV) cmake --preset tsan
