@@ -662,7 +662,4 @@ EXEMPT = {
 
 # Cases that fail today: why, and whether they may be tried. A mended one fails the suite until it
 # is taken out here.
-KNOWN = {
-    "geometry.verify-residual_threshold-threshold text": ("text becomes a number", True),
-    "geometry.match_shortlist-query_words-word 2^32 - 1": ("takes 16 GiB", False),
-}
+KNOWN: dict[str, tuple[str, bool]] = {}

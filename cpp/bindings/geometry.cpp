@@ -2,6 +2,7 @@
 #include <string>
 
 #include "bindings/arrays.hpp"
+#include "bindings/gil.hpp"
 #include "geometry/verify.hpp"
 
 namespace trouvaille::python {
@@ -60,7 +61,7 @@ py::tuple verify_shortlist(const Array<float>& query_frames, const Array<float>&
                            mutable_view(transforms), mutable_vector_view(inliers),
                            mutable_view(boxes)};
     {
-        const py::gil_scoped_release nogil;  // no Python object is touched in this block
+        const ReleasedGil nogil;  // no Python object is touched in this block
         verify(in,
                {affine ? TransformModel::affine : TransformModel::similarity, residual_threshold,
                 min_inliers},

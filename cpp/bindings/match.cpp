@@ -49,18 +49,16 @@ Array<T> copied(const std::vector<Item>& items, std::vector<py::ssize_t> shape) 
 
 py::tuple match(const Bytes& descriptors, const Words& words,
                 const Array<std::int32_t>& max_distances, const py::sequence& candidates,
-                std::size_t n_words, std::size_t max_matches, int threads) {
+                std::size_t max_matches, int threads) {
     const MatchQuery query{view(descriptors), view(words), vector_view(max_distances)};
     if (query.words.rows != query.descriptors.rows ||
         query.max_distances.size() != query.descriptors.rows)
         throw py::value_error("the query's arrays differ in length");
-    for (std::size_t i = 0; i < query.words.rows * query.words.cols; ++i)
-        if (query.words.data[i] >= n_words) throw py::value_error("a word is out of range");
     const Candidates shortlist = candidates_of(candidates, query.descriptors.cols);
     Matches matches;
     {
         const ReleasedGil nogil;  // the arrays are held by `shortlist` and the caller
-        matches = match_shortlist(query, shortlist.views, n_words, max_matches, threads);
+        matches = match_shortlist(query, shortlist.views, max_matches, threads);
     }
     const auto n = static_cast<py::ssize_t>(matches.pairs.size());
     return py::make_tuple(
@@ -72,7 +70,7 @@ py::tuple match(const Bytes& descriptors, const Words& words,
 
 void bind_match(py::module_& m) {
     m.def("match_shortlist", &match, "descriptors"_a.noconvert(), "words"_a.noconvert(),
-          "max_distances"_a.noconvert(), "candidates"_a, "n_words"_a, "max_matches"_a,
+          "max_distances"_a.noconvert(), "candidates"_a, "max_matches"_a,
           "threads"_a);
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "bindings/arrays.hpp"
+#include "bindings/gil.hpp"
 #include "neighbors/exact.hpp"
 #include "words/kmeans.hpp"
 
@@ -25,7 +26,7 @@ void bind_exact_neighbors(py::module_& m) {
             const auto d = mutable_view(distances);
             const auto i = mutable_view(ids);
             {
-                const py::gil_scoped_release nogil;  // no Python object is touched in this block
+                const ReleasedGil nogil;  // no Python object is touched in this block
                 exact_neighbors(q, db, d, i, threads);
             }
             return py::make_tuple(distances, ids);
@@ -55,7 +56,7 @@ void bind_update_centers(py::module_& m) {
             const auto out = mutable_view(updated);
             std::size_t repaired = 0;
             {
-                const py::gil_scoped_release nogil;  // no Python object is touched in this block
+                const ReleasedGil nogil;  // no Python object is touched in this block
                 std::copy_n(old.data, old.rows * old.cols, out.data);
                 repaired = update_centers(x, l, d, out, threads);
             }

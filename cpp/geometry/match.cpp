@@ -2,6 +2,7 @@
 #include "geometry/match.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <limits>
 
@@ -19,19 +20,51 @@ namespace {
 constexpr std::int32_t none = -1;
 constexpr std::int32_t far = std::numeric_limits<std::int32_t>::max();
 
-// The query's features by word: those of word w are features[offsets[w]] to [offsets[w + 1]].
-struct FeaturesOfWord {
-    std::vector<std::uint32_t> offsets, features;
-
-    FeaturesOfWord(MatrixView<const std::uint32_t> words, std::size_t n_words)
-        : offsets(n_words + 1), features(words.rows * words.cols) {
-        const std::size_t n = features.size();
-        for (std::size_t i = 0; i < n; ++i) ++offsets[words.data[i]];
+// The query's features by word. Words may be any numbers, and are few: a hash table with open
+// addressing finds a word's list, or that it has none.
+class FeaturesOfWord {
+  public:
+    explicit FeaturesOfWord(MatrixView<const std::uint32_t> words) {
+        const std::size_t n = words.rows * words.cols;
+        const std::size_t size = std::bit_ceil(2 * n + 2);  // at least half of the slots are empty
+        slots_.resize(size);
+        shift_ = 64 - std::countr_zero(size);
+        for (std::size_t i = 0; i < n; ++i) {
+            Slot& slot = slots_[find(words.data[i])];
+            slot.word = words.data[i];
+            ++slot.end;  // a count, until it becomes the end of the list
+        }
         std::uint32_t end = 0;
-        for (std::uint32_t& offset : offsets) offset = end += offset;
+        for (Slot& slot : slots_) slot.begin = slot.end = end += slot.end;
+        features_.resize(n);
         for (std::size_t i = n; i-- > 0;)  // backwards, so that each list ascends
-            features[--offsets[words.data[i]]] = static_cast<std::uint32_t>(i / words.cols);
+            features_[--slots_[find(words.data[i])].begin] =
+                static_cast<std::uint32_t>(i / words.cols);
     }
+
+    std::span<const std::uint32_t> operator[](std::uint32_t word) const {
+        const Slot& slot = slots_[find(word)];
+        return {features_.data() + slot.begin, slot.end - slot.begin};
+    }
+
+  private:
+    static constexpr std::uint64_t no_word = std::uint64_t{1} << 32;
+    struct Slot {
+        std::uint64_t word = no_word;
+        std::uint32_t begin = 0, end = 0;
+    };
+
+    // The slot of `word`, or the empty one where it would go.
+    std::size_t find(std::uint32_t word) const {
+        std::size_t i = word * std::uint64_t{0x9E3779B97F4A7C15} >> shift_;
+        while (slots_[i].word != word && slots_[i].word != no_word)
+            i = (i + 1) & (slots_.size() - 1);
+        return i;
+    }
+
+    std::vector<Slot> slots_;
+    int shift_ = 0;
+    std::vector<std::uint32_t> features_;
 };
 
 struct Nearest {
@@ -102,14 +135,10 @@ struct Avx512 {
 template <class Policy>
 ALWAYS_INLINE void compare(const MatchQuery& query, const FeaturesOfWord& by_word,
                            const MatchCandidate& candidate, Scratch& scratch) {
-    const std::size_t n_words = by_word.offsets.size() - 1;
     for (std::size_t c = 0; c < candidate.words.size(); ++c) {
-        const std::size_t word = candidate.words[c];
-        if (word >= n_words) continue;  // from a file: nothing there is taken on trust
         const std::uint8_t* descriptor = candidate.descriptors.row(c);
         Nearest& of_c = scratch.of_candidate[c];
-        for (std::size_t i = by_word.offsets[word]; i < by_word.offsets[word + 1]; ++i) {
-            const std::size_t q = by_word.features[i];
+        for (const std::uint32_t q : by_word[candidate.words[c]]) {
             const std::int32_t distance =
                 Policy::distance(query.descriptors.row(q), descriptor, query.descriptors.cols);
             Nearest& of_q = scratch.of_query[q];
@@ -190,10 +219,10 @@ Matches joined(const std::vector<CandidateMatches>& parts) {
 }  // namespace
 
 Matches match_shortlist(const MatchQuery& query, std::span<const MatchCandidate> candidates,
-                        std::size_t n_words, std::size_t max_matches, int threads) {
+                        std::size_t max_matches, int threads) {
     assert(query.words.rows == query.descriptors.rows);
     assert(query.max_distances.size() == query.descriptors.rows);
-    const FeaturesOfWord by_word(query.words, n_words);
+    const FeaturesOfWord by_word(query.words);
     std::vector<CandidateMatches> parts(candidates.size());
     const auto compare_photos = pick(variants);
     parallel_for(candidates.size(), 1, threads, [&](std::size_t begin, std::size_t end) {

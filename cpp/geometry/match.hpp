@@ -43,14 +43,14 @@ struct Matches {
 /// max_distances[q]. A candidate's matches are in ascending order of the query's feature, and the
 /// nearest max_matches (ties by that order) if there are more.
 ///
-/// Requires equal dimensions, at most max_dimensions of exact.hpp; every word of the query below
-/// n_words (a candidate's word may be anything); at most 2^31 - 1 features a photo. Integers, so
-/// the same for every instruction set; work is proportional to the pairs that share a word.
-/// Parallel over candidates; a thread holds 16 bytes for each feature of the two photos.
+/// Requires equal dimensions, at most max_byte_dims of neighbors/exact.hpp, and at most 2^31 - 1
+/// features a photo; words may be any numbers. Integers, so the same for every instruction set;
+/// work is proportional to the pairs that share a word. Parallel over candidates; a thread holds
+/// 8 bytes for each feature of the two photos.
 ///
 /// Philbin, Chum, Isard, Sivic, Zisserman. Lost in quantization: improving particular object
 /// retrieval in large scale image databases. CVPR 2008.
 Matches match_shortlist(const MatchQuery& query, std::span<const MatchCandidate> candidates,
-                        std::size_t n_words, std::size_t max_matches, int threads);
+                        std::size_t max_matches, int threads);
 
 }  // namespace trouvaille

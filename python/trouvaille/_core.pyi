@@ -111,7 +111,6 @@ def match_shortlist(
     words: NDArray[np.uint32],
     max_distances: NDArray[np.int32],
     candidates: Sequence[tuple[NDArray[np.uint32], NDArray[np.uint8]]],
-    n_words: int,
     max_matches: int,
     threads: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]: ...

@@ -254,6 +254,27 @@ def extract_all(
                 future.cancel()
 
 
+def expand(photos: Photo | Iterable[Photo]) -> list[Photo]:
+    """Return photos one by one: every photo in a folder, a file, or each of several.
+
+    Raises
+    ------
+    FileNotFoundError
+        If `photos` is one path that does not exist.
+    TypeError
+        If something is no path, bytes or array.
+    """
+    return [photo for _, photo in _expanded(photos)]
+
+
+def _expanded(photos: Photo | Iterable[Photo]) -> list[tuple[str, Photo]]:
+    single = isinstance(photos, str | os.PathLike | bytes | bytearray | memoryview | np.ndarray)
+    given: Iterable[Any] = [photos] if single else photos  # type: ignore[assignment]
+    if isinstance(photos, str | os.PathLike) and not Path(os.fsdecode(photos)).exists():
+        raise FileNotFoundError(errno.ENOENT, "no such photo or folder", os.fsdecode(photos))
+    return [named for photo in given for named in _named(photo)]
+
+
 def list_photos(
     photos: Photo | Iterable[Photo], ids: str | Sequence[str] | None = None
 ) -> list[tuple[str, Photo]]:
@@ -278,11 +299,7 @@ def list_photos(
     FileNotFoundError
         If `photos` is one path that does not exist.
     """
-    single = isinstance(photos, str | os.PathLike | bytes | bytearray | memoryview | np.ndarray)
-    given: Iterable[Any] = [photos] if single else photos  # type: ignore[assignment]
-    if isinstance(photos, str | os.PathLike) and not Path(os.fsdecode(photos)).exists():
-        raise FileNotFoundError(errno.ENOENT, "no such photo or folder", os.fsdecode(photos))
-    listed = [named for photo in given for named in _named(photo)]
+    listed = _expanded(photos)
     if ids is not None:
         chosen = [ids] if isinstance(ids, str) else list(ids)
         if len(chosen) != len(listed):

@@ -185,6 +185,8 @@ def _weights(x: ArrayLike | None, n_matches: int) -> NDArray[np.float64]:
 
 
 def _positive(x: Any, name: str) -> float:
+    if isinstance(x, str | bytes):  # float("8") is 8
+        raise TypeError(f"{name} must be a number, got {x!r}")
     try:
         value = float(x)
     except (TypeError, ValueError):
@@ -263,6 +265,11 @@ def match_shortlist(
     words = _check.matrix(query_words, "query_words", np.uint32)
     if len(words) != n:
         raise ValueError(f"query_words must have {n} rows, as query_descriptors; got {len(words)}")
+    if dimensions > _core.max_byte_dims:
+        raise ValueError(
+            f"query_descriptors has {dimensions} columns; distances between bytes fit 32 bits up "
+            f"to {_core.max_byte_dims}"
+        )
     bounds = _check.array(max_distances, "max_distances", np.int32, ndim=1)
     if len(bounds) != n:
         raise ValueError(f"max_distances must have {n} entries, one a feature; got {len(bounds)}")
@@ -280,7 +287,6 @@ def match_shortlist(
             words,
             bounds,
             pairs,
-            int(words.max()) + 1 if words.size else 0,
             _check.count(max_matches, "max_matches"),
             _check.threads(threads),
         )

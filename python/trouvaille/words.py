@@ -357,7 +357,7 @@ class Vocabulary:
         Parameters
         ----------
         photos : path or iterable
-            A folder, or photos as `trouvaille.features.extract` takes them.
+            A folder, or photos as `trouvaille.features.extract` takes them, or several of both.
         num_words : int
             Words to learn.
         random_state, max_descriptors, progress, threads
@@ -373,17 +373,22 @@ class Vocabulary:
         Raises
         ------
         ValueError
-            If the photos have fewer distinct descriptors than `num_words`.
+            If no photo can be read, or they have fewer distinct descriptors than `num_words`.
         """
-        from . import features, images
+        from . import features
 
-        if isinstance(photos, str | os.PathLike):
-            given = Path(photos)
-            photos = images.find_photos(given) if given.is_dir() else [given]
-        found = features.extract_all(photos, workers=threads, **options)
-        descriptors = [e.features.descriptors for e in found if e.features is not None]
+        found = features.extract_all(features.expand(photos), workers=threads, **options)
+        descriptors, unread = [np.empty((0, features.DIMENSIONS), np.uint8)], []
+        for extraction in found:
+            if extraction.features is None:
+                unread.append(extraction.error)
+            else:
+                descriptors.append(extraction.features.descriptors)
+        if len(descriptors) == 1:
+            reason = f"; the first error: {unread[0]}" if unread else ""
+            raise ValueError(f"photos must hold at least one photo that can be read{reason}")
         return cls.from_descriptors(
-            np.concatenate([np.empty((0, 128), np.uint8), *descriptors]),
+            np.concatenate(descriptors),
             num_words,
             features.FINGERPRINT,
             random_state=random_state,
