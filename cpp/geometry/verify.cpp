@@ -263,6 +263,7 @@ std::size_t Verifier::propose_triples(Edge edge, std::uint32_t supporters, std::
 
 void Verifier::propose_singles() {
     const std::uint32_t needed = options_.min_inliers > 1 ? 1 : 0;
+    if (settled(*std::max_element(degrees_.begin(), degrees_.end()) + 1)) return;
     Ranked<std::uint32_t, std::size_t> storage[max_singles];
     TopK<std::uint32_t, std::size_t> best(storage);
     for (std::size_t i = 0; i < degrees_.size(); ++i)
@@ -429,7 +430,8 @@ void Verifier::report(std::size_t candidate, const Model& model) {
         score += weight(match);
         const auto query = static_cast<std::size_t>(all_.query[inlier.match]);
         const Affine f = compose(t, affine_from_row(in_.query_frames.row(query)));
-        const double width = std::hypot(f.a11, f.a12), height = std::hypot(f.a21, f.a22);
+        const double width = std::sqrt(f.a11 * f.a11 + f.a12 * f.a12);
+        const double height = std::sqrt(f.a21 * f.a21 + f.a22 * f.a22);
         box[0] = std::min(box[0], f.b1 - width);
         box[1] = std::min(box[1], f.b2 - height);
         box[2] = std::max(box[2], f.b1 + width);
