@@ -22,18 +22,22 @@ constexpr float min_cosine_squared = 0.654508497F;  // cos(36 degrees)^2
 constexpr float per_stretch = 0.254558078F;         // 1 / (2 sinh(0.875))^2
 constexpr float per_cosine = 3.89280107F;           // 1 / (1 - cos(42 degrees))
 
-// Padding (B = 0) gets a rotation and an area of 0, not NaN.
+// Padding (B = 0) gets a rotation of 0 and an inverse of infinity: its agreement is -infinity. Two
+// loops, because a compiler tests only so many arrays for overlap.
 ALWAYS_INLINE void complete(C& c) {
     const float *b11 = c[C::b11], *b12 = c[C::b12], *b21 = c[C::b21], *b22 = c[C::b22];
     float *cosine = c[C::cosine], *sine = c[C::sine], *area = c[C::area], *inverse = c[C::per_area];
-    for (std::size_t k = 0; k < c.blocks() * C::block; ++k) {
+    const std::size_t n = c.blocks() * C::block;
+    for (std::size_t k = 0; k < n; ++k) {
         const float re = b11[k] + b22[k], im = b21[k] - b12[k];
         const float length = std::sqrt(re * re + im * im + std::numeric_limits<float>::min());
-        const float determinant = b11[k] * b22[k] - b12[k] * b21[k];
         cosine[k] = re / length;
         sine[k] = im / length;
+    }
+    for (std::size_t k = 0; k < n; ++k) {
+        const float determinant = b11[k] * b22[k] - b12[k] * b21[k];
         area[k] = determinant;
-        inverse[k] = determinant > 0 ? 1 / determinant : 0;
+        inverse[k] = 1 / determinant;
     }
 }
 
