@@ -43,7 +43,8 @@ Candidates candidates_of(const py::sequence& listed, std::size_t dimensions) {
 template <class T, class Item>
 Array<T> copied(const std::vector<Item>& items, std::vector<py::ssize_t> shape) {
     Array<T> array(std::move(shape));
-    if (!items.empty()) std::memcpy(array.mutable_data(), items.data(), items.size() * sizeof(Item));
+    if (!items.empty())
+        std::memcpy(array.mutable_data(), items.data(), items.size() * sizeof(Item));
     return array;
 }
 
@@ -70,8 +71,7 @@ py::tuple match(const Bytes& descriptors, const Words& words,
 
 void bind_match(py::module_& m) {
     m.def("match_shortlist", &match, "descriptors"_a.noconvert(), "words"_a.noconvert(),
-          "max_distances"_a.noconvert(), "candidates"_a, "max_matches"_a,
-          "threads"_a);
+          "max_distances"_a.noconvert(), "candidates"_a, "max_matches"_a, "threads"_a);
 }
 
 }  // namespace trouvaille::python

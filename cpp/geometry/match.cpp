@@ -97,10 +97,10 @@ struct Avx2 {
         __m256i sum = _mm256_setzero_si256();
         std::size_t i = 0;
         for (; i + 16 <= n; i += 16) {
-            const __m256i x = _mm256_cvtepu8_epi16(
-                _mm_loadu_si128(reinterpret_cast<const __m128i*>(a + i)));
-            const __m256i y = _mm256_cvtepu8_epi16(
-                _mm_loadu_si128(reinterpret_cast<const __m128i*>(b + i)));
+            const __m256i x =
+                _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(a + i)));
+            const __m256i y =
+                _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(b + i)));
             const __m256i difference = _mm256_sub_epi16(x, y);
             sum = _mm256_add_epi32(sum, _mm256_madd_epi16(difference, difference));
         }
@@ -118,10 +118,10 @@ struct Avx512 {
         __m512i sum = _mm512_setzero_si512();
         std::size_t i = 0;
         for (; i + 32 <= n; i += 32) {
-            const __m512i x = _mm512_cvtepu8_epi16(
-                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + i)));
-            const __m512i y = _mm512_cvtepu8_epi16(
-                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + i)));
+            const __m512i x =
+                _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + i)));
+            const __m512i y =
+                _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + i)));
             const __m512i difference = _mm512_sub_epi16(x, y);
             sum = _mm512_dpwssd_epi32(sum, difference, difference);
         }

@@ -14,8 +14,8 @@ namespace trouvaille {
 /// of a candidate (its nearest few, distinct), and how near a match must be.
 struct MatchQuery {
     MatrixView<const std::uint8_t> descriptors;
-    MatrixView<const std::uint32_t> words;         ///< one row a feature, as many columns as wanted
-    std::span<const std::int32_t> max_distances;   ///< squared; one a feature
+    MatrixView<const std::uint32_t> words;        ///< one row a feature, as many columns as wanted
+    std::span<const std::int32_t> max_distances;  ///< squared; one a feature
 };
 
 /// One photo of the shortlist: each feature's word, ascending, and its descriptor.
