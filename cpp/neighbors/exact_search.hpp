@@ -103,7 +103,7 @@ ALWAYS_INLINE void scan_block(const Panels<Kernel>& panels, const Block<Kernel>&
         for (std::size_t g = 0; g < groups; ++g) {
             const std::size_t first = g * Kernel::group;
             std::uint32_t hits =
-                Kernel::multiply({panels.panel(p), offsets, &queries[g * group_size],
+                Kernel::multiply({panels.panel(p), offsets, queries.data() + g * group_size,
                                   &thresholds[first], panels.steps()},
                                  scores);
             for (; hits != 0; hits &= hits - 1) {
