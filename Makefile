@@ -26,7 +26,7 @@ endef
 library = $(shell $(CXX) -print-file-name=$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cpp test-isa bench lint format wheel asan tsan cuda clean
+.PHONY: help demo test test-cpp test-isa bench guard lint format wheel asan tsan cuda clean
 .DELETE_ON_ERROR:
 
 help:  ## list what can be made
@@ -48,11 +48,11 @@ test-isa: $(VENV)/installed $(VENV)/group-test  ## run the kernel tests on emula
 	@$(USE_VENV) tests/emulate arm64
 
 bench: $(VENV)/installed $(VENV)/group-bench  ## measure against the peers and write benchmarks/RESULTS.md (BENCH=words for one)
-	@for script in benchmarks/bench_$(or $(BENCH),*).py; do \
-	echo "$$script"; \
-	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE TROUVAILLE_BENCH_ROWS=benchmarks/rows \
-	$(BIN)/python "$$script" || exit 1; done
-	$(BIN)/python benchmarks/report.py
+	$(BIN)/python -m benchmarks $(BENCH)
+
+guard: $(VENV)/installed $(VENV)/group-bench $(VENV)/group-test  ## time the kernels against the last run of this on this machine
+	$(BIN)/python -m pytest benchmarks/test_speed.py --benchmark-autosave --benchmark-compare \
+	--benchmark-compare-fail=median:25% $(ARGS)
 
 lint: $(VENV)/environment $(VENV)/group-test $(VENV)/group-lint  ## check style and types
 	$(BIN)/ruff check

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes RESULTS.md from the committed rows: the newest of each name, instruction set and threads.
-
-python benchmarks/report.py
-"""
+"""RESULTS.md from the committed rows: the newest of each name, instruction set and threads."""
 
 from __future__ import annotations
 
