@@ -185,9 +185,11 @@ def test_files_of_another_collection_or_an_earlier_state_are_found(original, wor
     examples.make(other)
     for kind in ("postings", "words", "frames", "descriptors", "images.sqlite", "images.crc"):
         file = next(work.rglob(kind))
-        data = file.read_bytes()
-        shutil.copy(next(other.rglob(kind)), file)
-        assert outcome(work, "lazy", original[1]) == "found", kind
+        data, foreign = file.read_bytes(), next(other.rglob(kind)).read_bytes()
+        file.write_bytes(foreign)
+        # A catalogue holds nothing but its rows: that of the same rows is the same file.
+        same = kind == "images.sqlite" and foreign == data
+        assert outcome(work, "lazy", original[1]) == ("identical" if same else "found"), kind
         file.write_bytes(data)
     earlier = tmp_path / "earlier.tv"
     examples.make(earlier, batches=1)
