@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <numbers>
+#include <vector>
+
+#include "check.hpp"
+#include "draw.hpp"
+#include "geometry/transforms.hpp"
+#include "geometry/verify.hpp"
+
+using namespace trouvaille;
+using trouvaille::test::for_each_isa;
+using trouvaille::test::rows_of;
+
+namespace {
+
+constexpr std::size_t n_candidates = 100, n_matches = 100, n_true = 10;
+
+double between(Random& random, double low, double high) {
+    return low + (high - low) * random.uniform();
+}
+
+// A rotation, scaled by 1 / 2 to 2, to somewhere in 640 x 480 pixels.
+Affine draw_frame(Random& random) {
+    const double angle = between(random, 0, 2 * std::numbers::pi);
+    const double scale = std::exp2(between(random, -1, 1));
+    const double a = scale * std::cos(angle), b = scale * std::sin(angle);
+    return {a, -b, between(random, 0, 640), b, a, between(random, 0, 480)};
+}
+
+void append(std::vector<float>& rows, const Affine& t) {
+    for (const double x : {t.a11, t.a12, t.b1, t.a21, t.a22, t.b2})
+        rows.push_back(static_cast<float>(x));
+}
+
+// Candidate i is the query seen through transforms[i]: every tenth match is true, the others lead
+// to random frames at least 100 pixels from where they should. The last candidate has only such.
+// Match 1 is match 0 again, which must not count twice.
+struct Scene {
+    std::vector<Affine> transforms, frames;
+    std::vector<float> query, candidates;
+    std::vector<std::int64_t> offsets{0};
+    std::vector<std::int32_t> matches;
+
+    explicit Scene(double shear) {
+        Random random(11, 0);
+        for (std::size_t j = 0; j < n_matches; ++j) {
+            frames.push_back(compose(draw_frame(random), {8, 0, 0, 0, 8, 0}));
+            append(query, frames.back());
+        }
+        for (std::size_t i = 0; i < n_candidates; ++i) {
+            transforms.push_back(compose(draw_frame(random), {1, shear, 0, 0, 1, 0}));
+            for (std::size_t j = 0; j < n_matches; ++j) {
+                append(candidates,
+                       candidate_frame(random, transforms[i], frames[j], is_true(i, j)));
+                matches.insert(matches.end(), 2, j == 1 ? 0 : static_cast<std::int32_t>(j));
+            }
+            offsets.push_back(static_cast<std::int64_t>((i + 1) * n_matches));
+        }
+    }
+    static bool is_true(std::size_t candidate, std::size_t match) {
+        return candidate + 1 < n_candidates && match % (n_matches / n_true) == 0;
+    }
+
+    Shortlist view() const {
+        return {
+            rows_of(query, 6), rows_of(candidates, 6), offsets, rows_of(matches, 2), offsets, {}};
+    }
+
+  private:
+    static Affine candidate_frame(Random& random, const Affine& transform, const Affine& frame,
+                                  bool genuine) {
+        const Affine image = compose(transform, frame);
+        if (genuine) return image;
+        for (;;) {
+            const Affine other = compose(draw_frame(random), {8, 0, 0, 0, 8, 0});
+            if (std::hypot(other.b1 - image.b1, other.b2 - image.b2) > 100) return other;
+        }
+    }
+};
+
+struct Verified {
+    std::vector<std::int64_t> n_inliers = std::vector<std::int64_t>(n_candidates);
+    std::vector<double> scores = std::vector<double>(n_candidates);
+    std::vector<double> transforms = std::vector<double>(n_candidates * 9);
+    std::vector<double> boxes = std::vector<double>(n_candidates * 4);
+    std::unique_ptr<bool[]> inliers = std::make_unique<bool[]>(n_candidates * n_matches);
+
+    Verified(const Scene& scene, TransformModel model, int threads) {
+        verify(scene.view(), {model},
+               {n_inliers,
+                scores,
+                {transforms.data(), n_candidates, 9},
+                {inliers.get(), n_candidates * n_matches},
+                {boxes.data(), n_candidates, 4}},
+               threads);
+    }
+    bool same_bits(const Verified& other) const {
+        const auto equal = [](const std::vector<double>& a, const std::vector<double>& b) {
+            return std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
+        };
+        return n_inliers == other.n_inliers && equal(scores, other.scores) &&
+               equal(transforms, other.transforms) && equal(boxes, other.boxes) &&
+               std::equal(inliers.get(), inliers.get() + n_candidates * n_matches,
+                          other.inliers.get());
+    }
+};
+
+// The query's true frames, seen in the candidate: x1 y1 x2 y2 of their ellipses.
+std::array<double, 4> bounds(const Scene& scene, std::size_t candidate) {
+    std::array<double, 4> box{1e9, 1e9, -1e9, -1e9};
+    for (std::size_t j = 0; j < n_matches; ++j) {
+        if (!Scene::is_true(candidate, j)) continue;
+        const Affine f = compose(scene.transforms[candidate], scene.frames[j]);
+        const double width = std::hypot(f.a11, f.a12), height = std::hypot(f.a21, f.a22);
+        box = {std::min(box[0], f.b1 - width), std::min(box[1], f.b2 - height),
+               std::max(box[2], f.b1 + width), std::max(box[3], f.b2 + height)};
+    }
+    return box;
+}
+
+void check_verified(double shear, TransformModel model) {
+    const Scene scene(shear);
+    const Verified plain(scene, model, 1);
+    for (std::size_t i = 0; i < n_candidates; ++i) {
+        const bool seen = i + 1 < n_candidates;
+        CHECK_EQUAL(plain.n_inliers[i], seen ? std::int64_t{n_true} : 0);
+        CHECK_EQUAL(plain.scores[i], seen ? double{n_true} : 0);
+        for (std::size_t j = 0; j < n_matches; ++j)
+            CHECK_EQUAL(plain.inliers[i * n_matches + j], Scene::is_true(i, j));
+        if (!seen) {
+            CHECK(std::isnan(plain.transforms[i * 9]) && std::isnan(plain.boxes[i * 4]));
+            continue;
+        }
+        const Affine& t = scene.transforms[i];
+        const double expected[] = {t.a11, t.a12, t.b1, t.a21, t.a22, t.b2, 0, 0, 1};
+        for (std::size_t j = 0; j < 9; ++j)  // frames are rounded to float32
+            CHECK(std::abs(plain.transforms[i * 9 + j] - expected[j]) < (j % 3 == 2 ? 1e-3 : 1e-5));
+        for (std::size_t j = 0; j < 4; ++j)
+            CHECK(std::abs(plain.boxes[i * 4 + j] - bounds(scene, i)[j]) < 0.01);
+    }
+    for_each_isa([&] {
+        for (const int threads : {1, 5}) CHECK(Verified(scene, model, threads).same_bits(plain));
+    });
+}
+
+}  // namespace
+
+TEST(verify_recovers_similarities_among_outliers) {
+    check_verified(0, TransformModel::similarity);
+    check_verified(0, TransformModel::affine);
+}
+
+TEST(verify_recovers_affine_maps_among_outliers) {
+    check_verified(0.4, TransformModel::affine);
+}
