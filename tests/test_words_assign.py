@@ -1,8 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-import os
-import signal
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -10,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import interrupts
 import reference
 from trouvaille import _core
 from trouvaille.words import Neighbors, assign
@@ -260,16 +257,4 @@ def test_says_what_is_wrong(X, words, options, error, message):
 def test_interrupt_within_200_milliseconds(rng, isa, dtype):
     X = rng.integers(0, 256, (20_000, 128)).astype(dtype)
     words = rng.integers(0, 256, (100_000, 128)).astype(dtype)  # seconds of work
-    sent = []
-
-    def interrupt():
-        time.sleep(0.3)
-        sent.append(time.perf_counter())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        assign(X, words)
-    assert time.perf_counter() - sent[0] < 0.2
-    thread.join()
+    assert interrupts.seconds_to_stop(lambda: assign(X, words)) < interrupts.LIMIT
