@@ -71,7 +71,7 @@ def test_search_prints_json(run, collection, queries):
     assert first["verified_matches"] > 10
     assert np.shape(first["transform"]) == (3, 3)
     assert second["transform"] is None
-    assert set(answer["seconds"]) == {"extract", "words", "search", "match", "verify"}
+    assert set(answer["seconds"]) == {"extract", "words", "search", "match", "verify", "collect"}
 
 
 def test_search_writes_a_page(run, collection, queries, tmp_path):

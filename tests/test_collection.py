@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 import shutil
+import threading
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import scenes
 from trouvaille import Collection, features, images
+from trouvaille.collection.searcher import by_chance, log10_false_alarms
 from trouvaille.errors import CollectionLockedError, IndexCorruptError
 from trouvaille.words import Vocabulary
 
@@ -48,8 +52,7 @@ def summary(hits):
     """Everything in a result, comparable."""
     return [
         (h.id, h.score, h.rank, h.n_inliers, h.query_box, h.box, h.matches.tolist())
-        if h.transform is None
-        else (h.id, h.score, h.query_box, h.box, h.matches.tolist(), h.transform.tolist())
+        + (() if h.transform is None else tuple(h.transform.ravel().tolist()))
         for h in hits
     ]
 
@@ -276,7 +279,8 @@ def test_copies_of_one_photo_can_be_indexed(tmp_path):
     collection = Collection.create(tmp_path / "c.tv")
     collection.add([scenes.scene(0)] * 40, [str(i) for i in range(40)])
     hits = collection.search(scenes.scene(0), 40)
-    assert len(hits) == 40
+    assert [hit.id for hit in hits] == [str(i) for i in range(40)]  # equals keep their order
+    assert all(hit.score > 1 for hit in hits)
 
 
 @pytest.mark.parametrize(
@@ -318,6 +322,139 @@ def test_create_and_open_say_what_is_wrong(tmp_path, path, vocabulary):
         Collection.create(tmp_path / "c.tv", vocabulary, num_words=7)
     with pytest.raises(ValueError, match="num_words is 10000000, but"):
         Collection.create(tmp_path / "d.tv", num_words=10_000_000).add(scenes.scene(0), "x")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"box": 5}, "box"),
+        ({"box": "abcd"}, "box"),
+        ({"exclude": 5}, "exclude"),
+        ({"exclude": [5]}, "exclude"),
+    ],
+)
+def test_what_is_no_box_or_id(collection, options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        collection.search(scenes.scene(0), **options)
+
+
+@pytest.mark.parametrize("vocabulary", ["words.tvw", np.zeros((3, 128), np.uint8)])
+def test_what_is_no_vocabulary(tmp_path, vocabulary):
+    with pytest.raises(TypeError, match="vocabulary must be a Vocabulary"):
+        Collection.create(tmp_path / "c.tv", vocabulary)
+
+
+def test_a_vocabulary_of_other_dimensions(tmp_path):
+    words = Vocabulary(np.zeros((3, 64), np.uint8), features.FINGERPRINT)
+    with pytest.raises(ValueError, match="words of 128 bytes"):
+        Collection.create(tmp_path / "c.tv", words)
+    assert not (tmp_path / "c.tv").exists()
+
+
+def test_a_far_view_is_found_from_a_near_one(tmp_path):
+    """Six times nearer: the query's strongest features are details that the photo lacks."""
+    near = scenes.scene(60, (1200, 900))
+    far = scenes.scene(61, (800, 600))
+    far[200:350, 300:500] = scenes.view(near, scenes.similarity(1 / 6, 0, 0, 0, (0, 0)), (200, 150))
+    with Collection.create(tmp_path / "c.tv", num_words=400, max_features=500) as collection:
+        collection.add([far, *map(scenes.scene, range(5))], ["far", *"abcde"])
+        best = collection.search(near)[0]
+    assert best.id == "far"
+    assert best.n_inliers >= 8
+    np.testing.assert_allclose(best.transform[:2, :2], np.eye(2) / 6, atol=0.02)
+    np.testing.assert_allclose(best.transform[:2, 2], (300, 200), atol=3)
+
+
+def test_crowded_structure_is_no_witness():
+    """Inliers that lie where matches are crowded may be an accident; spread ones are none."""
+    rng = np.random.default_rng(0)
+    spread = rng.uniform(0, 800, (100, 2)).astype(np.float32)
+    inliers = np.arange(100) < 8
+    assert not by_chance(spread, inliers, 800 * 800)
+    crowded = spread.copy()
+    crowded[:30] = rng.uniform(400, 440, (30, 2))
+    assert by_chance(crowded, inliers, 800 * 800)
+    repeated = np.repeat(spread[:1], 100, axis=0)  # one place, seen a hundred times
+    assert by_chance(repeated, np.ones(100, bool), 800 * 800)
+    assert by_chance(spread, np.arange(100) < 3, 800 * 800)
+
+
+@given(st.integers(2, 60), st.integers(0, 60), st.floats(1e-5, 0.5))
+def test_more_inliers_are_less_by_chance(n_inliers, others, probability):
+    n_matches = n_inliers + others + 1
+    fewer, more = (
+        log10_false_alarms(n, n_matches, probability) for n in (n_inliers, n_inliers + 1)
+    )
+    tail = (n_matches - 2) * probability  # beyond the expected number
+    if n_inliers - 2 > tail:
+        assert more < fewer
+
+
+def test_searching_while_another_thread_adds(path, tmp_path):
+    collection = Collection.open(shutil.copytree(path, tmp_path / "c.tv"))
+    query, failures, done = scenes.view(scenes.scene(1), TURN), [], threading.Event()
+
+    def ask():
+        while not done.is_set():
+            try:
+                if collection.search(query, 3, threads=1)[0].id != "b/scene1.png":
+                    failures.append("another photo")
+            except Exception as error:
+                failures.append(repr(error))
+
+    askers = [threading.Thread(target=ask) for _ in range(3)]
+    for asker in askers:
+        asker.start()
+    for i in range(12):
+        collection.add(scenes.scene(100 + i, (120, 90)), str(i))
+    done.set()
+    for asker in askers:
+        asker.join()
+    assert failures == []
+    assert len(collection) == N + 13
+
+
+def test_refresh_shows_what_others_committed(path, tmp_path):
+    copy = shutil.copytree(path, tmp_path / "c.tv")
+    first, second = Collection.open(copy), Collection.open(copy)
+    first.add(scenes.scene(70), "new")
+    assert "new" not in second
+    second.refresh()
+    assert second.search(scenes.scene(70), 1)[0].id == "new"
+    first.add(scenes.scene(71), "newer")
+    second.add(scenes.scene(72), "newest")  # adds to what there is now
+    assert {"newer", "newest"} <= set(second.ids)
+
+
+def test_two_that_open_an_empty_collection_may_both_add(tmp_path, vocabulary):
+    first = Collection.create(tmp_path / "c.tv")
+    second = Collection.open(tmp_path / "c.tv")
+    first.add([scenes.scene(0), scenes.scene(1)], ["a", "b"])
+    second.add(scenes.scene(2), "c")
+    assert second.ids == ["a", "b", "c"]
+    with pytest.raises(ValueError, match="has a photo 'a' already"):
+        second.add(scenes.scene(0), "a")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (8, 8)])
+def test_odd_shapes_are_photos_without_features(collection, size, tmp_path):
+    pixels = np.zeros(size, np.uint8)
+    assert len(collection.search(pixels, 2)) == 2
+
+
+def test_after_fork_the_child_searches(collection):
+    query = scenes.view(scenes.scene(3), TURN)
+    expected = summary(collection.search(query, 3))
+    child = os.fork()
+    if child == 0:
+        again = Collection.open(collection.path)
+        os._exit(0 if summary(again.search(query, 3)) == expected else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_moved_collection_is_searched(path, tmp_path):
+    moved = shutil.copytree(path, tmp_path / "elsewhere.tv")
+    assert Collection.open(moved).search(scenes.scene(0), 1)[0].id == "a/scene0.png"
 
 
 def test_an_empty_folder_is_named(tmp_path):

@@ -2,8 +2,8 @@
 """The persistent collection: photos in, verified matches out."""
 
 from .collection import Collection, Entry
-from .query import Hit, Hits
 from .report import AddReport, AddRow
+from .results import Hit, Hits
 from .settings import Settings
 
 __all__ = ["AddReport", "AddRow", "Collection", "Entry", "Hit", "Hits", "Settings"]

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,15 @@ from types import TracebackType
 from typing import Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import _check, images
-from ..features import FINGERPRINT, Features, Photo, list_photos, sift
+from ..features import DIMENSIONS, FINGERPRINT, Photo, list_photos
 from ..words import Vocabulary
 from .pipeline import Adding, Progress
-from .query import Box, Hit, Hits
+from .query import Query
 from .report import AddReport
-from .searcher import Ranking, Searcher, VerifiedPhoto, without
+from .results import Found, Hits, hits_of
+from .searcher import Ranking, Searcher, Seconds, VerifiedPhoto, without
 from .settings import Settings
 from .storage import Storage
 
@@ -45,15 +44,6 @@ class Entry:
     path: str | None
     size: tuple[int, int]
     n_features: int
-
-
-@dataclass(frozen=True, eq=False)
-class _Query:
-    """A photo to search with, worked on as those of the collection."""
-
-    features: Features
-    size: tuple[int, int]
-    to_photo: NDArray[np.float64]  # from the pixels worked on to those of the photo
 
 
 class Collection:
@@ -121,6 +111,8 @@ class Collection:
         ValueError
             If the vocabulary belongs to another descriptor, or an option is out of range.
         """
+        if vocabulary is not None and not isinstance(vocabulary, Vocabulary):
+            raise TypeError(f"vocabulary must be a Vocabulary, got {type(vocabulary).__name__}")
         settings = Settings(max_features, max_size, keep_descriptors, num_words, random_state)
         if vocabulary is not None:
             if num_words not in (None, vocabulary.num_words):
@@ -132,6 +124,11 @@ class Collection:
                 raise ValueError(
                     f"vocabulary belongs to descriptor {vocabulary.fingerprint!r}; this collection "
                     f"has {FINGERPRINT!r}. Learn one with Vocabulary.learn(photos, num_words)"
+                )
+            if vocabulary.words.shape[1] != DIMENSIONS or vocabulary.words.dtype != np.uint8:
+                raise ValueError(
+                    f"vocabulary must hold words of {DIMENSIONS} bytes, got "
+                    f"{vocabulary.words.dtype} of shape {vocabulary.words.shape}"
                 )
         storage = Storage.create(path, settings.as_dict(), FINGERPRINT)
         if vocabulary is not None:
@@ -173,6 +170,11 @@ class Collection:
                 f"this version extracts {FINGERPRINT!r}"
             )
         return cls(storage)
+
+    def refresh(self) -> None:
+        """See what was committed since the collection was opened, by another process say."""
+        self._storage.refresh()
+        self.close()
 
     def close(self) -> None:
         """Let go of what is held in memory; the collection can be opened again."""
@@ -298,6 +300,7 @@ class Collection:
                 f"expected files named {', '.join(images.PHOTO_EXTENSIONS)}"
             )
         with self._storage.writer() as writer:
+            self._storage.refresh()  # what another process committed comes first
             for id, _ in named:
                 if id in self:
                     raise ValueError(
@@ -324,7 +327,8 @@ class Collection:
 
         The photos whose visual words are most alike are verified by geometry. Those it confirms
         come first, by the weight of the matches that agree on one transform; the others keep the
-        order that the words gave them.
+        order that the words gave them. Where it confirms none, the query is asked once more at a
+        third of its size: a photo from far shows what is large in a photo from near.
 
         Parameters
         ----------
@@ -356,128 +360,67 @@ class Collection:
         """
         k = _check.count(k, "k")
         verify = _check.count(verify, "verify", minimum=0)
-        excluded = set([exclude] if isinstance(exclude, str) else exclude)
-        seconds = dict.fromkeys(("extract", "words", "search", "match", "verify"), 0.0)
-        start = time.perf_counter()
-        query = self._query(photo, box)
-        seconds["extract"] = time.perf_counter() - start
-        if len(self) == 0:
-            return self._hits(query, k, Ranking(np.empty(0, np.int64), np.empty(0)), {}, seconds)
-        searcher = self._current()
+        excluded = _ids(exclude, "exclude")
+        searcher, seconds = self._current(), Seconds()
+        with seconds.of("extract"):
+            query = Query.of(images.load_gray(photo), box, self._settings)
+        found = self._found(searcher, query, max(k, verify), verify, excluded, threads, seconds)
+        if verify > 0 and not found.verified and query.can_be_reduced:
+            # Nothing is confirmed. The strongest features of a close view are details that a far
+            # one cannot show: a smaller query has those that it can.
+            with seconds.of("extract"):
+                smaller = query.reduced(self._settings)
+            again = self._found(searcher, smaller, verify, verify, excluded, threads, seconds)
+            found = Found(found.ranking, again.verified, smaller)
+        with seconds.of("collect"):
+            hits = hits_of(searcher, found, k)
+        return Hits(
+            hits,
+            seconds=dict(seconds),
+            query_size=query.size,
+            n_features=len(query.features.frames),
+            by_words=lambda: [searcher.row(int(number)).id for number in found.ranking.numbers],
+        )
 
-        start = time.perf_counter()
-        words = searcher.words(query.features, threads)
-        seconds["words"] = time.perf_counter() - start
-        start = time.perf_counter()
-        wanted = min(max(k, verify) + len(excluded), len(self))
-        ranking = searcher.rank(words.ids[:, 0], wanted, threads)
-        if excluded:
-            ranking = without(ranking, self._numbers(excluded))
-        seconds["search"] = time.perf_counter() - start
-        verified = {}
+    def _current(self) -> Searcher:
+        # Once into a local: another thread may add, and forget the searcher, at any time.
+        searcher, snapshot = self._searcher, self._storage.snapshot
+        if searcher is None or searcher.snapshot is not snapshot:
+            self._searcher = searcher = Searcher(snapshot)
+        return searcher
+
+    def _found(
+        self,
+        searcher: Searcher,
+        query: Query,
+        n: int,
+        verify: int,
+        excluded: set[str],
+        threads: int | None,
+        seconds: Seconds,
+    ) -> Found:
+        """Rank `n` photos by words, and verify the first of them."""
+        n_photos = searcher.snapshot.n_images
+        if n_photos == 0:
+            return Found(Ranking(np.empty(0, np.int64), np.empty(0)), {}, query)
+        with seconds.of("words"):
+            words = searcher.words(query.features, threads)
+        with seconds.of("search"):
+            ranking = searcher.rank(words.ids[:, 0], min(n + len(excluded), n_photos), threads)
+            if excluded:
+                ranking = without(ranking, searcher.numbers(excluded))
+        verified: dict[int, VerifiedPhoto] = {}
         if verify > 0 and len(query.features.frames) > 0:
             shortlist = ranking.numbers[:verify]
             verified = searcher.verify(query.features, words, shortlist, threads, seconds)
-        return self._hits(query, k, ranking, verified, seconds)
-
-    def _current(self) -> Searcher:
-        snapshot = self._storage.snapshot
-        if self._searcher is None or self._searcher.snapshot is not snapshot:
-            self._searcher = Searcher(snapshot)
-        return self._searcher
-
-    def _numbers(self, ids: Iterable[str]) -> set[int]:
-        snapshot = self._storage.snapshot
-        found = (snapshot.find(id) for id in ids)
-        return {snapshot.bases[place[0]] + place[1] for place in found if place is not None}
-
-    def _query(self, photo: Photo, box: Sequence[float] | None) -> _Query:
-        gray = images.load_gray(photo)
-        height, width = gray.shape
-        x1, y1, x2, y2 = (0, 0, width, height) if box is None else _pixels(box, width, height)
-        work, (factor_x, factor_y) = images.resize_to(gray[y1:y2, x1:x2], self._settings.max_size)
-        features = sift(work, max_features=self._settings.max_features)
-        to_photo = _resized(factor_x, factor_y)
-        to_photo[:2, 2] += x1, y1
-        return _Query(features, (width, height), to_photo)
-
-    def _hits(
-        self,
-        query: _Query,
-        k: int,
-        ranking: Ranking,
-        verified: dict[int, VerifiedPhoto],
-        seconds: dict[str, float],
-    ) -> Hits:
-        numbers = [int(number) for number in ranking.numbers]
-        cosines = dict(zip(numbers, ranking.scores.tolist(), strict=True))
-        by_words = {number: place for place, number in enumerate(numbers)}
-        first = sorted(verified, key=lambda number: (-verified[number].score, by_words[number]))
-        order = first + [number for number in numbers if number not in verified]
-        searcher = self._current() if numbers else None
-        hits = []
-        for rank, number in enumerate(order[:k], start=1):
-            assert searcher is not None
-            row = searcher.row(number)
-            if number not in verified:
-                hits.append(Hit(row.id, min(cosines[number], 1.0), rank))
-                continue
-            photo = verified[number]
-            from_work = _resized(row.width / row.work_width, row.height / row.work_height)
-            seen = _moved(photo.inliers[:, :2], query.to_photo)
-            found = _moved(photo.inliers[:, 2:], from_work)
-            x1, y1, x2, y2 = photo.box
-            corners = _moved(np.array([[x1, y1], [x2, y2]]), from_work)
-            hits.append(
-                Hit(
-                    row.id,
-                    1 + photo.score,
-                    rank,
-                    len(photo.inliers),
-                    from_work @ photo.transform @ np.linalg.inv(query.to_photo),
-                    _bounds(seen),
-                    _bounds(corners),
-                    np.hstack([seen, found]).astype(np.float32),
-                )
-            )
-        listed = [] if searcher is None else [searcher.row(number).id for number in numbers]
-        return Hits(
-            hits,
-            seconds=seconds,
-            query_size=query.size,
-            n_features=len(query.features.frames),
-            words_ranking=listed,
-        )
+        return Found(ranking, verified, query)
 
 
-def _pixels(box: Sequence[float], width: int, height: int) -> tuple[int, int, int, int]:
-    """Return the pixels that a box of the query touches."""
-    x1, y1, x2, y2 = _check.array(box, "box", np.float64, ndim=1) if len(box) == 4 else (0, 0, 0, 0)
-    left, top = max(int(np.floor(x1)), 0), max(int(np.floor(y1)), 0)
-    right, bottom = min(int(np.ceil(x2)), width), min(int(np.ceil(y2)), height)
-    if left >= right or top >= bottom:
-        raise ValueError(
-            f"box must be x1, y1, x2, y2 with x1 < x2 and y1 < y2, within the query's "
-            f"{width} x {height} pixels; got {tuple(box)}"
-        )
-    return left, top, right, bottom
-
-
-def _resized(factor_x: float, factor_y: float) -> NDArray[np.float64]:
-    """Return the transform of a photo enlarged so many times; (0, 0) is a pixel's centre."""
-    return np.array(
-        [
-            [factor_x, 0, (factor_x - 1) / 2],
-            [0, factor_y, (factor_y - 1) / 2],
-            [0, 0, 1],
-        ]
-    )
-
-
-def _moved(points: NDArray[np.floating], transform: NDArray[np.float64]) -> NDArray[np.float64]:
-    return points @ transform[:2, :2].T + transform[:2, 2]
-
-
-def _bounds(points: NDArray[np.float64]) -> Box:
-    (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-    return x1, y1, x2, y2
+def _ids(ids: Iterable[str], name: str) -> set[str]:
+    if not isinstance(ids, Iterable):
+        raise TypeError(f"{name} must be ids, that is text, got {ids!r}")
+    given = {ids} if isinstance(ids, str) else set(ids)
+    for id in given:
+        if not isinstance(id, str):
+            raise TypeError(f"{name} must be ids, that is text, got {id!r}")
+    return given

@@ -1,77 +1,91 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Search: the words propose, the geometry disposes."""
+"""A photo to search with."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-Box = tuple[float, float, float, float]
+from .. import _check, images
+from ..features import Features, sift
+from .settings import Settings
+
+# A query that finds nothing is asked again at so small a part of its size, if its sides are then
+# at least so many pixels.
+REDUCTION = 3
+SMALLEST_SIDE = 100
 
 
 @dataclass(frozen=True, eq=False)
-class Hit:
-    """A photo found.
+class Query:
+    """A photo to search with, worked on as those of the collection.
 
     Attributes
     ----------
-    id : str
-        The photo's id.
-    score : float
-        Never rises with rank. Above 1, the photo is verified, and the score is 1 plus the weighted
-        number of its verified matches; up to 1, it is the cosine of the two photos' visual words.
-    rank : int
-        Place in the result, from 1.
-    n_inliers : int
-        Verified matches: those that agree on one transform. 0 if the photo is not verified.
-    transform : ndarray of float64, shape (3, 3), or None
-        From pixels of the query to pixels of this photo; None if the photo is not verified.
-    query_box, box : tuple of float, or None
-        x1, y1, x2, y2 of the region that matched, in pixels of the query and of this photo.
-    matches : ndarray of float32, shape (n_inliers, 4)
-        The verified matches: x, y in the query, x, y in this photo.
+    features : Features
+        In the pixels worked on.
+    size : tuple of int
+        Width and height of the whole photo.
+    work : ndarray of uint8, shape (h, w)
+        The part searched with, as it is worked on.
+    to_photo : ndarray of float64, shape (3, 3)
+        From the pixels worked on to those of the photo.
     """
 
-    id: str
-    score: float
-    rank: int
-    n_inliers: int = 0
-    transform: NDArray[np.float64] | None = None
-    query_box: Box | None = None
-    box: Box | None = None
-    matches: NDArray[np.float32] = field(
-        default_factory=lambda: np.empty((0, 4), np.float32), repr=False
-    )
+    features: Features
+    size: tuple[int, int]
+    work: NDArray[np.uint8]
+    to_photo: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, gray: NDArray[np.uint8], box: Sequence[float] | None, settings: Settings) -> Query:
+        """Return the query for a photo, or for the part of it in a box x1, y1, x2, y2."""
+        height, width = gray.shape
+        x1, y1, x2, y2 = (0, 0, width, height) if box is None else _pixels(box, width, height)
+        work, factors = images.resize_to(gray[y1:y2, x1:x2], settings.max_size)
+        to_photo = resized(*factors)
+        to_photo[:2, 2] += x1, y1
+        features = sift(work, max_features=settings.max_features)
+        return cls(features, (width, height), work, to_photo)
+
+    @property
+    def can_be_reduced(self) -> bool:
+        """Whether enough is left of it at a third of its size."""
+        return bool(min(self.work.shape) >= REDUCTION * SMALLEST_SIDE)
+
+    def reduced(self, settings: Settings) -> Query:
+        """Return the same query at a third of the size at which it was worked on."""
+        work, factors = images.resize_to(self.work, max(self.work.shape) // REDUCTION)
+        features = sift(work, max_features=settings.max_features)
+        return Query(features, self.size, work, self.to_photo @ resized(*factors))
 
 
-class Hits(list[Hit]):
-    """The photos found, best first.
+def _pixels(box: Sequence[float], width: int, height: int) -> tuple[int, int, int, int]:
+    """Return the pixels that a box of the query touches."""
+    corners = _check.array(box, "box", np.float64, ndim=1)
+    if len(corners) != 4:
+        raise ValueError(f"box must be four numbers, x1, y1, x2, y2; got {len(corners)}")
+    limits = np.array([width, height, width, height])
+    x1, y1, x2, y2 = np.clip(corners, 0, limits).tolist()
+    left, top, right, bottom = math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)
+    if left >= right or top >= bottom:
+        raise ValueError(
+            f"box must be x1, y1, x2, y2 with x1 < x2 and y1 < y2, within the query's "
+            f"{width} x {height} pixels; got {tuple(corners.tolist())}"
+        )
+    return left, top, right, bottom
 
-    Attributes
-    ----------
-    seconds : dict of str to float
-        Time of each stage: ``extract``, ``words``, ``search``, ``match``, ``verify``.
-    query_size : tuple of int
-        Width and height of the query, in pixels.
-    n_features : int
-        Local features of the query, or of the part of it searched with.
-    words_ranking : list of str
-        Ids as the visual words alone rank them, as far as they were asked.
-    """
 
-    def __init__(
-        self,
-        hits: list[Hit],
-        *,
-        seconds: dict[str, float],
-        query_size: tuple[int, int],
-        n_features: int,
-        words_ranking: list[str],
-    ) -> None:
-        super().__init__(hits)
-        self.seconds = seconds
-        self.query_size = query_size
-        self.n_features = n_features
-        self.words_ranking = words_ranking
+def resized(factor_x: float, factor_y: float) -> NDArray[np.float64]:
+    """Return the transform of a photo enlarged so many times; (0, 0) is a pixel's centre."""
+    move_x, move_y = (factor_x - 1) / 2, (factor_y - 1) / 2
+    return np.array([[factor_x, 0, move_x], [0, factor_y, move_y], [0, 0, 1]])
+
+
+def moved(points: NDArray[np.floating], transform: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return points, shape (n, 2), after an affine transform."""
+    return points @ transform[:2, :2].T + transform[:2, 2]

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Container
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ QUERY_WORDS = 15
 # ratio to the second nearest in the same photo would refuse structure that repeats, and one to
 # other photos the true matches in them. It is capped where words are few, and so far apart.
 BOUNDING_WORD = 10
-MAX_DISTANCE = 300.0
+MAX_DISTANCE = 250.0
 
 # A match at distance d of a feature with bound b weighs 1 - (d / (WEIGHT_SCALE * b))**2.
 WEIGHT_SCALE = 1.25
@@ -34,12 +35,26 @@ WEIGHT_SCALE = 1.25
 # Matches of a candidate that are verified, the nearest first.
 MAX_MATCHES = 200
 
-# A photo is verified if so many inliers would not come about by chance: fewer than 0.01 transforms
-# in all that its matches propose.
+# A photo is verified if its inliers would not come about by chance: see `by_chance`.
 MAX_LOG10_FALSE_ALARMS = -2.0
 
+# Pixels, at the size at which photos are worked on.
+RESIDUAL_THRESHOLD = 8.0
 
 Place = tuple[Segment, int]  # a photo: its segment, and its number there
+
+
+class Seconds(dict[str, float]):
+    """Time spent, by stage; a stage may be entered several times."""
+
+    @contextmanager
+    def of(self, stage: str) -> Iterator[None]:
+        """Add the time that the block takes."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self[stage] = self.get(stage, 0.0) + time.perf_counter() - start
 
 
 class Ranking(NamedTuple):
@@ -51,11 +66,24 @@ class Ranking(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class VerifiedPhoto:
-    """What geometry says of a photo; coordinates are in pixels as the photos were worked on."""
+    """What geometry says of a photo; coordinates are in pixels as the photos were worked on.
+
+    Attributes
+    ----------
+    score : float
+        Weight of the inliers.
+    transform : ndarray of float64, shape (3, 3)
+        From the query to the photo.
+    inliers : ndarray of float32, shape (n, 4)
+        x, y in the query, x, y in the photo.
+    query_box, box : ndarray of float64, shape (4,)
+        Bounds of the inliers' frames in the query, and of where they are in the photo.
+    """
 
     score: float
     transform: NDArray[np.float64]
     inliers: NDArray[np.float32]
+    query_box: NDArray[np.float64]
     box: NDArray[np.float64]
 
 
@@ -70,6 +98,7 @@ class Searcher:
         # A word that every photo has says nothing; so do words of a collection of one photo.
         self._idf = np.log(np.maximum(snapshot.n_images, 1) / frequencies)
         self._indexes = [_index_of(segment, self._idf) for segment in snapshot.segments]
+        self._rows: dict[int, CatalogueRow] = {}
 
     def words(self, features: Features, threads: int | None) -> Neighbors:
         """Return the nearest words of each feature, shape (n, QUERY_WORDS)."""
@@ -96,16 +125,26 @@ class Searcher:
         words: Neighbors,
         numbers: NDArray[np.int64],
         threads: int | None,
-        seconds: dict[str, float],
+        seconds: Seconds,
     ) -> dict[int, VerifiedPhoto]:
         """Return those of the photos that geometry confirms, by number."""
-        start = time.perf_counter()
         places = [self._place(int(number)) for number in numbers]
         kept = all("descriptors" in segment.sections for segment, _ in places)
         match = self._match_descriptors if kept else self._match_words
-        matched, weights = match(features, words, places, threads)
-        seconds["match"] = time.perf_counter() - start
-        start = time.perf_counter()
+        with seconds.of("match"):
+            matched, weights = match(features, words, places, threads)
+        with seconds.of("verify"):
+            return self._confirmed(features, numbers, places, matched, weights, threads)
+
+    def _confirmed(
+        self,
+        features: Features,
+        numbers: NDArray[np.int64],
+        places: list[Place],
+        matched: geometry.ShortlistMatches,
+        weights: NDArray[np.float64],
+        threads: int | None,
+    ) -> dict[int, VerifiedPhoto]:
         frames = [_frames(*place) for place in places]
         offsets = np.cumsum([0, *map(len, frames)])
         verified = geometry.verify(
@@ -115,23 +154,26 @@ class Searcher:
             matched.matches,
             matched.offsets,
             weights=weights,
+            residual_threshold=RESIDUAL_THRESHOLD,
             threads=threads,
         )
         result = {}
         for i, number in enumerate(numbers):
+            if verified.n_inliers[i] == 0:
+                continue
             rows = slice(*matched.offsets[i : i + 2])
-            row = self.row(int(number))
-            n_inliers, n_matches = int(verified.n_inliers[i]), rows.stop - rows.start
-            area = row.work_width * row.work_height
-            if log10_false_alarms(n_inliers, n_matches, area) <= MAX_LOG10_FALSE_ALARMS:
-                pairs = matched.matches[rows][verified.inliers[rows]]
-                inliers = np.hstack(
-                    [features.frames[pairs[:, 0], :, 2], frames[i][pairs[:, 1], :, 2]]
-                )
-                result[int(number)] = VerifiedPhoto(
-                    float(verified.scores[i]), verified.transforms[i], inliers, verified.boxes[i]
-                )
-        seconds["verify"] = time.perf_counter() - start
+            queried = features.frames[matched.matches[rows, 0]]
+            found = frames[i][matched.matches[rows, 1], :, 2]
+            inliers, row = verified.inliers[rows], self.row(int(number))
+            if by_chance(found, inliers, row.work_width * row.work_height):
+                continue
+            result[int(number)] = VerifiedPhoto(
+                float(verified.scores[i]),
+                verified.transforms[i],
+                np.hstack([queried[inliers, :, 2], found[inliers]]),
+                _bounds(queried[inliers]),
+                verified.boxes[i],
+            )
         return result
 
     def _match_descriptors(
@@ -165,17 +207,31 @@ class Searcher:
             max_matches=MAX_MATCHES,
             threads=threads,
         )
-        rarity = self._idf[own[matched.matches[:, 0]]]
-        return matched, np.maximum(rarity, 0) / max(float(self._idf.max()), 1e-9)
+        rarity = self._idf[own[matched.matches[:, 0]]] / max(float(self._idf.max()), 1e-9)
+        return matched, np.maximum(rarity, 0.01)  # a word that all photos have still is a witness
 
     def _place(self, number: int) -> Place:
         i = int(np.searchsorted(self.snapshot.bases, number, side="right")) - 1
         return self.snapshot.segments[i], number - self.snapshot.bases[i]
 
+    def numbers(self, ids: Iterable[str]) -> set[int]:
+        """Return the numbers of the photos of those ids that there are."""
+        found = (self.snapshot.find(id) for id in ids)
+        return {self.snapshot.bases[place[0]] + place[1] for place in found if place is not None}
+
     def row(self, number: int) -> CatalogueRow:
-        """Return what the catalogue says of a photo."""
-        segment, place = self._place(number)
-        return segment.catalogue.row(place)
+        """Return what the catalogue says of a photo; what was asked once is kept."""
+        if number not in self._rows:
+            segment, place = self._place(number)
+            self._rows[number] = segment.catalogue.row(place)
+        return self._rows[number]
+
+
+def _bounds(frames: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return x1, y1, x2, y2 of the ellipses of some frames, together."""
+    reach = np.linalg.norm(frames[:, :, :2].astype(np.float64), axis=2)
+    low, high = (frames[:, :, 2] - reach).min(axis=0), (frames[:, :, 2] + reach).max(axis=0)
+    return np.concatenate([low, high])
 
 
 def _index_of(segment: Segment, idf: NDArray[np.float64]) -> InvertedFile:
@@ -205,11 +261,40 @@ def _descriptors(segment: Segment, place: int) -> NDArray[np.uint8]:
     return segment.sections["descriptors"].rows("descriptors", *_feature_range(segment, place))
 
 
-def log10_false_alarms(n_inliers: int, n_matches: int, area: int, threshold: float = 8.0) -> float:
+def by_chance(points: NDArray[np.float32], inliers: NDArray[np.bool_], area: int) -> bool:
+    """Say whether so many inliers among the matches of a photo may well be an accident.
+
+    They may if that many are expected by chance over the whole photo, or in the part of it where
+    most of the inliers lie. The second is what tells two rose windows apart: where structure is
+    crowded, a transform that fits two matches finds more within its tolerance.
+
+    Parameters
+    ----------
+    points : ndarray of float32, shape (m, 2)
+        Where the matches are in the photo, in the pixels worked on.
+    inliers : ndarray of bool, shape (m,)
+        Which of them agree on the transform.
+    area : int
+        Of the photo, in the same pixels.
+    """
+    distinct = len(np.unique(points[inliers], axis=0))  # one place, two orientations: one witness
+    whole = log10_false_alarms(distinct, len(points), RESIDUAL_THRESHOLD**2 * math.pi / area)
+    if whole > MAX_LOG10_FALSE_ALARMS:
+        return True
+    distances = np.linalg.norm(points - np.median(points[inliers], axis=0), axis=1)
+    radius = 2 * float(np.median(distances[inliers]))
+    inside = distances <= radius
+    distinct = len(np.unique(points[inliers & inside], axis=0))
+    density = (RESIDUAL_THRESHOLD / max(radius, RESIDUAL_THRESHOLD)) ** 2
+    local = log10_false_alarms(distinct, int(inside.sum()), density)
+    return local > MAX_LOG10_FALSE_ALARMS
+
+
+def log10_false_alarms(n_inliers: int, n_matches: int, probability: float) -> float:
     """Return the logarithm of how many transforms would have as many inliers by chance.
 
-    Each pair of matches proposes a transform; every other match then falls within `threshold`
-    pixels of its place by chance with probability ``pi * threshold**2 / area``.
+    Each pair of matches stands for a transform; each other match agrees with it by chance with
+    `probability`.
 
     L. Moisan, B. Stival, "A probabilistic criterion to detect rigid point matches between two
     images and estimate the fundamental matrix", IJCV 2004.
@@ -217,10 +302,9 @@ def log10_false_alarms(n_inliers: int, n_matches: int, area: int, threshold: flo
     others, needed = n_matches - 2, n_inliers - 2
     if needed <= 0:
         return math.inf
-    by_chance = min(1.0, math.pi * threshold**2 / max(area, 1))
     proposals = math.log(n_matches * (n_matches - 1) / 2)
     choices = math.lgamma(others + 1) - math.lgamma(needed + 1) - math.lgamma(others - needed + 1)
-    return (proposals + choices + needed * math.log(by_chance)) / math.log(10)
+    return (proposals + choices + needed * math.log(min(probability, 1.0))) / math.log(10)
 
 
 def without(ranking: Ranking, numbers: Container[int]) -> Ranking:

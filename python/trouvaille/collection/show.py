@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import page
 from .collection import Collection
-from .query import Hit, Hits
+from .results import Hit, Hits
 
 Box = tuple[float, float, float, float]
 
