@@ -343,7 +343,8 @@ class Collection:
         exclude : iterable of str
             Ids that are not wanted (the query's own, say).
         threads : int, optional
-            Worker threads; one for each core by default.
+            Worker threads for words, matches and verification; one for each core by default.
+            Extraction is OpenCV's, and has its own.
 
         Returns
         -------
