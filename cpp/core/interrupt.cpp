@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/interrupt.hpp"
 
-#include <atomic>
 #include <chrono>
 
 namespace trouvaille {
@@ -13,6 +12,7 @@ std::atomic<InterruptSource> source{nullptr};
 constexpr std::chrono::milliseconds interval{20};
 thread_local std::chrono::steady_clock::time_point last_asked{};
 thread_local bool left_to_caller = false;
+thread_local const std::atomic<bool>* caller_stopped = nullptr;
 
 }  // namespace
 
@@ -21,16 +21,22 @@ void set_interrupt_source(InterruptSource new_source) {
 }
 
 void check_interrupt() {
+    if (left_to_caller) {
+        if (caller_stopped != nullptr && caller_stopped->load(std::memory_order_relaxed))
+            throw Interrupted();
+        return;
+    }
     const InterruptSource ask = source.load(std::memory_order_relaxed);
-    if (ask == nullptr || left_to_caller) return;
+    if (ask == nullptr) return;
     const auto now = std::chrono::steady_clock::now();
     if (now - last_asked < interval) return;
     last_asked = now;
     if (ask()) throw Interrupted();
 }
 
-void leave_interrupts_to_caller() {
+void leave_interrupts_to_caller(const std::atomic<bool>* stopped) {
     left_to_caller = true;
+    caller_stopped = stopped;
 }
 
 }  // namespace trouvaille

@@ -133,7 +133,7 @@ class Pool {
     }
 
     void serve() {
-        leave_interrupts_to_caller();
+        leave_interrupts_to_caller(nullptr);
         std::unique_lock lock(mutex);
         for (;;) {
             work_.wait(lock, [this] { return !queue_.empty(); });
@@ -141,7 +141,9 @@ class Pool {
             if (--job.wanted == 0) queue_.pop_front();
             ++job.running;
             lock.unlock();
+            leave_interrupts_to_caller(&job.stop);
             work_on(job);
+            leave_interrupts_to_caller(nullptr);  // the job may end before this thread's next
             lock.lock();
             if (--job.running == 0) done_.notify_all();
         }

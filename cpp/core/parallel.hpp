@@ -30,7 +30,8 @@ class RangeBody {
 ///
 /// The chunks do not depend on `threads`, only who runs them does: a body that writes nothing but
 /// its own chunk's outputs gives the same bits for any number of threads. Choose a grain of about
-/// a millisecond (20 ms at the most): between chunks the work is balanced, and Ctrl-C noticed.
+/// a millisecond (20 ms at the most): between chunks the work is balanced, and Ctrl-C noticed. A
+/// body that may take longer calls check_interrupt() (core/interrupt.hpp) on its way.
 ///
 /// The first exception that a body throws is rethrown here, after every running chunk has ended;
 /// chunks not yet begun are dropped. Throws Interrupted likewise. A call from within a body runs

@@ -7,6 +7,8 @@
 #include <functional>
 #include <span>
 
+#include "core/interrupt.hpp"
+
 namespace trouvaille {
 
 /// An item with its score, and the library's one rule for ties: the better score first, then the
@@ -53,8 +55,13 @@ class TopK {
     }
 
     /// The items, best first. Ends the stream: call `clear` before pushing again.
+    /// Throws Interrupted (core/interrupt.hpp).
     std::span<const Item> sorted() {
-        std::sort_heap(begin(), end(), before);
+        InterruptPoll poll;
+        std::sort_heap(begin(), end(), [&poll](const Item& a, const Item& b) {
+            poll.did(1);
+            return before(a, b);
+        });
         return storage_.first(size_);
     }
 

@@ -216,6 +216,60 @@ TEST(interrupt_reaches_a_caller_that_waits_for_a_worker) {
     set_interrupt_source(nullptr);
 }
 
+TEST(interrupt_ends_the_bodies_of_workers_midway) {
+    is_caller = true;
+    stop_requested = false;
+    set_interrupt_source(&asked_to_stop);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+    std::atomic<int> begun{0}, ended{0};
+    CHECK_THROWS(Interrupted, parallel_for(2, 1, 2, [&](std::size_t, std::size_t) {
+                     if (++begun == 2) stop_requested = true;
+                     while (std::chrono::steady_clock::now() < deadline) check_interrupt();
+                     ++ended;
+                 }));
+    CHECK_EQUAL(begun.load(), 2);
+    CHECK_EQUAL(ended.load(), 0);
+    // A worker forgets the stop of one loop before the next.
+    set_interrupt_source(nullptr);
+    std::atomic<int> arrived{0};
+    parallel_for(2, 1, 2, [&](std::size_t, std::size_t) {
+        ++arrived;
+        while (arrived < 2) std::this_thread::yield();
+        check_interrupt();
+    });
+    CHECK_EQUAL(arrived.load(), 2);
+}
+
+TEST(interrupt_poll_asks_once_an_interval) {
+    stop_requested = true;
+    set_interrupt_source(&asked_to_stop);
+    std::this_thread::sleep_for(std::chrono::milliseconds(25));
+    InterruptPoll poll;
+    poll.did(InterruptPoll::interval - 1);
+    CHECK_THROWS(Interrupted, poll.did(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(25));
+    poll.did(1);  // a new interval
+    CHECK_THROWS(Interrupted, poll.did(std::numeric_limits<std::size_t>::max()));
+
+    std::this_thread::sleep_for(std::chrono::milliseconds(25));
+    std::size_t steps = 0;
+    CHECK_THROWS(Interrupted, polled_for(7, 1'000'000, 3, poll, [&](std::size_t) { ++steps; }));
+    CHECK(3 * steps <= 2 * InterruptPoll::interval);
+    set_interrupt_source(nullptr);
+}
+
+TEST(polled_for_takes_every_step_in_order) {
+    for (const std::size_t n : {0, 1, 1000, 70'000, 200'000})
+        for (const std::size_t work : {1, 7, 100'000}) {
+            InterruptPoll poll;
+            std::size_t next = 5;
+            bool in_order = true;
+            polled_for(5, 5 + n, work, poll, [&](std::size_t i) { in_order &= i == next++; });
+            CHECK(in_order);
+            CHECK_EQUAL(next, 5 + n);
+        }
+}
+
 TEST(interrupt_asks_rarely) {
     stop_requested = false;
     set_interrupt_source(&asked_to_stop);
