@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import interrupts
 import reference
 from trouvaille import geometry
 
@@ -93,3 +94,15 @@ def test_says_what_is_wrong(rng):
         geometry.match_shortlist(query, words, [(candidates[1][0], candidates[2][1])], bounds)
     with pytest.raises(TypeError, match="complex"):
         geometry.match_shortlist(query.astype(complex), words, candidates, bounds)
+
+
+@pytest.mark.parametrize("n_candidates", [1, 2])
+def test_ctrl_c_stops_within_a_candidate(isa, n_candidates):
+    n = 60_000  # all of one word: seconds of work for each candidate
+    rows, words = np.zeros((n, 128), np.uint8), np.zeros(n, np.uint32)
+
+    def match():
+        candidates = [(words, rows)] * n_candidates
+        geometry.match_shortlist(rows, words[:, None], candidates, np.zeros(n, np.int32), threads=2)
+
+    assert interrupts.seconds_to_stop(match) < interrupts.LIMIT

@@ -7,7 +7,9 @@
 #include <limits>
 
 #include "core/cpu.hpp"
+#include "core/interrupt.hpp"
 #include "core/parallel.hpp"
+#include "core/size.hpp"
 #include "core/target.hpp"
 
 #if TROUVAILLE_X86
@@ -19,27 +21,33 @@ namespace {
 
 constexpr std::int32_t none = -1;
 constexpr std::int32_t far = std::numeric_limits<std::int32_t>::max();
+constexpr std::size_t pairs_at_once = 512;  // between two looks for Ctrl-C
 
 // The query's features by word. Words may be any numbers, and are few: a hash table with open
 // addressing finds a word's list, or that it has none.
 class FeaturesOfWord {
   public:
     explicit FeaturesOfWord(MatrixView<const std::uint32_t> words) {
-        const std::size_t n = words.rows * words.cols;
+        const std::size_t n = checked_mul(words.rows, words.cols, "the query's number of words");
+        static_cast<void>(checked_cast<std::uint32_t>(n, "the query's number of words"));
         const std::size_t size = std::bit_ceil(2 * n + 2);  // at least half of the slots are empty
         slots_.resize(size);
         shift_ = 64 - std::countr_zero(size);
+        InterruptPoll poll;
         for (std::size_t i = 0; i < n; ++i) {
             Slot& slot = slots_[find(words.data[i])];
             slot.word = words.data[i];
             ++slot.end;  // a count, until it becomes the end of the list
+            poll.did(1);
         }
         std::uint32_t end = 0;
         for (Slot& slot : slots_) slot.begin = slot.end = end += slot.end;
         features_.resize(n);
-        for (std::size_t i = n; i-- > 0;)  // backwards, so that each list ascends
+        for (std::size_t i = n; i-- > 0;) {  // backwards, so that each list ascends
             features_[--slots_[find(words.data[i])].begin] =
                 static_cast<std::uint32_t>(i / words.cols);
+            poll.did(1);
+        }
     }
 
     std::span<const std::uint32_t> operator[](std::uint32_t word) const {
@@ -135,15 +143,22 @@ struct Avx512 {
 template <class Policy>
 ALWAYS_INLINE void compare(const MatchQuery& query, const FeaturesOfWord& by_word,
                            const MatchCandidate& candidate, Scratch& scratch) {
+    const std::size_t pair_work = query.descriptors.cols / 16 + 1;
+    InterruptPoll poll;
     for (std::size_t c = 0; c < candidate.words.size(); ++c) {
         const std::uint8_t* descriptor = candidate.descriptors.row(c);
         Nearest& of_c = scratch.of_candidate[c];
-        for (const std::uint32_t q : by_word[candidate.words[c]]) {
-            const std::int32_t distance =
-                Policy::distance(query.descriptors.row(q), descriptor, query.descriptors.cols);
-            Nearest& of_q = scratch.of_query[q];
-            if (distance < of_q.distance) of_q = {static_cast<std::int32_t>(c), distance};
-            if (distance < of_c.distance) of_c = {static_cast<std::int32_t>(q), distance};
+        for (std::span features = by_word[candidate.words[c]]; !features.empty();) {
+            const std::span some = features.first(std::min(features.size(), pairs_at_once));
+            poll.did(some.size() * pair_work);
+            for (const std::uint32_t q : some) {
+                const std::int32_t distance =
+                    Policy::distance(query.descriptors.row(q), descriptor, query.descriptors.cols);
+                Nearest& of_q = scratch.of_query[q];
+                if (distance < of_q.distance) of_q = {static_cast<std::int32_t>(c), distance};
+                if (distance < of_c.distance) of_c = {static_cast<std::int32_t>(q), distance};
+            }
+            features = features.subspan(some.size());
         }
     }
 }

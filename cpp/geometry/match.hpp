@@ -18,7 +18,7 @@ struct MatchQuery {
     std::span<const std::int32_t> max_distances;  ///< squared; one a feature
 };
 
-/// One photo of the shortlist: each feature's word, ascending, and its descriptor.
+/// One photo of the shortlist: each feature's word, in any order, and its descriptor.
 struct MatchCandidate {
     std::span<const std::uint32_t> words;
     MatrixView<const std::uint8_t> descriptors;
@@ -44,9 +44,10 @@ struct Matches {
 /// nearest max_matches (ties by that order) if there are more.
 ///
 /// Requires equal dimensions, at most max_byte_dims of neighbors/exact.hpp, and at most 2^31 - 1
-/// features a photo; words may be any numbers. Integers, so the same for every instruction set;
-/// work is proportional to the pairs that share a word. Parallel over candidates; a thread holds
-/// 8 bytes for each feature of the two photos.
+/// features a photo; words may be any numbers. Throws std::length_error if query.words has 2^32
+/// numbers or more. Integers, so the same for every instruction set; work is proportional to the
+/// pairs that share a word. Parallel over candidates; a thread holds 8 bytes for each feature of
+/// the two photos. Throws Interrupted (core/interrupt.hpp), also from within a candidate.
 ///
 /// Philbin, Chum, Isard, Sivic, Zisserman. Lost in quantization: improving particular object
 /// retrieval in large scale image databases. CVPR 2008.

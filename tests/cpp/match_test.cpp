@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "check.hpp"
@@ -113,4 +115,16 @@ TEST(matches_equal_a_plain_loop) {
         for (const std::uint64_t limit : {2, 256})
             for (const std::size_t max_matches : {0, 3, 1000})
                 check_matches(dims, limit, max_matches);
+}
+
+TEST(a_query_of_too_many_words_is_refused) {
+    const std::uint32_t word = 0;
+    const std::int32_t distance = 0;
+    const std::uint8_t descriptor = 0;
+    for (const auto& [rows, columns] : {std::pair<std::size_t, std::size_t>{1 << 16, 1 << 16},
+                                        {std::size_t{1} << 33, std::size_t{1} << 31}}) {
+        // Nothing is read through these views.
+        const MatchQuery query{{&descriptor, rows, 0}, {&word, rows, columns}, {&distance, rows}};
+        CHECK_THROWS(std::length_error, match_shortlist(query, {}, 10, 1));
+    }
 }
