@@ -399,3 +399,18 @@ def test_lets_ctrl_c_through(rng):
             verify(**large, threads=2)
 
     assert interrupts.seconds_to_stop(verify_for_ever, after=1) < interrupts.LIMIT
+
+
+@pytest.mark.parametrize("after", [0.1, 0.3, 0.5])
+def test_ctrl_c_stops_within_a_candidate(rng, after):
+    n = 4_000_000  # more than a second of work, in which one step follows another
+    frames = np.tile(np.float32([4, 0, 0, 0, 4, 0]), (n, 1))
+    frames[:, 2::3] = rng.uniform(0, 1000, (n, 2))
+    matches = np.arange(n, dtype=np.int32).repeat(2).reshape(n, 2)
+    offsets = np.array([0, n])
+
+    def verify_for_ever():  # without the checks of the Python face, which would take a part
+        while True:
+            _core.verify(frames, frames, offsets, matches, offsets, True, np.ones(n), 8.0, 4, 1)
+
+    assert interrupts.seconds_to_stop(verify_for_ever, after) < interrupts.LIMIT

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/interrupt.hpp"
 #include "core/parallel.hpp"
 #include "core/random.hpp"
 #include "core/topk.hpp"
@@ -112,6 +113,8 @@ class Verifier {
     const ConsistencyKernels& kernels_ = consistency_kernels();
     float threshold_;
 
+    InterruptPoll poll_;  // where the work grows with the candidate's matches
+
     // Working memory, kept from one candidate to the next.
     Matches all_, chosen_;
     const Matches* proposers_ = nullptr;  // all_, or chosen_ if there are too many
@@ -130,6 +133,7 @@ class Verifier {
 };
 
 void Verifier::verify(std::size_t candidate) {
+    check_interrupt();  // the quadratic part takes milliseconds, and a chunk may have 64 of them
     gather(candidate);
     const auto model = estimate();
     if (model && model->inliers.size() >= options_.min_inliers) report(candidate, *model);
@@ -156,6 +160,7 @@ void Verifier::gather(std::size_t candidate) {
     if (candidate_used_.size() < n_frames) candidate_used_.resize(n_frames, 0);
     all_.reset(end - begin);
     for (std::size_t k = begin; k < end; ++k) {
+        poll_.did(4);
         const std::int32_t query = in_.matches.row(k)[0], other = in_.matches.row(k)[1];
         const float* query_frame = in_.query_frames.row(static_cast<std::size_t>(query));
         const Affine frame = affine_from_row(
@@ -181,10 +186,13 @@ void Verifier::choose_proposers() {
     };
     std::vector<Key> keys;
     keys.reserve(all_.size());
-    for (std::size_t k = 0; k < all_.size(); ++k)
+    for (std::size_t k = 0; k < all_.size(); ++k) {
         keys.push_back({weight(all_.origin[k]), Random(0, k).next64(), k});
+        poll_.did(1);
+    }
     const auto last = keys.begin() + max_proposers;
-    std::nth_element(keys.begin(), last, keys.end(), [](const Key& a, const Key& b) {
+    std::nth_element(keys.begin(), last, keys.end(), [this](const Key& a, const Key& b) {
+        poll_.did(1);
         return std::tie(b.weight, a.shuffle, a.k) < std::tie(a.weight, b.shuffle, b.k);
     });
     std::sort(keys.begin(), last, [](const Key& a, const Key& b) { return a.k < b.k; });
@@ -382,13 +390,15 @@ Model Verifier::evaluate(const Affine& transform, const Matches& matches) {
     for (std::size_t k = 0; k < matches.size(); ++k)
         if (squares_[k] <= limit && agreements_[k] > 0)
             near_.push_back({squares_[k], (1 - squares_[k] / limit) * agreements_[k], k});
-    std::sort(near_.begin(), near_.end(), [](const Inlier& a, const Inlier& b) {
+    std::sort(near_.begin(), near_.end(), [this](const Inlier& a, const Inlier& b) {
+        poll_.did(1);
         return std::tie(a.square, a.match) < std::tie(b.square, b.match);
     });
     Model model;
     model.transform = transform;
     model.score = is_similarity(transform) ? 0 : -affine_penalty;
     for (const Inlier& inlier : near_) {
+        poll_.did(1);
         auto& query = query_used_[static_cast<std::size_t>(matches.query[inlier.match])];
         auto& candidate =
             candidate_used_[static_cast<std::size_t>(matches.candidate[inlier.match])];
@@ -398,6 +408,7 @@ Model Verifier::evaluate(const Affine& transform, const Matches& matches) {
         model.score += inlier.gain;
     }
     for (const Inlier& inlier : model.inliers) {
+        poll_.did(1);
         query_used_[static_cast<std::size_t>(matches.query[inlier.match])] = 0;
         candidate_used_[static_cast<std::size_t>(matches.candidate[inlier.match])] = 0;
     }
@@ -413,6 +424,7 @@ void Verifier::polish(Model& model) {
         for (const Inlier& inlier : model.inliers)
             fitted_.push_back(
                 {all_.pairs.query(inlier.match), all_.pairs.candidate(inlier.match), inlier.gain});
+        check_interrupt();
         const auto next = fit();
         if (!next) return;
         Model better = evaluate(*next, all_);
@@ -425,6 +437,7 @@ void Verifier::report(std::size_t candidate, const Model& model) {
     const Affine& t = model.transform;
     double score = 0, box[4] = {1e300, 1e300, -1e300, -1e300};
     for (const Inlier& inlier : model.inliers) {
+        poll_.did(1);
         const std::size_t match = all_.origin[inlier.match];
         out_.inliers[match] = true;
         score += weight(match);
@@ -464,7 +477,9 @@ void verify(const Shortlist& shortlist, const VerifyOptions& options, const Veri
     std::fill_n(out.boxes.data, out.boxes.rows * out.boxes.cols, nan);
 
     std::vector<Affine> inverses(shortlist.query_frames.rows);
+    InterruptPoll poll;
     for (std::size_t i = 0; i < inverses.size(); ++i) {
+        poll.did(1);
         const Affine frame = affine_from_row(shortlist.query_frames.row(i));
         inverses[i] = is_regular(frame) ? inverse(frame) : Affine{nan, nan, nan, nan, nan, nan};
     }

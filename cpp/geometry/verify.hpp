@@ -66,6 +66,7 @@ struct Verification {
 /// fixed pseudorandom order); all are fitted and counted. So time is quadratic up to 1,024 matches
 /// and linear beyond. Results depend on nothing but the candidate's own matches, in their order:
 /// not on other candidates, `threads` or the instruction set.
+/// Throws Interrupted (core/interrupt.hpp), also from within a candidate.
 /// Residuals are float32: exact to 0.001 pixels at coordinates below 10,000.
 ///
 /// Philbin, Chum, Isard, Sivic, Zisserman. Object retrieval with large vocabularies and fast
