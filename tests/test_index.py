@@ -8,8 +8,9 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
+import interrupts
 import reference
-from trouvaille import index
+from trouvaille import _core, index
 from trouvaille.index import InvertedFile, Postings
 
 OPTIONS = [
@@ -477,6 +478,19 @@ def test_ctrl_c_stops_a_search(rng, threads):
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert found.search(X[:1], k=1, threads=threads).ids.shape == (1, 1)
+
+
+def test_ctrl_c_stops_within_a_query(threads):
+    n = 1_500_000  # all are asked for, and sorted
+    values = np.arange(n, dtype=np.float64) * 7919 % n + 1
+    postings = np.array([0, n], np.uint64), np.arange(n, dtype=np.uint32), values
+    queries = np.arange(7, dtype=np.int64), np.zeros(6, np.uint32), np.ones(6)
+
+    def search():
+        while True:
+            _core.search_inverted_file(*postings, n, None, None, False, None, *queries, n, threads)
+
+    assert interrupts.seconds_to_stop(search, after=0.5) < interrupts.LIMIT
 
 
 def test_the_examples_of_the_documentation():

@@ -204,13 +204,18 @@ class Searcher {
   private:
     void visit(std::size_t begin, std::size_t end, Best& best) {
         std::fill(sums_.begin(), sums_.end(), 0.0);
-        for (Cursor<Value>& cursor : cursors_) accumulate(cursor, begin, end, sums_.data());
+        for (Cursor<Value>& cursor : cursors_) {
+            const std::uint32_t* first = cursor.document;
+            accumulate(cursor, begin, end, sums_.data());
+            poll_.did(static_cast<std::size_t>(cursor.document - first) + 1);
+        }
         const double* scales =
             weights_.documents.empty() ? nullptr : weights_.documents.data() + begin;
         const std::int64_t* ids = ids_.empty() ? nullptr : ids_.data() + begin;
         offer_({sums_.data(), scales, ids, begin, end - begin}, best);
     }
 
+    InterruptPoll poll_;  // a block of a query with many words takes long
     Postings<Value> postings_;
     std::size_t n_documents_;
     Weights weights_;
@@ -227,14 +232,12 @@ template <class Value>
 std::size_t grain(Postings<Value> postings, std::size_t n_documents, SparseRows queries) {
     std::size_t operations = queries.rows() * (n_documents + 1);
     const auto n_entries = static_cast<std::size_t>(queries.offsets.back());
-    for (const std::uint32_t word : queries.words.first(n_entries))
+    InterruptPoll poll;
+    polled_for(0, n_entries, 1, poll, [&](std::size_t i) {
+        const std::uint32_t word = queries.words[i];
         operations += postings.offsets[word + 1] - postings.offsets[word];
+    });
     return queries.rows() * chunk_operations / std::max<std::size_t>(operations, 1) + 1;
-}
-
-// Lets Ctrl-C through in a long serial loop; item i of it has just begun.
-void poll_at(std::size_t i) {
-    if (i % 256 == 0) check_interrupt();
 }
 
 // Closes the gaps that repeated words and sums of zero left: list w holds the places from
@@ -242,14 +245,15 @@ void poll_at(std::size_t i) {
 std::size_t close_gaps(std::span<std::uint64_t> offsets, std::span<const std::uint64_t> ends,
                        std::span<std::uint32_t> documents, std::span<double> values) {
     std::size_t kept = 0;
+    InterruptPoll poll;
     for (std::size_t word = 0; word < ends.size(); ++word) {
-        poll_at(word);
+        poll.did(1);
         const std::size_t begin = std::exchange(offsets[word], kept);
-        for (std::size_t i = begin; i < ends[word]; ++i) {
-            if (values[i] == 0) continue;
+        polled_for(begin, ends[word], 1, poll, [&](std::size_t i) {
+            if (values[i] == 0) return;
             documents[kept] = documents[i];
             values[kept++] = values[i];
-        }
+        });
     }
     offsets.back() = kept;
     return kept;
@@ -260,12 +264,13 @@ std::size_t close_gaps(std::span<std::uint64_t> offsets, std::span<const std::ui
 template <class Value>
 std::size_t append_list(Postings<Value> postings, std::size_t word, std::uint32_t shift,
                         std::span<std::uint32_t> documents, std::span<Value> values,
-                        std::size_t place) {
-    for (std::uint64_t i = postings.offsets[word]; i < postings.offsets[word + 1]; ++i, ++place) {
-        documents[place] = postings.documents[i] + shift;
-        values[place] = postings.values[i];
-    }
-    return place;
+                        std::size_t place, InterruptPoll& poll) {
+    const std::size_t begin = postings.offsets[word], end = postings.offsets[word + 1];
+    polled_for(begin, end, 1, poll, [=](std::size_t i) {
+        documents[place + (i - begin)] = postings.documents[i] + shift;
+        values[place + (i - begin)] = postings.values[i];
+    });
+    return place + (end - begin);
 }
 
 }  // namespace
@@ -274,16 +279,19 @@ std::size_t transpose(SparseRows rows, std::span<std::uint64_t> offsets,
                       std::span<std::uint32_t> documents, std::span<double> values) {
     assert(documents.size() == rows.values.size() && values.size() == rows.values.size());
     std::fill(offsets.begin(), offsets.end(), 0);
-    for (const std::uint32_t word : rows.words) ++offsets[word + 1];
+    InterruptPoll poll;
+    polled_for(0, rows.words.size(), 1, poll, [=](std::size_t i) { ++offsets[rows.words[i] + 1]; });
     for (std::size_t word = 1; word < offsets.size(); ++word) offsets[word] += offsets[word - 1];
 
     std::vector<std::uint64_t> ends(offsets.begin(), offsets.end() - 1);  // of what is written
     for (std::size_t row = 0; row < rows.rows(); ++row) {
-        poll_at(row);
+        poll.did(1);
         const auto document = static_cast<std::uint32_t>(row);
-        for (std::int64_t i = rows.offsets[row]; i < rows.offsets[row + 1]; ++i) {
-            const std::uint32_t word = rows.words[static_cast<std::size_t>(i)];
-            const double value = rows.values[static_cast<std::size_t>(i)];
+        const auto begin = static_cast<std::size_t>(rows.offsets[row]);
+        const auto stop = static_cast<std::size_t>(rows.offsets[row + 1]);
+        polled_for(begin, stop, 1, poll, [&](std::size_t i) {
+            const std::uint32_t word = rows.words[i];
+            const double value = rows.values[i];
             std::uint64_t& end = ends[word];
             if (end > offsets[word] && documents[end - 1] == document) {
                 values[end - 1] += value;
@@ -291,7 +299,7 @@ std::size_t transpose(SparseRows rows, std::span<std::uint64_t> offsets,
                 documents[end] = document;
                 values[end++] = value;
             }
-        }
+        });
     }
     return close_gaps(offsets, ends, documents, values);
 }
@@ -301,11 +309,12 @@ void join(Postings<Value> a, Postings<Value> b, std::uint32_t n_a, std::span<std
           std::span<std::uint32_t> documents, std::span<Value> values) {
     assert(a.words() == b.words() && offsets.size() == a.offsets.size());
     std::size_t joined = 0;
+    InterruptPoll poll;
     for (std::size_t word = 0; word < a.words(); ++word) {
-        poll_at(word);
+        poll.did(1);
         offsets[word] = joined;
-        joined = append_list(a, word, 0, documents, values, joined);
-        joined = append_list(b, word, n_a, documents, values, joined);
+        joined = append_list(a, word, 0, documents, values, joined, poll);
+        joined = append_list(b, word, n_a, documents, values, joined, poll);
     }
     offsets.back() = joined;
 }
@@ -314,15 +323,16 @@ template <class Value>
 void document_norms(Postings<Value> postings, std::span<const double> word_weights,
                     std::span<double> norms) {
     std::fill(norms.begin(), norms.end(), 0.0);
+    InterruptPoll poll;
     for (std::size_t word = 0; word < postings.words(); ++word) {
-        poll_at(word);
+        poll.did(1);
         const double weight = word_weights.empty() ? 1.0 : word_weights[word];
-        for (std::uint64_t i = postings.offsets[word]; i < postings.offsets[word + 1]; ++i) {
+        polled_for(postings.offsets[word], postings.offsets[word + 1], 1, poll, [=](std::size_t i) {
             const double value = weight * static_cast<double>(postings.values[i]);
             norms[postings.documents[i]] += value * value;
-        }
+        });
     }
-    for (double& norm : norms) norm = std::sqrt(norm);
+    polled_for(0, norms.size(), 1, poll, [=](std::size_t i) { norms[i] = std::sqrt(norms[i]); });
 }
 
 template <class Value>

@@ -72,7 +72,7 @@ void document_norms(Postings<Value> postings, std::span<const double> word_weigh
 /// Requires every word of `queries` below postings.words(), every posting's document below
 /// `n_documents`, and as many `documents` weights and ids, or none. Parallel over queries; a
 /// thread holds 256 KiB and its k best. Documents are visited in blocks, so that their sums stay
-/// in cache.
+/// in cache. Throws Interrupted (core/interrupt.hpp), also from within a query.
 ///
 /// Zobel, Moffat. Inverted files for text search engines. ACM Computing Surveys 38(2), 2006.
 /// Sivic, Zisserman. Video Google: a text retrieval approach to object matching. ICCV 2003.
