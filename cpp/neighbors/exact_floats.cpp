@@ -268,9 +268,6 @@ constexpr decltype(&exact::search<Scalar>) variants[isa_count] = {
 
 void exact_neighbors(MatrixView<const float> queries, MatrixView<const float> database,
                      MatrixView<float> distances, MatrixView<std::int64_t> ids, int threads) {
-    assert(queries.cols == database.cols);
-    assert(distances.rows == queries.rows && ids.rows == queries.rows);
-    assert(distances.cols == ids.cols);
     pick(variants)(queries, database, distances, ids, threads);
 }
 

@@ -14,6 +14,7 @@
 #include <limits>
 #include <vector>
 
+#include "core/interrupt.hpp"
 #include "core/parallel.hpp"
 #include "core/size.hpp"
 #include "core/topk.hpp"
@@ -99,6 +100,7 @@ ALWAYS_INLINE void scan_block(const Panels<Kernel>& panels, const Block<Kernel>&
 
     alignas(64) Score scores[Kernel::group * Kernel::panel];
     for (std::size_t p = 0; p < panels.count(); ++p) {
+        if (p % 32 == 31) check_interrupt();  // rows of few columns: many panels, many offers
         const Score* offsets = &panels.offsets[p * Kernel::panel];
         for (std::size_t g = 0; g < groups; ++g) {
             const std::size_t first = g * Kernel::group;
@@ -155,6 +157,9 @@ void search(MatrixView<const typename Kernel::Input> queries,
             MatrixView<typename Kernel::Distance> distances, MatrixView<std::int64_t> ids,
             int threads) {
     using Distance = typename Kernel::Distance;
+    assert(queries.cols == database.cols);
+    assert(distances.rows == queries.rows && ids.rows == queries.rows);
+    assert(distances.cols == ids.cols);
     static_cast<void>(checked_cast<std::uint32_t>(database.rows, "the number of rows"));
     const std::size_t k = ids.cols, places = std::min(k, database.rows);
     if (places == 0) {
@@ -190,8 +195,11 @@ void search(MatrixView<const typename Kernel::Input> queries,
                 Kernel::scan(panels, {queries.slice(wave + begin, wave + end), &best[begin]});
             });
         }
-        for (std::size_t i = 0; i < n; ++i)
-            write_row(best[i], distances.row(wave + i), ids.row(wave + i), k);
+        parallel_for(n, (std::size_t{1} << 14) / k + 1, threads,
+                     [&](std::size_t begin, std::size_t end) {
+                         for (std::size_t i = begin; i < end; ++i)
+                             write_row(best[i], distances.row(wave + i), ids.row(wave + i), k);
+                     });
     }
 }
 
