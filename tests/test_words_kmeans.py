@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import interrupts
 import reference
 from trouvaille import _core
 from trouvaille.words import KMeans, assign
@@ -36,16 +37,16 @@ def expected_update(X, centers):
 def test_update_equals_reference(rng, threads, dtype, dims, num_words):
     X = points(rng, 300, dims, dtype)
     centers = points(rng, num_words, dims, dtype)  # some stay without points
-    updated, _ = update(X, centers, threads)
+    updated = update(X, centers, threads)
     assert updated.dtype == dtype
     np.testing.assert_array_equal(updated, expected_update(X, centers))
 
 
 def test_byte_means_round_halves_up():
     X = np.uint8([[0, 0, 1, 254], [1, 0, 2, 255], [0, 1, 1, 255]])
-    centers, _ = update(X[:2], np.zeros((1, 4), np.uint8))
+    centers = update(X[:2], np.zeros((1, 4), np.uint8))
     np.testing.assert_array_equal(centers, [[1, 0, 2, 255]])
-    centers, _ = update(X, np.zeros((1, 4), np.uint8))
+    centers = update(X, np.zeros((1, 4), np.uint8))
     np.testing.assert_array_equal(centers, [[0, 0, 1, 255]])
 
 
@@ -54,8 +55,7 @@ def test_an_empty_cluster_takes_the_farthest_point(dtype):
     X = np.array([[0], [1], [9], [9], [20], [40]], dtype)
     centers = np.array([[1], [200], [201], [202]], dtype)
     # 40 is farthest, then 20, then 9, whose copy is passed over.
-    updated, repaired = update(X, centers)
-    assert repaired == 3
+    updated = update(X, centers)
     np.testing.assert_array_equal(updated[1:, 0], [40, 20, 9])
     assert updated[0, 0] == (3 if dtype == np.uint8 else np.float32(10 / 3))
 
@@ -64,8 +64,7 @@ def test_an_empty_cluster_takes_the_farthest_point(dtype):
 def test_an_empty_cluster_stays_where_no_point_is_left(dtype):
     X = np.array([[5], [5], [9]], dtype)
     centers = np.array([[5], [8], [100], [101]], dtype)
-    updated, repaired = update(X, centers)
-    assert repaired == 0  # 5 is at distance 0, and 9 the last of its cluster
+    updated = update(X, centers)  # 5 is at distance 0, and 9 the last of its cluster
     np.testing.assert_array_equal(updated[:, 0], [5, 9, 100, 101])
 
 
@@ -199,3 +198,21 @@ def test_parameters_as_in_scikit_learn():
 def test_says_what_is_wrong(parameters, error, message):
     with pytest.raises(error, match=message):
         KMeans(**parameters).fit(np.uint8([[1], [2], [3], [3], [2]]))
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+def test_ctrl_c_stops_a_repair(dtype):
+    # Distinct points at one distance from the only centre near: each that is taken is compared with
+    # all taken before.
+    X = (np.arange(1 << 16)[:, None] >> np.arange(16) & 1).astype(dtype) * 2
+    centers = np.full((60_000, 16), 255, dtype)
+    centers[0] = 1
+    labels, distances = (
+        np.zeros(len(X), np.int64),
+        np.full(len(X), 16, np.int32 if dtype == np.uint8 else np.float32),
+    )
+
+    def repair():
+        _core.update_centers(X, labels, distances, centers, 1)
+
+    assert interrupts.seconds_to_stop(repair) < interrupts.LIMIT

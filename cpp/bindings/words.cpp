@@ -34,7 +34,7 @@ void bind_exact_neighbors(py::module_& m) {
         "queries"_a.noconvert(), "database"_a.noconvert(), "k"_a, "threads"_a);
 }
 
-// Leaves `centers` as they are and returns the new ones, with the number of repaired clusters.
+// Leaves `centers` as they are and returns the new ones.
 template <class T, class Distance>
 void bind_update_centers(py::module_& m) {
     m.def(
@@ -54,13 +54,12 @@ void bind_update_centers(py::module_& m) {
                 throw py::value_error("a label names no center");
             Array<T> updated({centers.shape(0), centers.shape(1)});
             const auto out = mutable_view(updated);
-            std::size_t repaired = 0;
             {
                 const ReleasedGil nogil;  // no Python object is touched in this block
                 std::copy_n(old.data, old.rows * old.cols, out.data);
-                repaired = update_centers(x, l, d, out, threads);
+                update_centers(x, l, d, out, threads);
             }
-            return py::make_tuple(updated, repaired);
+            return updated;
         },
         "points"_a.noconvert(), "labels"_a.noconvert(), "distances"_a.noconvert(),
         "centers"_a.noconvert(), "threads"_a);

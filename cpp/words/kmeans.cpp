@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/interrupt.hpp"
 #include "core/parallel.hpp"
 
 namespace trouvaille {
@@ -23,7 +24,11 @@ Groups group_by_label(std::span<const std::size_t> labels, std::size_t clusters)
     for (const std::size_t label : labels) ++groups.begin[label + 1];
     std::partial_sum(groups.begin.begin(), groups.begin.end(), groups.begin.begin());
     std::vector<std::size_t> next(groups.begin.begin(), groups.begin.end() - 1);
-    for (std::size_t i = 0; i < labels.size(); ++i) groups.order[next[labels[i]]++] = i;
+    InterruptPoll poll;
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+        groups.order[next[labels[i]]++] = i;
+        poll.did(1);
+    }
     return groups;
 }
 
@@ -45,13 +50,15 @@ class Farthest {
     }
 
   private:
-    auto nearer() const {
+    auto nearer() {
         return [this](std::size_t a, std::size_t b) {
+            poll_.did(1);
             return distances_[a] < distances_[b] || (distances_[a] == distances_[b] && a > b);
         };
     }
     std::span<const Distance> distances_;
     std::vector<std::size_t> heap_;
+    InterruptPoll poll_;
 };
 
 /// Gives empty clusters a point each by changing labels, as the header says; how many got one.
@@ -64,10 +71,12 @@ std::size_t repair_empty(MatrixView<const T> points, std::span<const Distance> d
 
     Farthest<Distance> farthest(distances);
     std::vector<std::size_t> taken;
+    InterruptPoll poll;
     // Copies of a point are at the same distance from their centre, so they follow each other.
     const auto is_taken = [&](std::size_t point) {
         for (auto other = taken.rbegin(); other != taken.rend(); ++other) {
             if (distances[*other] != distances[point]) return false;
+            poll.did(points.cols + 1);
             if (std::equal(points.row(point), points.row(point + 1), points.row(*other)))
                 return true;
         }
@@ -114,14 +123,16 @@ std::size_t update(MatrixView<const T> points, std::span<const std::int64_t> giv
     const std::size_t grain = (std::size_t{1} << 20) / std::max<std::size_t>(numbers, 1) + 1;
     parallel_for(centers.rows, grain, threads, [&](std::size_t begin, std::size_t end) {
         std::vector<Sum> sums(points.cols);
+        InterruptPoll poll;  // one cluster may have most of the points
         for (std::size_t c = begin; c < end; ++c) {
             const std::size_t count = groups.begin[c + 1] - groups.begin[c];
             if (count == 0) continue;
             std::fill(sums.begin(), sums.end(), Sum{});
-            for (std::size_t i = groups.begin[c]; i < groups.begin[c + 1]; ++i) {
-                const T* point = points.row(groups.order[i]);
-                for (std::size_t d = 0; d < points.cols; ++d) sums[d] += Sum{point[d]};
-            }
+            polled_for(groups.begin[c], groups.begin[c + 1], points.cols + 1, poll,
+                       [&](std::size_t i) {
+                           const T* point = points.row(groups.order[i]);
+                           for (std::size_t d = 0; d < points.cols; ++d) sums[d] += Sum{point[d]};
+                       });
             for (std::size_t d = 0; d < points.cols; ++d) centers.row(c)[d] = mean(sums[d], count);
         }
     });

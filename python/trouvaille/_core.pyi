@@ -38,7 +38,7 @@ def update_centers(
     distances: NDArray[np.int32],
     centers: NDArray[np.uint8],
     threads: int,
-) -> tuple[NDArray[np.uint8], int]: ...
+) -> NDArray[np.uint8]: ...
 @overload
 def update_centers(
     points: NDArray[np.float32],
@@ -46,7 +46,7 @@ def update_centers(
     distances: NDArray[np.float32],
     centers: NDArray[np.float32],
     threads: int,
-) -> tuple[NDArray[np.float32], int]: ...
+) -> NDArray[np.float32]: ...
 
 # index
 def transpose(

@@ -181,7 +181,7 @@ class KMeans:
         nearest = assign(X, centers, threads=threads)
         for done in range(1, iterations + 1):
             previous, distances, ids = centers, nearest.distances[:, 0], nearest.ids[:, 0]
-            centers, _ = _core.update_centers(X, ids, distances, previous, threads)
+            centers = _core.update_centers(X, ids, distances, previous, threads)
             changed = not np.array_equal(centers, previous)
             if changed:
                 nearest = assign(X, centers, threads=threads)
