@@ -196,3 +196,12 @@ def test_learns_from_photos(rng, tmp_path):
 def test_says_what_is_wrong(words, fingerprint, error, message):
     with pytest.raises(error, match=message):
         Vocabulary(words, fingerprint)
+
+
+def test_learn_names_what_is_wrong():
+    with pytest.raises(TypeError, match="root: words are learned from RootSIFT"):
+        Vocabulary.learn([np.zeros((9, 9), np.uint8)], 5, root=False)
+    with pytest.raises(TypeError, match="photos must be paths, bytes or arrays"):
+        Vocabulary.learn(None, 5)
+    with pytest.raises(ValueError, match="threads must be"):
+        Vocabulary.learn([np.zeros((9, 9), np.uint8)], 5, threads=0)

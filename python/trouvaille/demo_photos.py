@@ -25,6 +25,9 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Literal
 
+from . import _files
+from .errors import TrouvailleError
+
 __all__ = ["EXPECTED", "SKIPPED", "DemoPhoto", "DemoPhotos", "DemoPhotosError", "fetch", "load"]
 
 MANIFEST = "demo-photos.json"
@@ -46,7 +49,7 @@ Role = Literal["query", "database"]
 Download = Callable[[Sequence[str], Path], None]
 
 
-class DemoPhotosError(RuntimeError):
+class DemoPhotosError(TrouvailleError, RuntimeError):
     """The demo photos cannot be had; the message says why and what to do."""
 
 
@@ -492,10 +495,7 @@ def _refuse_foreign(target: Path) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+    _files.replace(path, [content])
 
 
 def _write_manifest(path: Path, photos: Sequence[DemoPhoto]) -> None:

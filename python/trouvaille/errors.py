@@ -7,7 +7,11 @@ import os
 from pathlib import Path
 
 
-class IndexCorruptError(ValueError):
+class TrouvailleError(Exception):
+    """What every error of trouvaille's own is, beside the kind of Python's that it is."""
+
+
+class IndexCorruptError(TrouvailleError, ValueError):
     """A file of an index does not hold what was written to it.
 
     Attributes
@@ -35,7 +39,7 @@ class IndexCorruptError(ValueError):
         return f"{self.path}, section {self.section!r}, offset {self.offset}: {self.reason}"
 
 
-class FormatVersionError(ValueError):
+class FormatVersionError(TrouvailleError, ValueError):
     """An index is written in a format, or needs a section, that this version does not know."""
 
     def __init__(self, path: str | os.PathLike[str], found: str, known: str) -> None:
@@ -51,7 +55,7 @@ class FormatVersionError(ValueError):
         )
 
 
-class CollectionLockedError(RuntimeError):
+class CollectionLockedError(TrouvailleError, RuntimeError):
     """Another writer holds the collection; any number may read it, but only one may write."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -13,7 +13,6 @@ import html
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -24,6 +23,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from . import _files
 
 __all__ = ["PageQuery", "PageResult", "render", "write"]
 
@@ -118,21 +119,8 @@ def write(
     queries, title, subtitle
         As of `render`.
     """
-    target = Path(path)
     content = render(queries, title=title, subtitle=subtitle).encode()
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-    aside = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        # A scratch file is private; a page has the permissions of any new file.
-        mask = os.umask(0)
-        os.umask(mask)
-        aside.chmod(0o666 & ~mask)
-        aside.replace(target)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+    _files.replace(Path(path), [content])
 
 
 def render(queries: Sequence[PageQuery], *, title: str, subtitle: str = "") -> str:

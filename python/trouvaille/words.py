@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import struct
-import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _check, _core
+from . import _check, _core, _files
 from .errors import FormatVersionError, IndexCorruptError
 
 Progress = Callable[[int, int], None]  # called with (steps done, steps in all)
@@ -363,7 +362,8 @@ class Vocabulary:
         random_state, max_descriptors, progress, threads
             As in `from_descriptors`.
         **options
-            As for `trouvaille.features.extract`: how many features, of photos how large.
+            As for `trouvaille.features.extract`: how many features, of photos how large. Not
+            `root`: the words are of RootSIFT.
 
         Returns
         -------
@@ -372,12 +372,20 @@ class Vocabulary:
 
         Raises
         ------
+        TypeError
+            If `photos` are none, or an option is not one of `extract`, or is `root`.
         ValueError
             If no photo can be read, or they have fewer distinct descriptors than `num_words`.
         """
         from . import features
 
-        found = features.extract_all(features.expand(photos), workers=threads, **options)
+        if "root" in options:
+            raise TypeError(
+                "root: words are learned from RootSIFT, whose fingerprint they carry; for others "
+                "use Vocabulary.from_descriptors(X, num_words, fingerprint)"
+            )
+        workers = _check.threads(threads)
+        found = features.extract_all(features.expand(photos), workers=workers, **options)
         descriptors, unread = [np.empty((0, features.DIMENSIONS), np.uint8)], []
         for extraction in found:
             if extraction.features is None:
@@ -414,7 +422,7 @@ class Vocabulary:
         head = _PREFIX.pack(_MAGIC, _VERSION, len(header)) + header
         head += bytes(-len(head) % _ALIGNMENT)
         checksum = _core.crc32c(stored.data, _core.crc32c(head))
-        _replace(Path(path), [head, stored.data, _CHECKSUM.pack(checksum)])
+        _files.replace(Path(path), [head, stored.data, _CHECKSUM.pack(checksum)])
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -469,24 +477,3 @@ def _check_prefix(prefix: bytes, path: str | os.PathLike[str]) -> None:
         raise FormatVersionError(path, f"vocabulary format {version}", f"format {_VERSION}")
     if version < _VERSION:
         raise IndexCorruptError(path, "prefix", len(_MAGIC), f"there is no format {version}")
-
-
-def _replace(path: Path, parts: list[Any]) -> None:
-    """Write `parts` to a file beside `path`, then give it that name: a crash leaves old or new."""
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with aside.open("xb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    if hasattr(os, "O_DIRECTORY"):  # the name itself is on disk once its folder is
-        folder = os.open(path.parent, os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -11,11 +11,12 @@ from dataclasses import dataclass, fields
 from typing import Literal, TypeAlias
 
 from .. import _check
+from ..errors import TrouvailleError
 
 Status: TypeAlias = Literal["unreadable", "too_large", "unsupported", "truncated", "empty"]
 
 
-class ImageError(ValueError):
+class ImageError(TrouvailleError, ValueError):
     """An image that cannot be used.
 
     Attributes
