@@ -131,6 +131,36 @@ def test_extract_reduces_large_photos(photo):
     assert features.extract(photo, max_size=4000).work_size == (320, 240)
 
 
+def test_a_file_that_is_there_and_cannot_be_read_is_not_missing(tmp_path):
+    (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
+    too_long = tmp_path / ("x" * 300 + ".jpg")
+    photos = [tmp_path / "loop.jpg", too_long, tmp_path / "no.jpg", tmp_path]
+    assert [photo for _, photo in features.list_photos(photos[:3])] == photos[:3]
+    rows = list(features.extract_all(photos))
+    assert [row.status for row in rows] == ["unreadable", "unreadable", "missing", "unreadable"]
+
+
+def test_arguments_are_named(photo):
+    with pytest.raises(ValueError, match="workers must be between 1 and"):
+        next(features.extract_all([photo], workers=0))
+    for photos in (None, 5):
+        with pytest.raises(TypeError, match="photos must be paths"):
+            features.expand(photos)
+
+
+@pytest.mark.parametrize(
+    ("id", "message"),
+    [
+        ("caf\udce9.jpg", r"'caf\\udce9\.jpg' is not text that UTF-8 can hold"),
+        ("a\0b", r"'a\\x00b' holds a NUL"),
+        ("x" * 5000, r"'x{60}'\.\.\. \(5000 characters\) has 5000 characters; .* at most 4096"),
+    ],
+)
+def test_ids_that_cannot_be_stored_are_refused(photo, id, message):
+    with pytest.raises(ValueError, match=message):
+        features.list_photos([photo], [id])
+
+
 def test_photos_are_named_by_their_place(photo, tmp_path):
     import cv2
 

@@ -17,12 +17,15 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _check, images
+from . import _check, _files, images
 
 FINGERPRINT = "opencv-sift/rootsift/uint8/128"
 """Names the descriptor that `sift` makes by default; a vocabulary only fits its own."""
 
 DIMENSIONS = 128
+
+MAX_ID_LENGTH = 4096
+"""Characters of a photo's id, at most."""
 
 Photo: TypeAlias = "images.Source | NDArray[np.uint8]"
 """A path, a file's bytes, or pixels: gray or RGB(A)."""
@@ -146,7 +149,7 @@ class Extraction:
         The photo as it was given: a path, bytes or an array.
     status : str
         ``"ok"``, or why there are no features: the `status` of an `images.ImageError`,
-        ``"missing"`` or ``"forbidden"``.
+        ``"missing"``, ``"forbidden"``, or ``"unreadable"`` for any other error of the system.
     error : str
         The error's message, for a person; empty if there was none.
     features : Features or None
@@ -195,14 +198,18 @@ def extract(
     Extraction
     """
     start = time.perf_counter()
+    if isinstance(photo, str | os.PathLike) and "\0" in os.fsdecode(photo):
+        return Extraction(photo, "missing", f"no file has a NUL in its path: {shown(photo)}")
     try:
         gray = images.load_gray(photo, apply_exif=apply_exif)
     except images.ImageError as error:
         return Extraction(photo, error.status, str(error))
     except PermissionError as error:
         return Extraction(photo, "forbidden", str(error))
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         return Extraction(photo, "missing", str(error))
+    except OSError as error:  # it is there: a loop of links, a failing disk
+        return Extraction(photo, "unreadable", str(error))
     work = gray if max_size is None else images.resize_to(gray, max_size)[0]
     decoded = time.perf_counter()
     features = sift(work, max_features=max_features, root=root)
@@ -239,6 +246,8 @@ def extract_all(
     Extraction
         One a photo, also for those that cannot be read.
     """
+    if workers is not None:
+        workers = _check.count(workers, "workers", maximum=1024)
     workers = _check.threads(workers)
     waiting: deque[Future[Extraction]] = deque()
     with ThreadPoolExecutor(workers, "trouvaille-extract") as pool:
@@ -269,6 +278,8 @@ def expand(photos: Photo | Iterable[Photo]) -> list[Photo]:
 
 def _expanded(photos: Photo | Iterable[Photo]) -> list[tuple[str, Photo]]:
     single = isinstance(photos, str | os.PathLike | bytes | bytearray | memoryview | np.ndarray)
+    if not single and not isinstance(photos, Iterable):
+        raise _not_photos(photos)
     given: Iterable[Any] = [photos] if single else photos  # type: ignore[assignment]
     if isinstance(photos, str | os.PathLike) and not Path(os.fsdecode(photos)).exists():
         raise FileNotFoundError(errno.ENOENT, "no such photo or folder", os.fsdecode(photos))
@@ -285,7 +296,9 @@ def list_photos(
     photos : path, bytes, ndarray, or an iterable of them
         A path may be a folder, which stands for all photos in it.
     ids : str or sequence of str, optional
-        One a photo. By default the path relative to the folder given, or the file's name.
+        One a photo: text of at most 4,096 characters that UTF-8 can hold, without NUL. By default
+        the path relative to the folder given, or the file's name; `id_problem` says which of these
+        are no ids.
 
     Returns
     -------
@@ -294,8 +307,8 @@ def list_photos(
     Raises
     ------
     ValueError
-        If `ids` are missing for photos that are not files, do not match them in number, or if an
-        id occurs twice.
+        If `ids` are missing for photos that are not files, do not match them in number, cannot be
+        stored, or if an id occurs twice.
     FileNotFoundError
         If `photos` is one path that does not exist.
     """
@@ -307,6 +320,8 @@ def list_photos(
         for id in chosen:
             if not isinstance(id, str) or not id:
                 raise TypeError(f"ids must be non-empty text, got {id!r}")
+            if problem := id_problem(id):
+                raise ValueError(f"ids: {shown(id)} {problem}")
         listed = [(id, photo) for id, (_, photo) in zip(chosen, listed, strict=True)]
     seen: set[str] = set()
     for id, _ in listed:
@@ -323,12 +338,32 @@ def _named(photo: Any) -> Iterator[tuple[str, Photo]]:
         yield "", photo
     elif isinstance(photo, str | os.PathLike):
         path = Path(os.fsdecode(photo))
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112 (a name too long is no folder, not an error)
             for found in images.find_photos(path):
                 yield found.relative_to(path).as_posix(), found
         else:  # one missing among several is a row of the report, not the end of the run
             yield path.name, path
     else:
-        raise TypeError(
-            f"photos must be paths, bytes or arrays of pixels, got {type(photo).__name__}"
-        )
+        raise _not_photos(photo)
+
+
+def _not_photos(given: Any) -> TypeError:
+    return TypeError(f"photos must be paths, bytes or arrays of pixels, got {type(given).__name__}")
+
+
+def id_problem(id: str) -> str | None:
+    """Return why a collection cannot hold this id, or None if it can.
+
+    The name of a file need not be text: in one that is not UTF-8, Python has lone surrogates.
+    """
+    if len(id) > MAX_ID_LENGTH:
+        return f"has {len(id)} characters; an id has at most {MAX_ID_LENGTH}"
+    if "\0" in id:
+        return "holds a NUL"
+    return None if _files.is_utf8(id) else "is not text that UTF-8 can hold"
+
+
+def shown(name: str | os.PathLike[str]) -> str:
+    """Return a name as an error shows it: quoted, and cut where it is long."""
+    text = os.fsdecode(name)
+    return repr(text) if len(text) <= 80 else f"{text[:60]!r}... ({len(text)} characters)"
