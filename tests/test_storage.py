@@ -709,3 +709,38 @@ def test_a_huge_manifest_is_not_read(path):
     os.truncate(path / "manifest-000003.json", 1 << 40)  # sparse
     with pytest.raises(IndexCorruptError, match="is larger than"):
         Storage.open(path)
+
+
+def test_a_writer_begins_with_the_last_commit(tmp_path):
+    """Whoever opened the collection before another one wrote to it writes on top of that."""
+    stale = Storage.create(tmp_path / "photos.tv", {}, "made")
+    with Storage.open(stale.directory.path).writer() as writer:
+        writer.set_vocabulary(np.zeros((2, 4), np.uint8), "made")
+        writer.add_segment({}, [CatalogueRow("a")])
+        writer.commit()
+    assert stale.snapshot.ids() == frozenset()
+    with stale.writer() as writer:
+        assert writer.base is stale.snapshot
+        assert writer.base.n_words == 2
+        assert writer.base.ids() == {"a"}
+        with pytest.raises(ValueError, match="'a' already"):
+            writer.add_segment({}, [CatalogueRow("a")])
+        writer.add_segment({}, [CatalogueRow("b")])
+        with pytest.raises(ValueError, match="'b' already"):
+            writer.add_segment({}, [CatalogueRow("b")])
+        writer.commit()
+        with pytest.raises(ValueError, match="'b' already"):
+            writer.add_segment({}, [CatalogueRow("b")])
+    with pytest.raises(RuntimeError, match="closed"):
+        _ = writer.base
+    assert stale.snapshot.bases == (0, 1)
+
+
+@pytest.mark.parametrize("image_id", ["\udce9", "a\0b", "x" * 1_000_000])
+def test_an_id_that_no_catalogue_holds_is_not_found(tmp_path, image_id):
+    storage = Storage.create(tmp_path / "photos.tv", {}, "made")
+    with storage.writer() as writer:
+        writer.add_segment({}, [CatalogueRow("a")])
+        writer.commit()
+    assert storage.snapshot.segments[0].catalogue.number(image_id) is None
+    assert storage.snapshot.find(image_id) is None

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._files import is_utf8
 from ...errors import IndexCorruptError
 from . import blocks, text
 from .blocks import BLOCK
@@ -116,15 +117,6 @@ def _check_text(value: Any, name: str) -> None:
         raise ValueError(f"{name} must be text that UTF-8 can hold, without NUL, got {value!r}")
 
 
-def is_utf8(value: str) -> bool:
-    """Whether UTF-8 can hold the text; a file's name need not be of that kind."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 class Catalogue:
     """The catalogue of a segment, open for reading; verified whole when it is first asked."""
 
@@ -166,7 +158,8 @@ class Catalogue:
 
     def number(self, image_id: str) -> int | None:
         """Return the number of the image of that id, or None."""
-        if not is_utf8(image_id):
+        # What no catalogue holds, or is longer than this one, SQLite is not asked for.
+        if "\0" in image_id or not is_utf8(image_id) or len(image_id) > self._entry.size:
             return None
         found = self._ask("SELECT number FROM images WHERE id = ?", (image_id,))
         if not found:
@@ -175,6 +168,13 @@ class Catalogue:
         if type(number) is not int or not 0 <= number < self.n_images:
             raise self._corrupt(0, f"id {image_id!r} has number {number}")
         return number
+
+    def ids(self) -> tuple[str, ...]:
+        """Return the ids of all images, in their order."""
+        found = self._ask("SELECT id FROM images ORDER BY number LIMIT ?", (self.n_images,))
+        if not all(type(id) is str for (id,) in found):
+            raise self._corrupt(0, "an image has no id")
+        return tuple(id for (id,) in found)
 
     def n_features(self) -> NDArray[np.int64]:
         """Return the number of features of each image."""

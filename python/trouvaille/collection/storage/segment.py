@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -18,6 +19,17 @@ from .section import Section
 CATALOGUE = "images"  # the kind of the one file that is no section
 
 
+class _Sections(dict[str, Section]):
+    """The sections of a segment; asking for one that it lacks says which, and where."""
+
+    def __init__(self, path: Path, sections: Mapping[str, Section]) -> None:
+        super().__init__(sections)
+        self._path = path
+
+    def __missing__(self, kind: str) -> Section:
+        raise IndexCorruptError(self._path, kind, 0, "the segment has no such section")
+
+
 class Segment:
     """Some images of the collection, added together.
 
@@ -26,7 +38,8 @@ class Segment:
     entry : SegmentEntry
         What the manifest says of it: `uuid`, `n_images`, `n_features`.
     sections : mapping of str to Section
-        By kind; a kind that this version does not know, and can do without, is left out.
+        By kind; a kind that this version does not know, and can do without, is left out. Taking
+        one that is not there is an `IndexCorruptError`.
     """
 
     def __init__(self, directory: Directory, entry: SegmentEntry, n_words: int) -> None:
@@ -39,16 +52,19 @@ class Segment:
             raise IndexCorruptError(self._path, CATALOGUE, 0, "the manifest names no catalogue")
         sizes = {"images": entry.n_images, "features": entry.n_features, "words": n_words}
         self.sections: Mapping[str, Section] = MappingProxyType(
-            {
-                kind: Section.open(
-                    directory,
-                    f"{entry.folder}/{file.name}",
-                    kind,
-                    entry=file,
-                    rules=Rules(kind, sizes),
-                )
-                for kind, file in files.items()
-            }
+            _Sections(
+                self._path,
+                {
+                    kind: Section.open(
+                        directory,
+                        f"{entry.folder}/{file.name}",
+                        kind,
+                        entry=file,
+                        rules=Rules(kind, sizes),
+                    )
+                    for kind, file in files.items()
+                },
+            )
         )
         self._catalogue = Catalogue(
             directory,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -62,6 +63,7 @@ class Snapshot:
         self.segments: tuple[Segment, ...] = self._open_segments(directory, reuse or {})
         counts = [segment.n_images for segment in self.segments]
         self.bases = tuple(sum(counts[:i]) for i in range(len(counts)))
+        self._ids: frozenset[str] | None = None
 
     def _open_segments(
         self, directory: Directory, reuse: Mapping[UUID, Segment]
@@ -129,6 +131,14 @@ class Snapshot:
             if number is not None:
                 return i, number
         return None
+
+    def ids(self) -> frozenset[str]:
+        """Return the ids of all images: made when first asked for, to ask for many of them."""
+        if self._ids is None:
+            self._ids = frozenset(
+                itertools.chain.from_iterable(segment.catalogue.ids() for segment in self.segments)
+            )
+        return self._ids
 
     def verify(self) -> None:
         """Verify every byte of every file that this version knows.

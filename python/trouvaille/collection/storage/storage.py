@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from ...errors import IndexCorruptError
 from . import text
+from .cleaning import remove_orphans
 from .directory import Directory, advice
 from .manifest import Manifest
 from .section import Verify
+from .segment import Segment
 from .snapshot import Snapshot, open_snapshot
 from .writer import Writer, publish
 
@@ -107,20 +111,52 @@ class Storage:
 
     def refresh(self) -> Snapshot:
         """Open the last committed state, where it is not the one already open."""
-        reuse = {segment.entry.uuid: segment for segment in self.snapshot.segments}
         with advice(self.directory, "read"):
-            self.snapshot = open_snapshot(self.directory, reuse=reuse)
+            self.snapshot = open_snapshot(self.directory, reuse=self._open_segments())
         return self.snapshot
+
+    def _open_segments(self) -> dict[UUID, Segment]:
+        return {segment.entry.uuid: segment for segment in self.snapshot.segments}
+
+    def discard(self, *, keep_folder: bool = False) -> bool:
+        """Remove the collection and its folder if it has no images; return whether it has none.
+
+        Parameters
+        ----------
+        keep_folder : bool
+            Leave the folder, which then is empty. One that holds anything else always stays.
+
+        Raises
+        ------
+        CollectionLockedError
+            If a writer is at work.
+        """
+        with self.directory.lock("LOCK"):
+            manifest = open_snapshot(self.directory).manifest
+            if manifest.n_images:
+                return False
+            # Without CURRENT it is no collection; what an interruption leaves goes with `create`.
+            self.directory.unlink("CURRENT")
+            nothing = dataclasses.replace(manifest, files=(), segments=())
+            remove_orphans(self.directory, nothing)
+            self.directory.unlink(manifest.name)
+            with contextlib.suppress(OSError):  # Windows keeps what is open; `create` takes it over
+                self.directory.unlink("LOCK")
+                if not keep_folder:
+                    self.directory.remove_folder("")
+        return True
 
     def writer(self) -> Writer:
         """Return a writer: ``with storage.writer() as writer``; see `Writer`.
+
+        On entering, `snapshot` becomes the last committed state: others may have added meanwhile.
 
         Raises
         ------
         CollectionLockedError
             On entering, at once, if another writer is at work.
         """
-        return Writer(self.directory, self._take)
+        return Writer(self.directory, self._take, self._open_segments())
 
     def _take(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot

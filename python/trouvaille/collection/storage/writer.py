@@ -18,7 +18,7 @@ from .directory import Directory, advice
 from .kinds import KINDS, OPTIONAL, Rules
 from .manifest import FileEntry, Manifest, SegmentEntry, current
 from .section import NewFile, write_section
-from .segment import CATALOGUE
+from .segment import CATALOGUE, Segment
 from .snapshot import Snapshot, open_snapshot
 
 SEGMENT_KINDS = frozenset({"postings", "words", "frames", "descriptors"})
@@ -31,9 +31,17 @@ class Writer:
     it, or after an error, the collection is as it was and the files go with the next writer.
     """
 
-    def __init__(self, directory: Directory, committed: Callable[[Snapshot], None]) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        committed: Callable[[Snapshot], None],
+        reuse: Mapping[UUID, Segment] | None = None,
+    ) -> None:
         self._directory = directory
         self._committed = committed
+        self._reuse = reuse
+        # Of the collection and of what was added since the last commit; made when first needed.
+        self._ids: set[str] | None = None
         self._broken = True  # outside of the `with`, and after a commit that failed
 
     def __enter__(self) -> Writer:
@@ -43,8 +51,9 @@ class Writer:
             # A writer that died may have renamed CURRENT without waiting for the disk: nothing
             # that the state before needs may go until that rename is certain.
             self._directory.sync_folder()
-            self._start(open_snapshot(self._directory))
+            self._start(open_snapshot(self._directory, reuse=self._reuse))
             remove_orphans(self._directory, self._base.manifest)
+            self._committed(self._base)  # it may be newer than what was open here
         except BaseException:
             self._lock.release()
             raise
@@ -68,7 +77,12 @@ class Writer:
         self._n_words = base.n_words
         self._frequencies: NDArray[np.uint64] = base.document_frequencies
         self._segments: list[SegmentEntry] = []
-        self._ids: set[str] = set()
+
+    @property
+    def base(self) -> Snapshot:
+        """The last committed state, as it is under the lock: what is added comes on top of it."""
+        self._check_usable()
+        return self._base
 
     def _check_usable(self) -> None:
         if self._broken:
@@ -154,18 +168,23 @@ class Writer:
         files += self._write_catalogue(entry.folder, content)
         self._directory.sync_folder(entry.folder)
         self._segments.append(dataclasses.replace(entry, files=tuple(files)))
-        self._ids.update(row.id for row in rows)
+        self._all_ids().update(row.id for row in rows)
         if "postings" in arrays:
             # A posting list names an image once: its length is the word's document frequency.
             self._frequencies = self._frequencies + np.diff(arrays["postings"]["offsets"])
         return uuid
 
     def _check_ids(self, rows: list[CatalogueRow]) -> None:
-        seen = set(self._ids)
+        held, seen = self._all_ids(), set[str]()
         for i, row in enumerate(rows):
-            if row.id in seen or self._base.find(row.id):
+            if row.id in held or row.id in seen:
                 raise ValueError(f"rows[{i}]: the collection has an image of id {row.id!r} already")
             seen.add(row.id)
+
+    def _all_ids(self) -> set[str]:
+        if self._ids is None:
+            self._ids = set(self._base.ids())
+        return self._ids
 
     def _validated(
         self,
