@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from math import isnan
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,7 +17,10 @@ from .collection import Collection
 
 @dataclass(frozen=True)
 class Quality:
-    """Mean average precision, and the share of queries whose first result is right."""
+    """Mean average precision, and the share of queries whose first result is right.
+
+    NaN if no query has an answer.
+    """
 
     mean_ap: float
     precision_at_1: float
@@ -43,8 +47,12 @@ class Evaluation:
     milliseconds: dict[str, float]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data, for JSON."""
-        return asdict(self)
+        """Return plain data, for JSON, which has no NaN: it is None there."""
+        content = asdict(self)
+        for name in ("words", "verified"):
+            numbers = content[name].items()
+            content[name] = {key: None if isnan(value) else value for key, value in numbers}
+        return content
 
 
 def evaluate(

@@ -1,30 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Photos in: extract, learn the vocabulary if there is none, assign, commit."""
+"""Photos in: extract, learn the vocabulary if there is none, assign, commit.
+
+Memory: what is not committed yet is held, up to 200 bytes a feature, so at most some 400 MB and the
+photos that the workers have in hand; a commit needs 100 MB more. Learning a vocabulary holds the
+features of its photos, 350 MB at most, and for a moment their descriptors once more.
+"""
 
 from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..features import DIMENSIONS, FINGERPRINT, Extraction, Photo, extract_all
+from .._files import is_utf8
+from ..features import FINGERPRINT, Extraction, Photo, extract_all, id_problem, shown
 from ..words import Vocabulary
 from .report import AddReport, AddRow
 from .segment import SegmentBuilder
-from .settings import Settings
+from .settings import Settings, check_vocabulary
 from .storage import Storage, Writer
 
 Progress = Callable[[str, int, int | None], None]
 
-# Photos a segment at the most, each a commit: an interruption loses no more than these.
+# A segment is committed when it has so many photos, or so many features (256 MB of descriptors):
+# an interruption loses no more than these.
 SEGMENT_PHOTOS = 4096
+SEGMENT_FEATURES = 2_000_000
 
-# A vocabulary of the collection's own is learned from at most this many of its first photos.
+# A vocabulary of the collection's own is learned from its first photos: so many, or as many as have
+# so many features.
 LEARNING_PHOTOS = 1000
+LEARNING_FEATURES = 2_000_000
 
 # Descriptors a word for a vocabulary of the collection's own: at least the first, so that a word
 # stands for something; of more than the second nothing is gained but time.
@@ -48,19 +59,36 @@ class Adding:
         self._writer = writer
         self._settings = settings
         self._progress = progress or (lambda stage, done, total: None)
-        words = storage.snapshot.vocabulary
+        # Not that of a snapshot opened before: another process may have added since.
+        words = writer.base.vocabulary
+        if words is not None:
+            check_vocabulary(words)
         self._vocabulary = None if words is None else Vocabulary(words, FINGERPRINT)
         self._segment = SegmentBuilder(settings.keep_descriptors)
         self._rows: list[AddRow] = []
 
     def run(self, photos: Sequence[Named], workers: int | None) -> AddReport:
-        """Add the photos; return what became of each."""
+        """Add the photos; return what became of each.
+
+        Raises
+        ------
+        ValueError
+            Before any work, if the collection has a photo of one of the ids.
+        """
         start = time.perf_counter()
+        held = self._writer.base.ids()
+        if again := next((id for id, _ in photos if id in held), None):
+            raise ValueError(
+                f"photos: the collection has a photo {again!r} already; "
+                "give the new one another id with ids="
+            )
         pairs = self._extracted(photos, workers)
         if self._vocabulary is None:
-            first = list(islice(pairs, LEARNING_PHOTOS))
-            self._learn([extraction for _, extraction in first])
-            pairs = chain(first, pairs)
+            first = _first(pairs)
+            readable = [extraction for _, extraction in first if extraction.status == "ok"]
+            if readable:  # otherwise there are rows that say why, and nothing to add
+                self._learn(readable)
+            pairs = chain(_drained(first), pairs)
         for named, extraction in pairs:
             self._take(named, extraction)
         self._flush()
@@ -70,20 +98,20 @@ class Adding:
         self, photos: Sequence[Named], workers: int | None
     ) -> Iterator[tuple[Named, Extraction]]:
         extractions = extract_all(
-            (photo for _, photo in photos),
+            (photo for id, photo in photos if id_problem(id) is None),
             workers=workers,
             max_features=self._settings.max_features,
             max_size=self._settings.max_size,
         )
         self._progress("extracting", 0, len(photos))
-        for done, pair in enumerate(zip(photos, extractions, strict=True), start=1):
-            yield pair
+        for done, named in enumerate(photos, start=1):
+            problem = id_problem(named[0])
+            yield named, next(extractions) if problem is None else _unnameable(named, problem)
             self._progress("extracting", done, len(photos))
 
     def _learn(self, extractions: Sequence[Extraction]) -> None:
         parts = [e.features.descriptors for e in extractions if e.features is not None]
-        descriptors = np.concatenate([np.empty((0, DIMENSIONS), np.uint8), *parts])
-        distinct = _count_distinct(descriptors)
+        distinct = _count_distinct(parts)
         if distinct == 0:
             raise ValueError(
                 "photos have no local features, so that no vocabulary can be learned from them; "
@@ -98,7 +126,7 @@ class Adding:
                 "add more photos at once, or create the collection with fewer words"
             )
         self._vocabulary = Vocabulary.from_descriptors(
-            descriptors,
+            np.concatenate(parts),
             wanted,
             FINGERPRINT,
             random_state=self._settings.random_state,
@@ -106,6 +134,7 @@ class Adding:
             progress=lambda done, total: self._progress("learning words", done, total),
         )
         self._writer.set_vocabulary(self._vocabulary.words, FINGERPRINT)
+        self._writer.commit()  # it took minutes, perhaps: an interruption does not lose it
 
     def _take(self, named: Named, extraction: Extraction) -> None:
         id, photo = named
@@ -114,11 +143,10 @@ class Adding:
             start = time.perf_counter()
             words = self._vocabulary.assign(features.descriptors).ids[:, 0]
             seconds = time.perf_counter() - start
-            path = os.path.abspath(photo) if isinstance(photo, str | os.PathLike) else None  # noqa: PTH100 (keeps links)
-            self._segment.add(id, path, extraction, features, words)
+            self._segment.add(id, _stored_path(photo), extraction, features, words)
         self._rows.append(
             AddRow(
-                id,
+                id if extraction.status != "unnameable" else _printable(id),
                 extraction.status,
                 0 if features is None else len(features.frames),
                 extraction.error,
@@ -127,7 +155,7 @@ class Adding:
                 seconds,
             )
         )
-        if len(self._segment) == SEGMENT_PHOTOS:
+        if len(self._segment) == SEGMENT_PHOTOS or self._segment.n_features >= SEGMENT_FEATURES:
             self._flush()
 
     def _flush(self) -> None:
@@ -140,9 +168,51 @@ class Adding:
         self._segment = SegmentBuilder(self._settings.keep_descriptors)
 
 
-def _count_distinct(descriptors: NDArray[np.uint8]) -> int:
+def _first(pairs: Iterator[tuple[Named, Extraction]]) -> deque[tuple[Named, Extraction]]:
+    """Take the photos of which a vocabulary is learned."""
+    taken: deque[tuple[Named, Extraction]] = deque()
+    n_photos = n_features = 0
+    for pair in pairs:
+        taken.append(pair)
+        if pair[1].features is not None:
+            n_photos += 1
+            n_features += len(pair[1].features.frames)
+        if n_photos == LEARNING_PHOTOS or n_features >= LEARNING_FEATURES:
+            break
+    return taken
+
+
+def _drained(pairs: deque[tuple[Named, Extraction]]) -> Iterator[tuple[Named, Extraction]]:
+    while pairs:  # what was yielded is not held any longer
+        yield pairs.popleft()
+
+
+def _unnameable(named: Named, problem: str) -> Extraction:
+    id, photo = named
+    error = f"its name {shown(id)} {problem}: rename the file, or give an id of its own with ids="
+    return Extraction(photo, "unnameable", error)
+
+
+def _printable(id: str) -> str:
+    """Return an id as it can be printed and stored in JSON: what is no text, as an escape."""
+    return id.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def _stored_path(photo: Photo) -> str | None:
+    """Return where a photo is, if it is a file, and if a catalogue can hold its path."""
+    if not isinstance(photo, str | os.PathLike):
+        return None
+    path = os.path.abspath(os.fsdecode(photo))  # noqa: PTH100 (keeps links)
+    return path if is_utf8(path) else None
+
+
+def _count_distinct(parts: Sequence[NDArray[np.uint8]]) -> int:
     """Return the number of distinct rows, by their hashes: it may be one or two too few."""
+    return len(np.unique(np.concatenate([np.empty(0, np.uint64), *map(_hashes, parts)])))
+
+
+def _hashes(descriptors: NDArray[np.uint8]) -> NDArray[np.uint64]:
     words = np.ascontiguousarray(descriptors).view(np.uint64)
     powers = np.uint64(0x9E3779B97F4A7C15) ** np.arange(1, words.shape[1] + 1, dtype=np.uint64)
-    hashes = (words ^ words >> np.uint64(29)) @ powers
-    return len(np.unique(hashes))
+    hashes: NDArray[np.uint64] = (words ^ words >> np.uint64(29)) @ powers
+    return hashes

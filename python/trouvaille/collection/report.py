@@ -15,10 +15,11 @@ class AddRow:
     Attributes
     ----------
     id : str
-        The photo's id in the collection.
+        The photo's id in the collection; that of an unnameable one with escapes.
     status : str
         ``"ok"``, or why it was not added: ``"unreadable"``, ``"too_large"``, ``"unsupported"``,
-        ``"truncated"``, ``"empty"``, ``"missing"`` or ``"forbidden"``.
+        ``"truncated"``, ``"empty"``, ``"missing"``, ``"forbidden"``, or ``"unnameable"``: the
+        file's name is no id, as it is not text that UTF-8 can hold.
     n_features : int
         Local features kept. A photo without any is added all the same; nothing will match it.
     error : str

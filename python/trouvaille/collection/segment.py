@@ -24,11 +24,17 @@ class SegmentBuilder:
     def __init__(self, keep_descriptors: bool) -> None:
         self.rows: list[CatalogueRow] = []
         self._keep_descriptors = keep_descriptors
-        self._features: list[Features] = []
-        self._words: list[NDArray[np.uint32]] = []
+        self._words = _Rows(np.empty((0,), np.uint32))
+        self._frames = _Rows(np.empty((0, 2, 3), np.float32))
+        self._descriptors = _Rows(np.empty((0, DIMENSIONS), np.uint8))
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def n_features(self) -> int:
+        """Features of all photos so far."""
+        return len(self._words)
 
     def add(
         self,
@@ -40,28 +46,51 @@ class SegmentBuilder:
     ) -> None:
         """Add a photo: its features, and their words, shape (n,)."""
         order = np.argsort(words, kind="stable")
-        self._features.append(features.select(order))
-        self._words.append(words[order].astype(np.uint32))
+        self._words.append(words[order])
+        self._frames.append(features.frames[order])
+        if self._keep_descriptors:
+            self._descriptors.append(features.descriptors[order])
         self.rows.append(
             CatalogueRow(id, path, *extraction.size, *extraction.work_size, n_features=len(words))
         )
 
     def sections(self, num_words: int) -> dict[str, dict[str, NDArray[Any]]]:
-        """Return the arrays of each section, by kind and name."""
+        """Return the arrays of each section, by kind and name; nothing can be added after it."""
         offsets = np.zeros(len(self) + 1, np.uint64)
-        offsets[1:] = np.cumsum([len(words) for words in self._words])
-        words = np.concatenate([np.empty(0, np.uint32), *self._words])
-        frames = [np.empty((0, 2, 3), np.float32), *(part.frames for part in self._features)]
+        offsets[1:] = np.cumsum([row.n_features for row in self.rows])
+        words = self._words.array
         sections = {
             "postings": invert(offsets, words, num_words),
             "words": {"feature_offsets": offsets, "words": words},
-            "frames": {"frames": np.concatenate(frames)},
+            "frames": {"frames": self._frames.array},
         }
         if self._keep_descriptors:
-            empty = np.empty((0, DIMENSIONS), np.uint8)
-            descriptors = [empty, *(part.descriptors for part in self._features)]
-            sections["descriptors"] = {"descriptors": np.concatenate(descriptors)}
+            sections["descriptors"] = {"descriptors": self._descriptors.array}
         return sections
+
+
+class _Rows:
+    """Rows in one array that grows, so that they need not be joined, and held twice, at the end."""
+
+    def __init__(self, empty: NDArray[Any]) -> None:
+        self._array = empty
+        self._end = 0
+
+    def append(self, rows: NDArray[Any]) -> None:
+        """Add rows; there is no view of the array yet, since growing moves it."""
+        begin, self._end = self._end, self._end + len(rows)
+        if self._end > len(self._array):
+            capacity = max(self._end, len(self._array) * 5 // 4)
+            self._array.resize((capacity, *self._array.shape[1:]), refcheck=False)
+        self._array[begin : self._end] = rows
+
+    def __len__(self) -> int:
+        return self._end
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """The rows so far."""
+        return self._array[: self._end]
 
 
 def invert(

@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .. import _check
+from ..features import DIMENSIONS, FINGERPRINT
 
 
 @dataclass(frozen=True)
@@ -59,4 +63,16 @@ class Settings:
                 f"the collection has a setting {unknown[0]!r} that this version does not know; "
                 "open it with a newer version of trouvaille"
             )
-        return cls(**stored)
+        try:
+            return cls(**stored)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the collection's settings are wrong: {error}") from None
+
+
+def check_vocabulary(words: NDArray[Any]) -> None:
+    """Refuse words that are not of the descriptor that a collection is made of."""
+    if words.ndim != 2 or words.shape[1] != DIMENSIONS or words.dtype != np.uint8:
+        raise ValueError(
+            f"vocabulary must hold words of {DIMENSIONS} bytes, as {FINGERPRINT!r} has, "
+            f"got {words.dtype} of shape {words.shape}"
+        )

@@ -27,6 +27,8 @@ def write_page(
 ) -> None:
     """Write one self-contained HTML page of queries beside their results.
 
+    The outline in a query is `Hit.query_box`, and that in a result is `region` of the hit.
+
     Parameters
     ----------
     path : path
@@ -59,10 +61,7 @@ def write_page(
 
 def _result(collection: Collection, hit: Hit, sources: Mapping[str, str]) -> page.PageResult:
     entry = collection.entry(hit.id)
-    outline, region = None, None
-    if hit.query_box is not None and hit.transform is not None:
-        outline = _corners(hit.query_box)
-        region = _transformed(outline, hit.transform)
+    outline = None if hit.query_box is None else _corners(hit.query_box)
     return page.PageResult(
         name=hit.id,
         image=Path(entry.path) if entry.path else None,
@@ -72,10 +71,23 @@ def _result(collection: Collection, hit: Hit, sources: Mapping[str, str]) -> pag
         n_inliers=hit.n_inliers,
         verified=hit.n_inliers > 0,
         query_polygon=outline,
-        polygon=region,
+        polygon=region(hit),
         lines=hit.matches,
         note=sources.get(hit.id, ""),
     )
+
+
+def region(hit: Hit) -> NDArray[np.float64] | None:
+    """Return where the region that matched is in a photo found: four corners, shape (4, 2).
+
+    They are the corners of `hit.query_box`, clockwise from the top left, after `hit.transform`:
+    turned as the object is, which the upright `hit.box` cannot be. That one bounds the same
+    features more closely, and lies within the bounds of these corners. None if the photo is not
+    verified.
+    """
+    if hit.query_box is None or hit.transform is None:
+        return None
+    return _transformed(_corners(hit.query_box), hit.transform)
 
 
 def _corners(box: Box) -> NDArray[np.float64]:
