@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
 import scenes
-from trouvaille import cli
+from trouvaille import Collection, cli, demo_photos, errors, images
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +189,214 @@ def test_version(run):
     code, out, _ = run("--version")
     assert code == 0
     assert out.strip()[0].isdigit()
+
+
+def test_the_librarys_own_errors_have_one_base_and_pythons_kind():
+    for own, kind in (
+        (errors.IndexCorruptError, ValueError),
+        (errors.FormatVersionError, ValueError),
+        (errors.CollectionLockedError, RuntimeError),
+        (demo_photos.DemoPhotosError, RuntimeError),
+        (images.ImageError, ValueError),
+    ):
+        assert issubclass(own, errors.TrouvailleError)
+        assert issubclass(own, kind)
+
+
+def test_a_demo_without_network_is_one_line(run, tmp_path, monkeypatch):
+    def offline(requirements, folder):
+        raise demo_photos.DemoPhotosError("no network")
+
+    monkeypatch.setattr(demo_photos, "_download_with_pip", offline)
+    code, _, err = run("demo", "--folder", tmp_path / "demo")
+    assert code == 1
+    assert "error: no network" in err
+
+
+STRANGE = ["[x]c.png", "[red]b.png", "d:smile:.png", "[bold]\x1b[31m.png"]
+
+
+@pytest.fixture
+def strange(tmp_path):
+    folder = tmp_path / "[red]photos"
+    try:
+        for i, name in enumerate(STRANGE):
+            scenes.write(folder / name, scenes.scene(i))
+    except OSError:
+        pytest.skip("this file system has no such names")
+    return folder
+
+
+def test_names_are_printed_as_they_are(run, strange, tmp_path):
+    collection = tmp_path / ":smile:.tv"
+    code, out, _ = run("index", strange, "-o", collection)
+    assert code == 0
+    assert ":smile:.tv" in out
+    code, out, _ = run("search", collection, strange / STRANGE[0])
+    assert code == 0
+    for name in STRANGE[:3]:
+        assert name in out
+    assert out.startswith("[x]c.png")
+    assert r"[bold]\x1b[31m.png" in out
+    code, out, _ = run("search", collection, strange / STRANGE[1], "--json")
+    answer = json.loads(out)
+    assert answer["query"].endswith("[red]b.png")
+    assert answer["results"][0]["id"] == "[red]b.png"
+    assert np.shape(answer["results"][0]["region"]) == (4, 2)
+    assert answer["results"][1]["region"] is None
+    truth = {"name": "[/x]", "database": [], "queries": []}
+    (strange / "gt.json").write_text(json.dumps(truth))
+    code, out, _ = run("evaluate", collection, strange / "gt.json")
+    assert code == 0
+    assert "[/x]: 0 queries" in out
+    code, out, _ = run("evaluate", collection, strange / "gt.json", "--json")
+    assert json.loads(out)["words"]["mean_ap"] is None
+    code, _, err = run("search", tmp_path / "[/no].tv", strange / STRANGE[0])
+    assert code == 1
+    assert "[/no].tv" in err.replace("\n", "")
+    demo = ("demo", "--folder", tmp_path / "demo", "--photos", strange)
+    code, out, _ = run(*demo, "--query", strange / STRANGE[0])
+    assert code == 0
+    assert "d:smile:.png" in out
+
+
+def test_sources_are_printed_as_they_are(capsys):
+    cli._print_sources({"[/x]a.jpg": "p:smile:", "[red]b.jpg": "p:smile:"})
+    printed = capsys.readouterr().out
+    assert "p:smile:" in printed
+    assert "[/x]a.jpg, [red]b.jpg" in printed
+
+
+def test_a_name_that_is_not_utf8_is_a_row(run, tmp_path):
+    folder = tmp_path / "photos"
+    scenes.write(folder / "good.png", scenes.scene(0))
+    query = folder / os.fsdecode(b"caf\xe9.png")
+    try:
+        scenes.write(query, scenes.scene(1))
+    except OSError:
+        pytest.skip("this file system has text names only")
+    code, out, err = run("index", folder, "-o", tmp_path / "c.tv")
+    assert code == 0
+    assert "1 photos indexed" in out
+    assert r"unnameable caf\udce9.png: its name" in err
+    code, out, _ = run("search", tmp_path / "c.tv", query)
+    assert code == 0
+    assert r"caf\udce9.png" in out
+    code, out, _ = run("search", tmp_path / "c.tv", query, "--json")
+    assert os.fsencode(json.loads(out)["query"]).endswith(b"caf\xe9.png")
+    (folder / "good.png").unlink()
+    code, _, err = run("index", folder, "-o", tmp_path / "d.tv")
+    assert code == 1
+    assert "unnameable" in err
+    assert not (tmp_path / "d.tv").exists()
+
+
+def test_an_index_that_failed_leaves_nothing_in_the_way(run, tmp_path):
+    scenes.write(tmp_path / "flat" / "a.png", np.full((40, 40), 9, np.uint8))
+    (tmp_path / "there.tv").mkdir()
+    for name in ("new.tv", "there.tv"):
+        for _ in range(2):
+            code, _, err = run("index", tmp_path / "flat", "-o", tmp_path / name)
+            assert code == 1
+            assert "no local features" in err
+    assert not (tmp_path / "new.tv").exists()
+    assert list((tmp_path / "there.tv").iterdir()) == []
+    empty = Collection.create(tmp_path / "empty.tv").path  # someone else's: it stays
+    for option in ("--size", "3"), ("--words", "0"), ("--vocabulary", "no"), ():
+        code, _, _ = run("index", tmp_path / "flat", "-o", empty, *option)
+        assert code == 1
+        assert len(Collection.open(empty)) == 0
+
+
+def test_a_collection_that_another_process_is_filling_stays(run, folder, tmp_path, monkeypatch):
+    path = tmp_path / "c.tv"
+
+    def locked(self, *args, **options):
+        raise errors.CollectionLockedError(path)
+
+    monkeypatch.setattr(Collection, "add", locked)
+    code, _, err = run("index", folder, "-o", path)
+    assert code == 1
+    assert "being written" in err.replace("\n", " ")
+    assert len(Collection.open(path)) == 0
+
+
+@pytest.mark.parametrize("committed", [0, 1])
+def test_an_interruption_says_what_was_committed(run, folder, tmp_path, monkeypatch, committed):
+    add = Collection.add
+
+    def interrupted(self, photos, ids, **options):
+        if committed:
+            add(self, [scenes.scene(0)], ["first"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Collection, "add", interrupted)
+    path = tmp_path / "c.tv"
+    code, _, err = run("index", folder, "-o", path)
+    assert code == 130
+    assert f"Interrupted; {'1 photo was' if committed else 'no photos were'} committed." in err
+    assert path.exists() == bool(committed)
+
+
+def test_an_interruption_elsewhere(run, collection, queries, monkeypatch):
+    def interrupted(self, *args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Collection, "search", interrupted)
+    code, _, err = run("search", collection, queries / "view0.png")
+    assert code == 130
+    assert err.strip() == "Interrupted."
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there it is another event")
+def test_a_signal_ends_index(tmp_path):
+    photo = scenes.write(tmp_path / "photos" / "0.png", scenes.scene(0, (1600, 1200)))
+    for i in range(1, 400):
+        os.link(photo, photo.with_name(f"{i}.png"))
+    path = tmp_path / "c.tv"
+    command = [sys.executable, "-m", "trouvaille", "index", str(photo.parent), "-o", str(path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (path / "CURRENT").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted" in err
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("option", ["--size", "--words", "--features", "--vocabulary"])
+def test_what_is_fixed_does_not_go_with_add(run, folder, collection, option):
+    code, _, err = run("index", folder, "-o", collection, "--add", option, 100)
+    assert code == 2
+    assert option in err
+    assert "--add" in err
+
+
+def test_a_prefix_tells_photos_of_one_name_apart(run, folder, tmp_path):
+    path = tmp_path / "c.tv"
+    code, _, _ = run("index", folder, "-o", path, "--words", 50)
+    assert code == 0
+    code, _, err = run("index", folder, "-o", path, "--add")
+    assert code == 1
+    assert "'broken.jpg' already" not in err  # it is not in there
+    assert "'scene0.png' already" in err
+    assert "--prefix" in err
+    assert "ids=" not in err
+    code, _, _ = run("index", folder, "-o", path, "--add", "--prefix", "more/")
+    assert code == 0
+    ids = [f"{prefix}scene{i}.png" for prefix in ("", "more/") for i in range(4)]
+    assert Collection.open(path).ids == ids
+
+
+def test_index_with_a_vocabulary_of_before(run, folder, tmp_path):
+    code, _, _ = run("index", folder, "-o", tmp_path / "a.tv", "--words", 50)
+    assert code == 0
+    Collection.open(tmp_path / "a.tv").vocabulary.save(tmp_path / "words.tvw")
+    code, _, _ = run(
+        "index", folder, "-o", tmp_path / "b.tv", "--vocabulary", tmp_path / "words.tvw"
+    )
+    assert code == 0
+    assert Collection.open(tmp_path / "b.tv").num_words == 50

@@ -7,29 +7,51 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
 
 from . import __version__, images
-from .collection import AddReport, Collection, Hits
-from .errors import CollectionLockedError
+from .collection import AddReport, AddRow, Collection, Hits
+from .errors import CollectionLockedError, TrouvailleError
+from .features import id_problem
+
+if TYPE_CHECKING:
+    from .words import Vocabulary
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C, with what there is to say of it; no handler of a framework's takes it for its own."""
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; typer would end the program by itself at a KeyboardInterrupt."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Interrupted("Interrupted.") from None
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="Find the same object in a large collection of photos.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# Names of photos are printed as they are: `[red]` in one is no markup, and `:smile:` no picture.
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 _LOOKALIKES = {"notre_dame.jpg": "chartres.jpg"}  # photos of the demo that must not match
 
@@ -40,23 +62,26 @@ def main() -> None:
     """Run the command line; a user's mistake ends in one line and an exit code."""
     try:
         app()
-    except KeyboardInterrupt:
-        err.print("Interrupted.")
+    except (_Interrupted, KeyboardInterrupt) as interruption:
+        err.print(str(interruption) or "Interrupted.", soft_wrap=True)
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has gone (`| head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
-    except (ValueError, OSError, CollectionLockedError) as error:
-        err.print(f"[red]error:[/red] {_plain(error)}", soft_wrap=True)
+    except (TrouvailleError, ValueError, OSError) as error:
+        err.print(Text.assemble(("error:", "red"), " ", _message(error)), soft_wrap=True)
         sys.exit(FAILED)
 
 
-def _plain(error: Exception) -> str:
-    from rich.markup import escape
-
+def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
-        return escape(f"{error.strerror}" + (f": {error.filename}" if error.filename else ""))
-    return escape(str(error))
+        return error.strerror + (f": {_plain(error.filename)}" if error.filename else "")
+    return _plain(error)
+
+
+def _plain(name: object) -> str:
+    """Return text as it can be printed: what a terminal cannot show, or might obey, is escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(name))
 
 
 def _show_version(wanted: bool) -> None:
@@ -83,8 +108,16 @@ def index(
     folder: Annotated[Path, typer.Argument(help="Folder of photos (JPEG, PNG, WebP, TIFF).")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The collection to make.")],
     add: Annotated[bool, typer.Option("--add", help="Add to a collection that exists.")] = False,
-    features: Annotated[int, typer.Option(help="Local features a photo, at most.")] = 2000,
-    size: Annotated[int, typer.Option(help="Longest side in pixels at which to work.")] = 1024,
+    prefix: Annotated[
+        str, typer.Option(help="Text before every id, as holiday/ for a second folder.")
+    ] = "",
+    features: Annotated[
+        int | None, typer.Option(help="Local features a photo, at most.", show_default="2000")
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Longest side in pixels at which to work.", show_default="1024"),
+    ] = None,
     words: Annotated[
         int | None, typer.Option(help="Visual words to learn; by default as the photos allow.")
     ] = None,
@@ -94,38 +127,103 @@ def index(
     workers: Annotated[int | None, typer.Option(help="Threads; by default all cores.")] = None,
 ) -> None:
     """Index a folder of photos."""
-    photos = images.find_photos(folder)
-    if not photos:
-        raise ValueError(
-            f"{folder} holds no photos; expected files named {', '.join(images.PHOTO_EXTENSIONS)}"
+    fixed = {"features": features, "size": size, "words": words, "vocabulary": vocabulary}
+    given = [f"--{name}" for name, value in fixed.items() if value is not None]
+    if add and given:
+        raise typer.BadParameter(
+            f"{' and '.join(given)} cannot go with --add: a collection keeps what it was made with"
         )
+    photos = _listed(folder, prefix)
     if add:
-        collection = Collection.open(output)
+        with Collection.open(output) as collection:
+            report = _add(collection, photos, workers)
     else:
-        learned = None
-        if vocabulary is not None:
-            from .words import Vocabulary
-
-            learned = Vocabulary.load(vocabulary)
-        collection = Collection.create(
-            output, learned, num_words=words, max_features=features, max_size=size
-        )
-    with collection, _progress() as progress:
-        report = collection.add(folder, workers=workers, progress=progress)
+        settings = {"num_words": words, "max_features": features, "max_size": size}
+        chosen: dict[str, Any] = {k: value for k, value in settings.items() if value is not None}
+        learned = None if vocabulary is None else _load_vocabulary(vocabulary)
+        with (
+            _removed_if_empty(output),
+            Collection.create(output, learned, **chosen) as collection,
+        ):
+            report = _add(collection, photos, workers)
     _print_report(report, output)
     if report.n_added == 0:
         raise typer.Exit(FAILED)
 
 
+def _listed(folder: Path, prefix: str) -> list[tuple[str, Path]]:
+    """Return the photos of a folder with their ids."""
+    photos = images.find_photos(folder)
+    if not photos:
+        raise ValueError(
+            f"{folder} holds no photos; expected files named {', '.join(images.PHOTO_EXTENSIONS)}"
+        )
+    return [(prefix + photo.relative_to(folder).as_posix(), photo) for photo in photos]
+
+
+def _load_vocabulary(path: Path) -> Vocabulary:
+    from .words import Vocabulary
+
+    return Vocabulary.load(path)
+
+
+def _add(
+    collection: Collection, photos: Sequence[tuple[str, Path]], workers: int | None
+) -> AddReport:
+    held, before = set(collection.ids), len(collection)
+    if again := next((id for id, _ in photos if id in held), None):
+        raise ValueError(
+            f"the collection has a photo {again!r} already; to add other photos of the same names, "
+            "put something before their ids, as --prefix more/"
+        )
+    # A name that is no id is a row of the report, as any photo is that cannot be added.
+    good = [(id, photo) for id, photo in photos if id_problem(id) is None]
+    refused = [
+        AddRow(_plain(id), "unnameable", error=f"its name {problem}: rename the file")
+        for id, _ in photos
+        if (problem := id_problem(id)) is not None
+    ]
+    if not good:
+        return AddReport(refused)
+    try:
+        with _progress() as progress:
+            report = collection.add(
+                [photo for _, photo in good],
+                [id for id, _ in good],
+                workers=workers,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        committed = len(collection) - before
+        counted = "1 photo was" if committed == 1 else f"{committed or 'no'} photos were"
+        raise _Interrupted(f"Interrupted; {counted} committed.") from None
+    return AddReport([*report, *refused], report.seconds)
+
+
+@contextmanager
+def _removed_if_empty(output: Path) -> Iterator[None]:
+    """Leave no new collection without photos behind: it would be in the way of another try."""
+    from .collection.storage import Storage
+
+    ours, had_folder = not os.path.lexists(output / "CURRENT"), output.is_dir()
+    try:
+        yield
+    except (FileExistsError, CollectionLockedError):  # another process was here meanwhile
+        ours = False
+        raise
+    finally:
+        if ours:
+            with suppress(TrouvailleError, ValueError, OSError):  # not made, or not to be removed
+                Storage.open(output).discard(keep_folder=had_folder)
+
+
 def _print_report(report: AddReport, output: Path) -> None:
     for row in report.failed:
-        err.print(
-            f"{row.status} {row.id}: {row.error}", soft_wrap=True, markup=False, style="yellow"
-        )
+        err.print(_plain(f"{row.status} {row.id}: {row.error}"), soft_wrap=True, style="yellow")
     per_photo = 1000 * report.seconds / max(len(report), 1)
     out.print(
         f"{report.n_added} photos indexed in {report.seconds:.1f} s ({per_photo:.0f} ms a photo), "
-        f"{len(report.failed)} refused: {output}",
+        f"{len(report.failed)} refused: {_plain(output)}",
         soft_wrap=True,
     )
 
@@ -155,11 +253,11 @@ def search(
             title = f"{query.name} in {collection.name}"
             show.write_page(html, opened, [(query, hits)], title=title)
     if as_json:
-        out.print_json(json.dumps(_as_json(query, hits)))
+        _print_json(_as_json(query, hits))
     else:
         _print_hits(query.name, hits)
         if html is not None:
-            out.print(f"Page: {html}", soft_wrap=True)
+            out.print(f"Page: {_plain(html)}", soft_wrap=True)
 
 
 def _parse_box(text: str | None) -> tuple[float, float, float, float] | None:
@@ -174,7 +272,15 @@ def _parse_box(text: str | None) -> tuple[float, float, float, float] | None:
     return x1, y1, x2, y2
 
 
+def _print_json(value: Any) -> None:
+    # Names that are not UTF-8 can be escaped in ASCII only; any terminal shows that.
+    out.print_json(json.dumps(value, allow_nan=False), ensure_ascii=True)
+
+
 def _as_json(query: Path, hits: Hits) -> dict[str, Any]:
+    from .collection.show import region
+
+    regions = [region(hit) for hit in hits]
     return {
         "query": str(query),
         "seconds": hits.seconds,
@@ -187,21 +293,24 @@ def _as_json(query: Path, hits: Hits) -> dict[str, Any]:
                 "transform": None if hit.transform is None else hit.transform.tolist(),
                 "query_box": hit.query_box,
                 "box": hit.box,
+                "region": None if corners is None else corners.tolist(),
             }
-            for hit in hits
+            for hit, corners in zip(hits, regions, strict=True)
         ],
     }
 
 
 def _print_hits(title: str, hits: Hits, expected: tuple[str, ...] = ()) -> None:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(
+        title=_plain(title), title_justify="left", title_style="bold", box=None, pad_edge=False
+    )
     for column in ("rank", "photo", "score", "verified matches"):
         table.add_column(column, justify="left" if column == "photo" else "right")
     for hit in hits:
         style = "green" if hit.n_inliers else "dim"
         mark = "  ← the other view" if hit.id in expected else ""
         count = str(hit.n_inliers) if hit.n_inliers else "-"
-        table.add_row(str(hit.rank), hit.id + mark, f"{hit.score:.3f}", count, style=style)
+        table.add_row(str(hit.rank), _plain(hit.id) + mark, f"{hit.score:.3f}", count, style=style)
     out.print(table)
     out.print(
         "  ".join(f"{stage} {1000 * seconds:.1f} ms" for stage, seconds in hits.seconds.items()),
@@ -235,9 +344,9 @@ def evaluate(
             progress=progress,
         )
     if as_json:
-        out.print_json(json.dumps(result.as_dict()))
+        _print_json(result.as_dict())
         return
-    out.print(f"{truth.name}: {result.n_queries} queries, {result.n_photos} photos")
+    out.print(f"{_plain(truth.name)}: {result.n_queries} queries, {result.n_photos} photos")
     table = Table(box=None, pad_edge=False)
     for column in ("", "mAP", "P@1"):
         table.add_column(column, justify="right" if column else "left")
@@ -293,7 +402,7 @@ def _demo_on(
         _print_sources(sources)
         show.write_page(page, collection, results, title="trouvaille", sources=sources)
     _print_summary(queries, dict(results))
-    out.print(f"Page: {page.resolve()}", soft_wrap=True)
+    out.print(f"Page: {_plain(page.resolve())}", soft_wrap=True)
 
 
 def _print_summary(queries: Mapping[Path, tuple[str, ...]], results: Mapping[Path, Hits]) -> None:
@@ -316,7 +425,7 @@ def _print_summary(queries: Mapping[Path, tuple[str, ...]], results: Mapping[Pat
     if lines:
         out.print("Second views", style="bold")
         for line in lines:
-            out.print(f"  {line}")
+            out.print(f"  {_plain(line)}")
         out.print()
 
 
@@ -332,7 +441,7 @@ def _print_sources(sources: Mapping[str, str]) -> None:
     for photo, package in sorted(sources.items()):
         by_package.setdefault(package, []).append(photo)
     for package, members in by_package.items():
-        table.add_row(package, ", ".join(members))
+        table.add_row(_plain(package), _plain(", ".join(members)))
     out.print(table)
 
 
