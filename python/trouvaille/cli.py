@@ -401,32 +401,35 @@ def _demo_on(
             results.append((query, hits))
         _print_sources(sources)
         show.write_page(page, collection, results, title="trouvaille", sources=sources)
-    _print_summary(queries, dict(results))
+    right = _print_summary(queries, dict(results))
     out.print(f"Page: {_plain(page.resolve())}", soft_wrap=True)
+    if not right:
+        raise typer.Exit(FAILED)
 
 
-def _print_summary(queries: Mapping[Path, tuple[str, ...]], results: Mapping[Path, Hits]) -> None:
-    """Say which second views were found, and what was found that should not be."""
-    lines = []
+def _print_summary(queries: Mapping[Path, tuple[str, ...]], results: Mapping[Path, Hits]) -> bool:
+    """Say which second views were found, and what should not be; return whether all is right."""
+    verdicts: list[tuple[str, bool]] = []
     for query, expected in queries.items():
         found = {hit.id for hit in results[query] if hit.n_inliers}
+        lookalike = _LOOKALIKES.get(query.name)
         if expected:
-            verdict = "found" if expected[0] in found else "not found"
-            lines.append(f"{query.name}: {expected[0]} {verdict}")
-        if wrong := sorted(found - set(expected)) if expected else []:
-            lines.append(f"{query.name}: {', '.join(wrong)} taken for the same by mistake")
-        if not expected and query.name in _LOOKALIKES:
-            verdict = (
-                "taken for the same by mistake"
-                if _LOOKALIKES[query.name] in found
-                else "kept apart"
-            )
-            lines.append(f"{query.name}: {_LOOKALIKES[query.name]} {verdict}")
-    if lines:
+            right = expected[0] in found
+            verdict = "found" if right else "not found"
+            verdicts.append((f"{query.name}: {expected[0]} {verdict}", right))
+        elif lookalike and lookalike not in found:
+            verdicts.append((f"{query.name}: {lookalike} kept apart", True))
+        if expected or lookalike:
+            verdicts += [
+                (f"{query.name}: {mistake} taken for the same by mistake", False)
+                for mistake in sorted(found - set(expected))
+            ]
+    if verdicts:
         out.print("Second views", style="bold")
-        for line in lines:
-            out.print(f"  {_plain(line)}")
+        for text, right in verdicts:
+            out.print(f"  {_plain(text)}", style=None if right else "red")
         out.print()
+    return all(right for _, right in verdicts)
 
 
 def _print_sources(sources: Mapping[str, str]) -> None:

@@ -13,14 +13,14 @@ from typing import Literal, Self
 import numpy as np
 
 from .. import _check, images
-from ..features import DIMENSIONS, FINGERPRINT, Photo, list_photos
+from ..features import FINGERPRINT, Photo, list_photos
 from ..words import Vocabulary
 from .pipeline import Adding, Progress
 from .query import Query
 from .report import AddReport
 from .results import Found, Hits, hits_of
 from .searcher import Ranking, Searcher, Seconds, VerifiedPhoto, without
-from .settings import Settings
+from .settings import Settings, check_vocabulary
 from .storage import Storage
 
 
@@ -125,16 +125,16 @@ class Collection:
                     f"vocabulary belongs to descriptor {vocabulary.fingerprint!r}; this collection "
                     f"has {FINGERPRINT!r}. Learn one with Vocabulary.learn(photos, num_words)"
                 )
-            if vocabulary.words.shape[1] != DIMENSIONS or vocabulary.words.dtype != np.uint8:
-                raise ValueError(
-                    f"vocabulary must hold words of {DIMENSIONS} bytes, got "
-                    f"{vocabulary.words.dtype} of shape {vocabulary.words.shape}"
-                )
+            check_vocabulary(vocabulary.words)
         storage = Storage.create(path, settings.as_dict(), FINGERPRINT)
         if vocabulary is not None:
-            with storage.writer() as writer:
-                writer.set_vocabulary(vocabulary.words, FINGERPRINT)
-                writer.commit()
+            try:
+                with storage.writer() as writer:
+                    writer.set_vocabulary(vocabulary.words, FINGERPRINT)
+                    writer.commit()
+            except BaseException:
+                storage.discard()  # nothing is left of a collection that could not be made
+                raise
         return cls(storage)
 
     @classmethod
@@ -229,7 +229,7 @@ class Collection:
         """The ids of all photos, in the order in which they were added."""
         if self._ids is None:
             segments = self._storage.snapshot.segments
-            self._ids = [row.id for segment in segments for row in segment.catalogue.rows()]
+            self._ids = [id for segment in segments for id in segment.catalogue.ids()]
         return list(self._ids)
 
     def entry(self, id: str) -> Entry:
@@ -267,7 +267,8 @@ class Collection:
         """Add photos.
 
         A photo that cannot be read is a row in the report, never the end of the run. Each 4,096
-        photos are committed together: an interruption or a crash leaves what was committed.
+        photos, or 2 million features, are committed together, and a vocabulary once it is learned:
+        an interruption or a crash leaves what was committed.
 
         Parameters
         ----------
@@ -300,16 +301,8 @@ class Collection:
                 f"expected files named {', '.join(images.PHOTO_EXTENSIONS)}"
             )
         with self._storage.writer() as writer:
-            self._storage.refresh()  # what another process committed comes first
-            for id, _ in named:
-                if id in self:
-                    raise ValueError(
-                        f"photos: the collection has a photo {id!r} already; "
-                        "give the new one another id with ids="
-                    )
             try:
-                adding = Adding(writer, self._storage, self._settings, progress)
-                return adding.run(named, workers)
+                return Adding(writer, self._settings, progress).run(named, workers)
             finally:
                 self.close()  # what was committed is searched from now on
 

@@ -23,7 +23,7 @@ from ..words import Vocabulary
 from .report import AddReport, AddRow
 from .segment import SegmentBuilder
 from .settings import Settings, check_vocabulary
-from .storage import Storage, Writer
+from .storage import Writer
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -52,7 +52,6 @@ class Adding:
     def __init__(
         self,
         writer: Writer,
-        storage: Storage,
         settings: Settings,
         progress: Progress | None,
     ) -> None:

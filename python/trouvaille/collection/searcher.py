@@ -17,6 +17,7 @@ from .. import geometry
 from ..features import FINGERPRINT, Features
 from ..index import InvertedFile, Postings
 from ..words import Neighbors, Vocabulary
+from .settings import check_vocabulary
 from .storage import CatalogueRow, Segment, Snapshot
 
 # The words of a query feature: a match whose two features lie in neighbouring words is found, too.
@@ -92,6 +93,8 @@ class Searcher:
 
     def __init__(self, snapshot: Snapshot) -> None:
         words = snapshot.vocabulary
+        if words is not None:
+            check_vocabulary(words)
         self.snapshot = snapshot
         self.vocabulary = None if words is None else Vocabulary(words, FINGERPRINT)
         frequencies = np.maximum(snapshot.document_frequencies.astype(np.float64), 1)
