@@ -211,6 +211,9 @@ if __name__ == "__main__":
     parser.add_argument("sets", nargs="*", default=list(SETS), help="labelled sets")
     parser.add_argument("--features", type=int, nargs="*", default=[1000, 2000])
     arguments = parser.parse_args()
+    if not os.environ.get("TROUVAILLE_DATA"):
+        print("skipped: TROUVAILLE_DATA names no folder of labelled photos")
+        sys.exit(0)
     data_folder = Path(os.environ["TROUVAILLE_DATA"])
     both_cores(data_folder)
     growth(data_folder)

@@ -6,7 +6,6 @@ queries.
 """
 
 import os
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -111,7 +110,8 @@ def bench_kmeans(X, num_words):
 def main():
     data = os.environ.get("TROUVAILLE_DATA")
     if not data:
-        sys.exit("TROUVAILLE_DATA names no folder of photos")
+        print("skipped: TROUVAILLE_DATA names no folder of photos")
+        return
     faiss.omp_set_num_threads(1)
     queries = descriptors(Path(data) / "smvs_books", max(QUERIES.values()))
     words = descriptors(Path(data) / "distractors", max(QUERIES))
