@@ -111,6 +111,7 @@ def measure(data: Path, tested: str, max_features: int, max_size: int) -> None:
             "query after extraction ms": sum(v for s, v in query.items() if s != "extract"),
         },
         table="query time, one thread, median",
+        threads=1,
     )
     n = len(rows)
     total = sum(row.decode_seconds + row.extract_seconds + row.assign_seconds for row in rows)
@@ -164,6 +165,7 @@ def growth(data: Path) -> None:
                 f"{size:,} photos",
                 {**stages, "whole query after extraction ms": total},
                 table="how a query's time grows with the collection, one thread, median of 30",
+                threads=1,
                 notes="beyond 402 photos: crops of the same photos, three quarters of each side",
             )
 
