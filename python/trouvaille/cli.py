@@ -53,8 +53,6 @@ app = typer.Typer(
 out = Console(highlight=False, markup=False, emoji=False)
 err = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
-_LOOKALIKES = {"notre_dame.jpg": "chartres.jpg"}  # photos of the demo that must not match
-
 FAILED, INTERRUPTED = 1, 130  # exit codes; 2 is a command line that makes no sense
 
 
@@ -376,8 +374,10 @@ def demo(
 
     with _progress() as progress:
         fetched = demo_photos.fetch(folder / "photos", progress=progress)
-    # Beside the second views, one of two cathedrals of one style, in which nothing is the same.
-    lookalikes: dict[Path, tuple[str, ...]] = {fetched.database / name: () for name in _LOOKALIKES}
+    # Beside the second views, what looks alike and is not the same.
+    lookalikes: dict[Path, tuple[str, ...]] = {
+        fetched.database / name: () for name in demo_photos.LOOKALIKES
+    }
     _demo_on(folder, fetched.database, {**fetched.queries, **lookalikes}, fetched.sources)
 
 
@@ -409,10 +409,12 @@ def _demo_on(
 
 def _print_summary(queries: Mapping[Path, tuple[str, ...]], results: Mapping[Path, Hits]) -> bool:
     """Say which second views were found, and what should not be; return whether all is right."""
+    from .demo_photos import LOOKALIKES
+
     verdicts: list[tuple[str, bool]] = []
     for query, expected in queries.items():
         found = {hit.id for hit in results[query] if hit.n_inliers}
-        lookalike = _LOOKALIKES.get(query.name)
+        lookalike = LOOKALIKES.get(query.name)
         if expected:
             right = expected[0] in found
             verdict = "found" if right else "not found"

@@ -28,7 +28,16 @@ from typing import Literal
 from . import _files
 from .errors import TrouvailleError
 
-__all__ = ["EXPECTED", "SKIPPED", "DemoPhoto", "DemoPhotos", "DemoPhotosError", "fetch", "load"]
+__all__ = [
+    "EXPECTED",
+    "LOOKALIKES",
+    "SKIPPED",
+    "DemoPhoto",
+    "DemoPhotos",
+    "DemoPhotosError",
+    "fetch",
+    "load",
+]
 
 MANIFEST = "demo-photos.json"
 FORMAT = 1
@@ -156,6 +165,9 @@ EXPECTED: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """For each query, the photos of the database that show the same thing; its partner is first."""
+
+LOOKALIKES: Mapping[str, str] = MappingProxyType({"notre_dame.jpg": "chartres.jpg"})
+"""Photos of the database that must not match: two cathedrals of one style."""
 
 
 @dataclass(frozen=True)
