@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+import copy
+import multiprocessing
 import os
 import shutil
 import threading
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
@@ -179,6 +182,37 @@ def test_excluded_photos_are_left_out(collection):
     assert len(hits) == len(collection) - 1
     assert "a/scene4.png" not in [hit.id for hit in hits]
     assert collection.search(scenes.scene(4), 1, exclude="a/scene4.png")[0].id != "a/scene4.png"
+
+
+def test_excluding_what_is_not_there_changes_nothing(collection):
+    hits = collection.search(scenes.scene(4), 3, verify=3, exclude=["x", "y", "z"])
+    expected = collection.search(scenes.scene(4), 3, verify=3)
+    assert hits.words_ranking == expected.words_ranking
+    assert len(hits.words_ranking) == 3
+    assert summary(hits) == summary(expected)
+
+
+def test_results_go_to_other_processes(collection):
+    hits = collection.search(scenes.view(scenes.scene(3), TURN), 3)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(list, hits).result()[0].id == hits[0].id
+    copied = copy.copy(hits)
+    assert summary(copied) == summary(hits)
+    assert copied.words_ranking == hits.words_ranking
+
+
+def test_ids_follow_every_commit(path, tmp_path, monkeypatch):
+    monkeypatch.setattr("trouvaille.collection.pipeline.SEGMENT_PHOTOS", 2)
+    collection = Collection.open(shutil.copytree(path, tmp_path / "c.tv"))
+    seen = []
+    more = [scenes.scene(80 + i, (120, 90)) for i in range(6)]
+    collection.add(
+        more,
+        list("uvwxyz"),
+        progress=lambda *_: seen.append((len(collection.ids), len(collection))),
+    )
+    assert all(ids == photos for ids, photos in seen)
+    assert len({photos for _, photos in seen}) > 1
 
 
 def test_large_photos_are_reduced_and_coordinates_are_theirs(tmp_path, vocabulary):

@@ -21,7 +21,7 @@ from .report import AddReport
 from .results import Found, Hits, hits_of
 from .searcher import Ranking, Searcher, Seconds, VerifiedPhoto, without
 from .settings import Settings, check_vocabulary
-from .storage import Storage
+from .storage import Snapshot, Storage
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Collection:
         self._storage = storage
         self._settings = Settings.from_dict(storage.snapshot.settings)
         self._searcher: Searcher | None = None
-        self._ids: list[str] | None = None
+        self._ids: tuple[Snapshot, list[str]] | None = None
 
     @classmethod
     def create(
@@ -227,10 +227,11 @@ class Collection:
     @property
     def ids(self) -> list[str]:
         """The ids of all photos, in the order in which they were added."""
-        if self._ids is None:
-            segments = self._storage.snapshot.segments
-            self._ids = [id for segment in segments for id in segment.catalogue.ids()]
-        return list(self._ids)
+        held, snapshot = self._ids, self._storage.snapshot  # into locals, as in `_current`
+        if held is None or held[0] is not snapshot:
+            ids = [id for segment in snapshot.segments for id in segment.catalogue.ids()]
+            self._ids = held = (snapshot, ids)
+        return list(held[1])
 
     def entry(self, id: str) -> Entry:
         """Return what is known of a photo; KeyError if there is none of that id."""
@@ -400,9 +401,9 @@ class Collection:
         with seconds.of("words"):
             words = searcher.words(query.features, threads)
         with seconds.of("search"):
-            ranking = searcher.rank(words.ids[:, 0], min(n + len(excluded), n_photos), threads)
-            if excluded:
-                ranking = without(ranking, searcher.numbers(excluded))
+            left_out = searcher.numbers(excluded)
+            ranking = searcher.rank(words.ids[:, 0], min(n + len(left_out), n_photos), threads)
+            ranking = without(ranking, left_out, n)
         verified: dict[int, VerifiedPhoto] = {}
         if verify > 0 and len(query.features.frames) > 0:
             shortlist = ranking.numbers[:verify]

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +88,10 @@ class Hits(list[Hit]):
     def words_ranking(self) -> list[str]:
         """Ids as the visual words alone rank them, as many as were asked of them."""
         return self._by_words()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Sent to another process, it takes the ids along and leaves the collection behind.
+        return {**self.__dict__, "_by_words": partial(list, self.words_ranking)}
 
 
 @dataclass(frozen=True, eq=False)

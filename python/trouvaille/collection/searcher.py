@@ -310,7 +310,7 @@ def log10_false_alarms(n_inliers: int, n_matches: int, probability: float) -> fl
     return (proposals + choices + needed * math.log(min(probability, 1.0))) / math.log(10)
 
 
-def without(ranking: Ranking, numbers: Container[int]) -> Ranking:
-    """Return a ranking without some photos."""
-    kept = np.array([int(number) not in numbers for number in ranking.numbers], bool)
-    return Ranking(ranking.numbers[kept], ranking.scores[kept])
+def without(ranking: Ranking, numbers: Container[int], n: int) -> Ranking:
+    """Return the first `n` of a ranking that are not among `numbers`."""
+    kept = [place for place, number in enumerate(ranking.numbers.tolist()) if number not in numbers]
+    return Ranking(ranking.numbers[kept[:n]], ranking.scores[kept[:n]])
