@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+namespace trouvaille {
+
+/// A local affine frame, as a row-major 2x3 matrix: (u, v) of the feature's own plane lies at
+/// (a11 u + a12 v + x, a21 u + a22 v + y) of the photo, in pixels.
+struct Frame {
+    float a11, a12, x, a21, a22, y;
+
+    /// The geometric mean of its axes: sigma of the Gaussian it was found with.
+    float scale() const { return std::sqrt(std::abs(a11 * a22 - a12 * a21)); }
+};
+
+/// Where a detector found something: the upright, isotropic or affine frame, and how strongly.
+struct Keypoint {
+    Frame frame;
+    float response;
+};
+
+using Keypoints = std::vector<Keypoint>;
+
+}  // namespace trouvaille
