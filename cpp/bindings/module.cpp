@@ -5,6 +5,7 @@ namespace py = pybind11;
 
 namespace trouvaille::python {
 void bind_core(py::module_& m);
+void bind_features(py::module_& m);
 void bind_words(py::module_& m);
 void bind_index(py::module_& m);
 void bind_geometry(py::module_& m);
@@ -15,6 +16,7 @@ PYBIND11_MODULE(_core, m) {
     m.doc() = "Compiled kernels. Private: call the functions of the trouvaille package instead.";
     m.attr("__version__") = TROUVAILLE_VERSION;
     trouvaille::python::bind_core(m);
+    trouvaille::python::bind_features(m);
     trouvaille::python::bind_words(m);
     trouvaille::python::bind_index(m);
     trouvaille::python::bind_geometry(m);

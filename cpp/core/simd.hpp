@@ -23,7 +23,7 @@ struct VectorOf {
 template <std::size_t N>
 using Floats = typename VectorOf<float, N>::type;
 template <std::size_t N>
-using Ints = typename VectorOf<std::int32_t, N>::type;  // a comparison gives -1 or 0 in each lane
+using Ints = typename VectorOf<std::int32_t, N>::type;
 
 template <std::size_t N>
 ALWAYS_INLINE Floats<N> load(const float* from) {
@@ -60,15 +60,48 @@ ALWAYS_INLINE V max(V a, V b) {
     return a > b ? a : b;
 }
 
-template <class V>
-ALWAYS_INLINE V abs(V a) {
-    return a < 0 ? -a : a;
+// GCC chooses the type of a comparison's result where it parses it, in a template not yet meant for
+// AVX-512, whose masks are of another kind: it would then compare lane by lane. So a condition is
+// the sign of a difference: differences of finite floats are zero only for equals, and then +0.
+// `min` and `max` are one instruction each, and exempt.
+
+/// The bits of `v`, negative where v is (or is -0).
+template <std::size_t N>
+ALWAYS_INLINE Ints<N> bits(Floats<N> v) {
+    Ints<N> same;
+    std::memcpy(&same, &v, sizeof same);
+    return same;
 }
 
-template <class V>
-ALWAYS_INLINE V sqrt(V a) {
-    for (std::size_t l = 0; l < sizeof(V) / sizeof(float); ++l) a[l] = __builtin_sqrtf(a[l]);
-    return a;
+template <std::size_t N>
+ALWAYS_INLINE Floats<N> from_bits(Ints<N> v) {
+    Floats<N> same;
+    std::memcpy(&same, &v, sizeof same);
+    return same;
+}
+
+/// All bits of a lane where `condition` is negative, none elsewhere.
+template <std::size_t N>
+ALWAYS_INLINE Ints<N> where_negative(Ints<N> condition) {
+    return condition >> 31;
+}
+
+/// `a` where `mask` has all bits, `b` where it has none.
+template <std::size_t N>
+ALWAYS_INLINE Floats<N> select(Ints<N> mask, Floats<N> a, Floats<N> b) {
+    return from_bits<N>((bits<N>(a) & mask) | (bits<N>(b) & ~mask));
+}
+
+template <std::size_t N>
+ALWAYS_INLINE Floats<N> abs(Floats<N> v) {
+    return from_bits<N>(bits<N>(v) & 0x7FFFFFFF);
+}
+
+/// One instruction only in files compiled with -fno-math-errno (see CMakeLists.txt).
+template <std::size_t N>
+ALWAYS_INLINE Floats<N> sqrt(Floats<N> v) {
+    for (std::size_t l = 0; l < N; ++l) v[l] = __builtin_sqrtf(v[l]);
+    return v;
 }
 
 /// Towards zero.

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "features/select.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <tuple>
+
+namespace trouvaille {
+namespace {
+
+using Places = std::vector<std::uint32_t>;
+
+std::size_t pixel(float coordinate, std::size_t size) {
+    return static_cast<std::size_t>(
+        std::clamp(std::lround(coordinate), 0L, static_cast<long>(size) - 1));
+}
+
+// Those of `places`, in order, that do not lie in a square of side 2 * distance around one kept
+// before; the first `most`.
+Places suppressed(std::span<const Frame> frames, const Places& places, std::size_t width,
+                  std::size_t height, float distance, std::size_t most) {
+    const float cell = distance / 2;  // a keypoint covers the cells within two of its own
+    const auto columns = static_cast<std::size_t>(static_cast<float>(width) / cell) + 1;
+    const auto rows = static_cast<std::size_t>(static_cast<float>(height) / cell) + 1;
+    std::vector<char> covered(rows * columns);
+    Places kept;
+    for (const std::uint32_t i : places) {
+        const auto along = [&](float coordinate, std::size_t cells) {
+            return std::min(static_cast<std::size_t>(std::max(coordinate, 0.0F) / cell), cells - 1);
+        };
+        const std::size_t column = along(frames[i].x, columns), row = along(frames[i].y, rows);
+        if (covered[row * columns + column] != 0) continue;
+        kept.push_back(i);
+        if (kept.size() == most) break;
+        const std::size_t left = column - std::min<std::size_t>(column, 2);
+        const std::size_t right = std::min(column + 3, columns);
+        for (std::size_t r = row - std::min<std::size_t>(row, 2); r < std::min(row + 3, rows); ++r)
+            std::fill(covered.begin() + static_cast<std::ptrdiff_t>(r * columns + left),
+                      covered.begin() + static_cast<std::ptrdiff_t>(r * columns + right), 1);
+    }
+    return kept;
+}
+
+Places spread(std::span<const Frame> frames, const Places& places, std::size_t width,
+              std::size_t height, std::size_t most) {
+    constexpr int halvings = 12;
+    constexpr float least = 1;  // pixels
+    float near = least, far = static_cast<float>(std::max(width, height));
+    Places kept = places;
+    for (int i = 0; i < halvings && far > near * 1.02F; ++i) {
+        const float middle = std::sqrt(near * far);
+        Places tried = suppressed(frames, places, width, height, middle, most);
+        if (tried.size() < most) {
+            far = middle;
+        } else {
+            near = middle;
+            kept = std::move(tried);
+        }
+    }
+    return kept;
+}
+
+}  // namespace
+
+Places select(std::span<const Frame> frames, std::span<const float> responses, std::size_t width,
+              std::size_t height, const SelectOptions& options) {
+    Places places(frames.size());
+    std::iota(places.begin(), places.end(), std::uint32_t{0});
+    if (options.mask.data != nullptr)
+        std::erase_if(places, [&](std::uint32_t i) {
+            return options.mask.at(pixel(frames[i].x, width), pixel(frames[i].y, height)) == 0;
+        });
+    const auto key = [&](std::uint32_t i) {
+        return std::tuple(-responses[i], frames[i].y, frames[i].x, frames[i].scale(), i);
+    };
+    const auto before = [&](std::uint32_t i, std::uint32_t j) {
+        return responses[i] != responses[j] ? responses[i] > responses[j] : key(i) < key(j);
+    };
+    const std::size_t most = std::min(options.max_features, places.size());
+    if (options.spread && most < places.size()) {
+        std::sort(places.begin(), places.end(), before);
+        places = spread(frames, places, width, height, most);
+    } else {
+        const auto last = places.begin() + static_cast<std::ptrdiff_t>(most);
+        std::partial_sort(places.begin(), last, places.end(), before);
+    }
+    places.resize(most);
+    return places;
+}
+
+}  // namespace trouvaille
