@@ -94,66 +94,160 @@ inline bool extremal(const Ring& ring, std::size_t r, std::size_t x, std::size_t
     return true;
 }
 
-/// The place and value of the extremum near (x, y) of response r: Newton's steps on the quadratic
-/// through the 27 neighbours (Brown and Lowe 2002). False if it lies elsewhere, is weak or an edge.
+// A response at 27 places: scale, row, column.
+struct Neighbourhood {
+    double values[3][3][3];
+};
+
+// Places are counted in `1 / grid` pixels. In octave -1 the grid is 2: its Gaussians hold all their
+// frequencies at whole pixels, but a quadratic through neighbours a sigma apart is no fit.
+inline std::size_t grid_of(Octave octave) {
+    return octave[0].sigma < 1.2F * octave[0].step ? std::size_t{2} : std::size_t{1};
+}
+
+// A place on the grid of an octave, in a response.
+struct Place {
+    std::size_t r, x, y;
+
+    // Moves, and says whether that is a place where extrema are looked for.
+    bool move(std::ptrdiff_t dr, std::ptrdiff_t dx, std::ptrdiff_t dy, Octave octave) {
+        const std::size_t grid = grid_of(octave), border = extrema_border * grid;
+        r += static_cast<std::size_t>(dr), x += static_cast<std::size_t>(dx);
+        y += static_cast<std::size_t>(dy);  // below 0 wraps round to beyond the end
+        return r >= 1 && r <= ScaleSpace::intervals && x >= border && y >= border &&
+               x < octave[0].image.width * grid - border &&
+               y < octave[0].image.height * grid - border;
+    }
+};
+
 template <class Response>
-bool refine(Octave octave, std::size_t r, std::size_t x, std::size_t y,
-            const ExtremaOptions& options, Keypoint& keypoint) {
-    const ImageView<const float>& image = octave[0].image;
-    constexpr int most_moves = 5;
-    for (int move = 0; move < most_moves; ++move) {
-        const auto at = [&](std::ptrdiff_t dr, std::ptrdiff_t dx, std::ptrdiff_t dy) {
-            return static_cast<double>(Response::value(
-                octave, static_cast<std::size_t>(static_cast<std::ptrdiff_t>(r) + dr),
-                static_cast<std::size_t>(static_cast<std::ptrdiff_t>(x) + dx),
-                static_cast<std::size_t>(static_cast<std::ptrdiff_t>(y) + dy)));
-        };
-        const double v = at(0, 0, 0);
-        const double gx = (at(0, 1, 0) - at(0, -1, 0)) / 2, gy = (at(0, 0, 1) - at(0, 0, -1)) / 2;
-        const double gs = (at(1, 0, 0) - at(-1, 0, 0)) / 2;
-        const double xx = at(0, 1, 0) + at(0, -1, 0) - 2 * v;
-        const double yy = at(0, 0, 1) + at(0, 0, -1) - 2 * v;
-        const double ss = at(1, 0, 0) + at(-1, 0, 0) - 2 * v;
-        const double xy = (at(0, 1, 1) - at(0, -1, 1) - at(0, 1, -1) + at(0, -1, -1)) / 4;
-        const double xs = (at(1, 1, 0) - at(1, -1, 0) - at(-1, 1, 0) + at(-1, -1, 0)) / 4;
-        const double ys = (at(1, 0, 1) - at(1, 0, -1) - at(-1, 0, 1) + at(-1, 0, -1)) / 4;
-        // Cramer's rule for the symmetric 3 x 3 system.
-        const double a = yy * ss - ys * ys, b = xs * ys - xy * ss, c = xy * ys - xs * yy;
-        const double determinant = xx * a + xy * b + xs * c;
-        if (determinant == 0) return false;
-        const double e = xx * ss - xs * xs, f = xy * xs - xx * ys, g = xx * yy - xy * xy;
-        const double dx = -(a * gx + b * gy + c * gs) / determinant;
-        const double dy = -(b * gx + e * gy + f * gs) / determinant;
-        const double ds = -(c * gx + f * gy + g * gs) / determinant;
+void at_pixels(Octave octave, const Place& at, Neighbourhood& to) {
+    for (std::size_t k = 0; k < 3; ++k)
+        for (std::size_t i = 0; i < 3; ++i)
+            for (std::size_t j = 0; j < 3; ++j)
+                to.values[k][i][j] =
+                    Response::value(octave, at.r + k - 1, at.x + j - 1, at.y + i - 1);
+}
+
+// The value half a pixel after values[2], of six.
+template <class T>
+double between(const T* values, std::size_t stride) {
+    const auto at = [&](std::size_t i) { return static_cast<double>(values[i * stride]); };
+    return (150 * (at(2) + at(3)) - 25 * (at(1) + at(4)) + 3 * (at(0) + at(5))) / 256;
+}
+
+// Places (x, y) in half pixels: even ones lie on pixels, odd ones are interpolated, first along
+// rows, then along columns (six taps, exact for quintics).
+template <class Response>
+void between_pixels(Octave octave, const Place& place, Neighbourhood& to) {
+    const auto [r, x, y] = place;
+    constexpr std::size_t taps = 6, side = taps + 2;
+    const std::size_t left = (x - 1) / 2 - 2, top = (y - 1) / 2 - 2;
+    for (std::size_t k = 0; k < 3; ++k) {
+        double rows[side][3];
+        for (std::size_t i = 0; i < side; ++i) {
+            float row[side];
+            for (std::size_t j = 0; j < side; ++j)
+                row[j] = Response::value(octave, r + k - 1, left + j, top + i);
+            for (std::size_t j = 0; j < 3; ++j) {
+                const std::size_t at = x - 1 + j, first = at / 2 - 2 - left;
+                rows[i][j] = at % 2 == 0 ? row[first + 2] : between(row + first, 1);
+            }
+        }
+        for (std::size_t i = 0; i < 3; ++i) {
+            const std::size_t at = y - 1 + i, first = at / 2 - 2 - top;
+            for (std::size_t j = 0; j < 3; ++j)
+                to.values[k][i][j] = at % 2 == 0 ? rows[first + 2][j] : between(&rows[first][j], 3);
+        }
+    }
+}
+
+// The quadratic through a neighbourhood: its extremum, as an offset from the middle, and value.
+struct Extremum {
+    double dx, dy, ds, value;
+    double trace, determinant;  // of its second derivatives in space
+};
+
+inline bool fit(const Neighbourhood& n, Extremum& to) {
+    const auto at = [&](int s, int x, int y) { return n.values[1 + s][1 + y][1 + x]; };
+    const double v = at(0, 0, 0);
+    const double gx = (at(0, 1, 0) - at(0, -1, 0)) / 2, gy = (at(0, 0, 1) - at(0, 0, -1)) / 2;
+    const double gs = (at(1, 0, 0) - at(-1, 0, 0)) / 2;
+    const double xx = at(0, 1, 0) + at(0, -1, 0) - 2 * v;
+    const double yy = at(0, 0, 1) + at(0, 0, -1) - 2 * v;
+    const double ss = at(1, 0, 0) + at(-1, 0, 0) - 2 * v;
+    const double xy = (at(0, 1, 1) - at(0, -1, 1) - at(0, 1, -1) + at(0, -1, -1)) / 4;
+    const double xs = (at(1, 1, 0) - at(1, -1, 0) - at(-1, 1, 0) + at(-1, -1, 0)) / 4;
+    const double ys = (at(1, 0, 1) - at(1, 0, -1) - at(-1, 0, 1) + at(-1, 0, -1)) / 4;
+    // Cramer's rule for the symmetric 3 x 3 system.
+    const double a = yy * ss - ys * ys, b = xs * ys - xy * ss, c = xy * ys - xs * yy;
+    const double e = xx * ss - xs * xs, f = xy * xs - xx * ys, g = xx * yy - xy * xy;
+    const double determinant = xx * a + xy * b + xs * c;
+    if (determinant == 0) return false;
+    to.dx = -(a * gx + b * gy + c * gs) / determinant;
+    to.dy = -(b * gx + e * gy + f * gs) / determinant;
+    to.ds = -(c * gx + f * gy + g * gs) / determinant;
+    to.value = v + (gx * to.dx + gy * to.dy + gs * to.ds) / 2;
+    to.trace = xx + yy, to.determinant = g;
+    return true;
+}
+
+// Moves to the neighbour whose value is furthest from 0, if it is further than the middle's:
+// `moved` says so. False if that leaves the octave.
+inline bool climb(const Neighbourhood& near, Octave octave, Place& at, bool& moved) {
+    const double sign = near.values[1][1][1] > 0 ? 1 : -1;
+    double best = sign * near.values[1][1][1];
+    std::ptrdiff_t dr = 0, dx = 0, dy = 0;
+    for (std::ptrdiff_t k = 0; k < 3; ++k)
+        for (std::ptrdiff_t i = 0; i < 3; ++i)
+            for (std::ptrdiff_t j = 0; j < 3; ++j)
+                if (sign * near.values[k][i][j] > best)
+                    best = sign * near.values[k][i][j], dr = k - 1, dy = i - 1, dx = j - 1;
+    moved = dr != 0 || dx != 0 || dy != 0;
+    return !moved || at.move(dr, dx, dy, octave);
+}
+
+inline bool strong_and_no_edge(const Extremum& found, const ExtremaOptions& options) {
+    const double ratio = options.max_edge_ratio;
+    return std::abs(found.value) >= options.threshold && found.determinant > 0 &&
+           found.trace * found.trace * ratio < (ratio + 1) * (ratio + 1) * found.determinant;
+}
+
+/// The extremum near an extremal pixel of the octave: to the greatest value on a grid of half
+/// pixels, if the octave is that fine, and then by Newton's steps on the quadratic through the 27
+/// neighbours (Brown and Lowe 2002). False if it lies elsewhere, is weak or an edge.
+template <class Response>
+bool refine(Octave octave, Place at, const ExtremaOptions& options, Keypoint& keypoint) {
+    const std::size_t grid = grid_of(octave);
+    const int most_moves = grid == 1 ? 5 : 8;
+    at.x *= grid, at.y *= grid;
+    bool moved = grid > 1;
+    for (int step = 0; step < most_moves; ++step) {
+        Neighbourhood near;
+        if (grid == 1)
+            at_pixels<Response>(octave, at, near);
+        else
+            between_pixels<Response>(octave, at, near);
+        if (moved) {
+            if (!climb(near, octave, at, moved)) return false;
+            if (moved) continue;
+        }
+        Extremum found;
+        if (!fit(near, found)) return false;
+        const auto [dx, dy, ds] = std::array{found.dx, found.dy, found.ds};
         if (std::abs(dx) <= 0.5 && std::abs(dy) <= 0.5 && std::abs(ds) <= 0.5) {
-            const double response = std::abs(v + (gx * dx + gy * dy + gs * ds) / 2);
-            const double ratio = options.max_edge_ratio, trace = xx + yy;
-            if (response < options.threshold || g <= 0 ||
-                trace * trace * ratio >= (ratio + 1) * (ratio + 1) * g)
-                return false;
-            const double step = octave[0].step;
-            const double sigma =
-                octave[r].sigma * std::exp2(ds / static_cast<double>(ScaleSpace::intervals));
-            keypoint = {{static_cast<float>(sigma), 0,
-                         static_cast<float>((static_cast<double>(x) + dx) * step), 0,
-                         static_cast<float>(sigma),
-                         static_cast<float>((static_cast<double>(y) + dy) * step)},
-                        static_cast<float>(response)};
+            if (!strong_and_no_edge(found, options)) return false;
+            const double pixels = octave[0].step / static_cast<double>(grid);
+            const auto sigma = static_cast<float>(
+                octave[at.r].sigma * std::exp2(ds / static_cast<double>(ScaleSpace::intervals)));
+            const auto x = static_cast<float>((static_cast<double>(at.x) + dx) * pixels);
+            const auto y = static_cast<float>((static_cast<double>(at.y) + dy) * pixels);
+            keypoint = {{sigma, 0, x, 0, sigma, y}, static_cast<float>(std::abs(found.value))};
             return true;
         }
-        // Steps are whole pixels; an unbounded one is a singular system, not a distant extremum.
+        // Steps are whole places; an unbounded one is a singular system, not a distant extremum.
         if (!(std::abs(dx) < 8 && std::abs(dy) < 8 && std::abs(ds) < 4)) return false;
-        const auto moved = [](std::size_t from, double by) {
-            return static_cast<std::ptrdiff_t>(from) + std::lround(by);
-        };
-        const auto nx = moved(x, dx), ny = moved(y, dy), nr = moved(r, ds);
-        const auto border = static_cast<std::ptrdiff_t>(extrema_border);
-        if (nr < 1 || nr > static_cast<std::ptrdiff_t>(ScaleSpace::intervals) || nx < border ||
-            ny < border || nx >= static_cast<std::ptrdiff_t>(image.width) - border ||
-            ny >= static_cast<std::ptrdiff_t>(image.height) - border)
-            return false;
-        x = static_cast<std::size_t>(nx), y = static_cast<std::size_t>(ny);
-        r = static_cast<std::size_t>(nr);
+        if (!at.move(std::lround(ds), std::lround(dx), std::lround(dy), octave)) return false;
     }
     return false;
 }
@@ -183,7 +277,7 @@ ALWAYS_INLINE void scan_row(Octave octave, const Ring& ring, std::size_t r, std:
             const std::size_t x = begin + k;
             Keypoint keypoint;
             if (extremal(ring, r, x, y, row[x] > 0 ? 1.0F : -1.0F) &&
-                refine<Response>(octave, r, x, y, options, keypoint))
+                refine<Response>(octave, {r, x, y}, options, keypoint))
                 found.push_back(keypoint);
         }
     }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "core/cpu.hpp"
 #include "core/parallel.hpp"
@@ -101,12 +102,19 @@ constexpr void (*variants[isa_count])(const Strip&) = {blur_scalar, nullptr, nul
 }  // namespace
 
 std::vector<float> gaussian_taps(double sigma) {
-    const auto radius = static_cast<std::size_t>(std::ceil(3.5 * sigma));
+    constexpr std::size_t least_radius = 6;  // where the spectrum's cut at the limit rings
+    constexpr int steps = 256;
+    const std::size_t radius =
+        std::max(least_radius, static_cast<std::size_t>(std::ceil(3.5 * sigma)));
+    // The inverse Fourier transform of the spectrum, by the trapezoidal rule.
     std::vector<double> weights(radius + 1);
     double total = 0;
     for (std::size_t k = 0; k <= radius; ++k) {
-        const double x = static_cast<double>(k) / sigma;
-        weights[k] = std::exp(-0.5 * x * x);
+        for (int i = 0; i <= steps; ++i) {
+            const double w = std::numbers::pi * i / steps;
+            weights[k] += (i == 0 || i == steps ? 0.5 : 1) * std::exp(-w * w * sigma * sigma / 2) *
+                          std::cos(w * static_cast<double>(k));
+        }
         total += k == 0 ? weights[k] : 2 * weights[k];
     }
     std::vector<float> taps(radius + 1);

@@ -15,8 +15,10 @@ constexpr std::size_t padded_stride(std::size_t width) {
     return ((width + 15) / 16 | 1) * 16;
 }
 
-/// The middle and right half of a sampled Gaussian, taps[0] + 2 (taps[1] + ...) = 1, cut off where
-/// it is below 1/500 of its peak (3.5 sigma).
+/// The middle and right half of a Gaussian, taps[0] + 2 (taps[1] + ...) = 1, cut off at 3.5 sigma
+/// or at 6 pixels. Its spectrum is the Gaussian's up to the sampling limit: samples of a Gaussian
+/// of 0.6 pixels would let twice as much of the highest frequencies pass, which a difference of two
+/// takes for detail.
 std::vector<float> gaussian_taps(double sigma);
 
 /// to = from * g, g(x, y) = taps[|x|] taps[|y|], mirrored at the borders. Float32 sums, the same

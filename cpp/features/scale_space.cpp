@@ -10,8 +10,8 @@
 namespace trouvaille {
 namespace {
 
-constexpr double photo_sigma = 0.5;  // the blur that a camera's photo is taken to have
-constexpr double base_sigma = 1.6;   // of an octave's first layer, in its own pixels
+constexpr double photo_sigma = 0.35;  // the blur that a photo is taken to have: sharp, reduced once
+constexpr double base_sigma = 1.6;    // of an octave's first layer, in its own pixels
 constexpr std::size_t shortest_side = 8;
 constexpr std::size_t grain_rows = 64;
 

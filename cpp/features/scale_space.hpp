@@ -24,9 +24,9 @@ struct Layer {
 ///
 /// Octave -1 holds sigma 0.8 to 2.5 pixels at the photo's own resolution, not at twice it: a
 /// Gaussian of 0.8 pixels passes 4 % of the amplitude at the sampling limit, so nothing is gained
-/// by more samples but their cost. It shares its last three layers with octave 0 (1.6 to 5.1
-/// pixels). Each later octave halves the resolution. The photo itself is taken to have a blur of
-/// sigma 0.5.
+/// by more samples but their cost. Extrema are interpolated there (features/extrema.hpp). It shares
+/// its last three layers with octave 0 (1.6 to 5.1 pixels). Each later octave halves the
+/// resolution. The photo itself is taken to have a blur of sigma 0.35.
 ///
 /// Immutable once built, shared by any number of threads. 36 bytes a pixel of the photo, plus 8.
 class ScaleSpace {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 #include <tuple>
 
@@ -77,14 +78,15 @@ Places select(std::span<const Frame> frames, std::span<const float> responses, s
     const auto before = [&](std::uint32_t i, std::uint32_t j) {
         return responses[i] != responses[j] ? responses[i] > responses[j] : key(i) < key(j);
     };
+    std::sort(places.begin(), places.end(), before);
+    // Two samples may have led to one extremum.
+    const auto same = [&](std::uint32_t i, std::uint32_t j) {
+        return std::memcmp(&frames[i], &frames[j], sizeof(Frame)) == 0;
+    };
+    places.erase(std::unique(places.begin(), places.end(), same), places.end());
     const std::size_t most = std::min(options.max_features, places.size());
-    if (options.spread && most < places.size()) {
-        std::sort(places.begin(), places.end(), before);
+    if (options.spread && most < places.size())
         places = spread(frames, places, width, height, most);
-    } else {
-        const auto last = places.begin() + static_cast<std::ptrdiff_t>(most);
-        std::partial_sort(places.begin(), last, places.end(), before);
-    }
     places.resize(most);
     return places;
 }

@@ -18,7 +18,7 @@ struct SelectOptions {
 };
 
 /// The places in `frames` of those to keep, strongest first; of equal responses, the first by row,
-/// column and scale.
+/// column and scale; of equal frames, one.
 ///
 /// `spread` keeps the strongest within some distance of each other (adaptive non-maximal
 /// suppression, Brown, Szeliski and Winder 2005, over squares): the greatest distance that leaves
