@@ -53,6 +53,92 @@ def precision_at(ranking, positives, k, junk=()):
     return sum(i in positives for i in kept[:k]) / k
 
 
+def ellipse_overlap_error(axes1, axes2, offset, n=600):
+    """1 - intersection / union of the ellipses that two matrices make of the unit disc, on a grid.
+
+    The second one's centre is `offset` away from the first one's.
+    """
+    extents = np.linalg.norm(axes1, axis=1), np.linalg.norm(axes2, axis=1)
+    low = np.minimum(-extents[0], offset - extents[1])
+    high = np.maximum(extents[0], offset + extents[1])
+    steps = (np.arange(n) + 0.5) / n
+    points = np.stack(np.meshgrid(*(low + (high - low) * steps[:, None]).T), axis=-1)
+    inside1, inside2 = (
+        np.linalg.norm((points - center) @ np.linalg.inv(axes).T, axis=-1) < 1
+        for axes, center in ((axes1, 0), (axes2, offset))
+    )
+    return 1 - (inside1 & inside2).sum() / (inside1 | inside2).sum()
+
+
+def map_region(frame, homography):
+    """Map an affine frame by the affine map that touches the homography at its centre."""
+    a, b, w = homography @ [*frame[:, 2], 1]
+    x, y = a / w, b / w
+    rows = [homography[0, :2] - x * homography[2, :2], homography[1, :2] - y * homography[2, :2]]
+    return np.column_stack([np.array(rows) / w @ frame[:, :2], [x, y]])
+
+
+def within(frame, size):
+    extent = np.linalg.norm(frame[:, :2], axis=1)
+    low, high = frame[:, 2] - extent, frame[:, 2] + extent
+    return (low >= -0.5).all() and (high <= np.array(size) - 0.5).all()
+
+
+def region_overlap_error(frame1, frame2):
+    """Overlap error, both regions scaled by what gives the first a radius of 30; 1 if far apart."""
+    radius = np.sqrt(abs(np.linalg.det(frame1[:, :2])))
+    offset = frame2[:, 2] - frame1[:, 2]
+    if np.linalg.norm(offset) >= 4 * radius:
+        return 1.0
+    return ellipse_overlap_error(
+        30 / radius * frame1[:, :2], 30 / radius * frame2[:, :2], offset, n=300
+    )
+
+
+def common_regions(frames1, frames2, homography, size1, size2):
+    """The regions that lie within both images, all of them in image 1: index -> frame."""
+    back = np.linalg.inv(homography)
+    mapped1 = [map_region(frame, homography) for frame in frames1]
+    mapped2 = [map_region(frame, back) for frame in frames2]
+    return (
+        {i: f for i, f in enumerate(frames1) if within(f, size1) and within(mapped1[i], size2)},
+        {j: m for j, m in enumerate(mapped2) if within(frames2[j], size2) and within(m, size1)},
+    )
+
+
+def repeatability(frames1, frames2, homography, size1, size2, overlap_error):
+    """Number of common regions, and correspondences: pair -> overlap error."""
+    common1, common2 = common_regions(frames1, frames2, homography, size1, size2)
+    errors = {
+        (i, j): region_overlap_error(f, g) for i, f in common1.items() for j, g in common2.items()
+    }
+    chosen = {}
+    for (i, j), error in sorted(errors.items(), key=lambda item: (item[1], item[0])):
+        if error < overlap_error and all(i != k and j != m for k, m in chosen):
+            chosen[i, j] = error
+    return min(len(common1), len(common2)), chosen
+
+
+def matching_score(
+    frames1, descriptors1, frames2, descriptors2, homography, size1, size2, overlap_error
+):
+    """Numbers of correct matches, of common regions and of matches."""
+    common1, common2 = common_regions(frames1, frames2, homography, size1, size2)
+
+    def distance(i, j):
+        return np.linalg.norm(descriptors1[i].astype(float) - descriptors2[j])
+
+    nearest2 = {i: min(common2, key=lambda j: distance(i, j)) for i in common1}
+    nearest1 = {j: min(common1, key=lambda i: distance(i, j)) for j in common2}
+    matches = [(i, j) for i, j in nearest2.items() if nearest1[j] == i]
+    correct = [
+        pair
+        for pair in matches
+        if region_overlap_error(common1[pair[0]], common2[pair[1]]) < overlap_error
+    ]
+    return len(correct), min(len(common1), len(common2)), len(matches)
+
+
 def inverted_file_scores(X, Q, metric="dot", weighting=None):
     X, Q = np.asarray(X, dtype=float), np.asarray(Q, dtype=float)
     if weighting == "tfidf":
