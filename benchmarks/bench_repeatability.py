@@ -51,11 +51,14 @@ class Peer(NamedTuple):
 PEERS = {
     "OpenCV SIFT": Peer("opencv_sift", needs="cv2"),
     "pyhesaff": Peer(
-        "hesaff", needs="pyhesaff", notes="rotation_invariance on; the strongest by its threshold"
+        "hesaff",
+        needs="pyhesaff",
+        notes="rotation_invariance on: its descriptors are turned the wrong way",
     ),
-    "pyhesaff upright": Peer(
-        "hesaff", "upright", needs="pyhesaff", notes="as it comes; the strongest by its threshold"
+    "pyhesaff mended": Peer(
+        "hesaff", "mended", needs="pyhesaff", notes="described again, turned the right way"
     ),
+    "pyhesaff upright": Peer("hesaff", "upright", needs="pyhesaff", notes="as it comes"),
     "Harris-Laplace (OpenCV contrib)": Peer(
         "harris_laplace",
         python=CONTRIB,
@@ -175,7 +178,7 @@ def record_all(
             {
                 f"1-{k} {column}": values[i]
                 for column, values in columns.items()
-                if column in ("repeatability", "correspondences") or column.startswith("matching")
+                if column in ("repeatability", "correspondences", "matching RootSIFT")
                 for i, k in enumerate(PAIRS)
             },
             table=f"{folder}, each pair",

@@ -3,8 +3,14 @@
 
 It neither returns responses nor takes a number of features, so that the strongest are chosen by
 its threshold: the lowest one, to 2 %, that leaves at most max_features.
+
+Version 2.2.0 finds orientations, but then turns the patch the other way, so that descriptors are
+not invariant to rotation. The variant "mended" describes again, with the angle's sign changed.
 """
 
+import tempfile
+
+import cv2
 import numpy as np
 import pyhesaff
 from extract import main
@@ -24,7 +30,16 @@ def frames_of(keypoints):
     )
 
 
-def extractor(max_features, **options):
+def described_again(gray, keypoints):
+    """Turn the patches by the orientation."""
+    mended = keypoints.copy()
+    mended[:, 5] *= -1
+    with tempfile.NamedTemporaryFile(suffix=".png") as file:  # it reads only files
+        cv2.imwrite(file.name, gray)
+        return pyhesaff.extract_vecs(file.name, mended)
+
+
+def extractor(max_features, mend=False, **options):
     def extract(gray):
         def detect(threshold):
             return pyhesaff.detect_feats_in_image(gray, threshold=float(threshold), **options)
@@ -41,10 +56,17 @@ def extractor(max_features, **options):
             else:
                 found, high = result, middle
         keypoints, descriptors = found
+        if mend:
+            descriptors = described_again(gray, keypoints)
         return frames_of(keypoints), descriptors
 
     return extract
 
 
 if __name__ == "__main__":
-    main(extractor, default={"rotation_invariance": True}, upright={})
+    main(
+        extractor,
+        default={"rotation_invariance": True},
+        mended={"rotation_invariance": True, "mend": True},
+        upright={},
+    )
