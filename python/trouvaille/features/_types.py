@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What detectors and descriptors return."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import images
+
+Photo: TypeAlias = "images.Source | NDArray[np.uint8]"
+"""A path, a file's bytes, or pixels: gray or RGB(A)."""
+
+
+class Regions(NamedTuple):
+    """Where the local features of one photo are, the strongest first: what a detector returns.
+
+    Attributes
+    ----------
+    frames : ndarray of float32, shape (n, 2, 3)
+        Local affine frames: the columns of the left 2x2 part are the feature's axes in pixels, the
+        last column its centre (x, y); (0, 0) is the centre of the top-left pixel.
+    responses : ndarray of float32, shape (n,)
+        Strength of the detection.
+    scales : ndarray of float32, shape (n,)
+        Radius in pixels: the square root of the determinant of the frame's 2x2 part.
+    """
+
+    frames: NDArray[np.float32]
+    responses: NDArray[np.float32]
+    scales: NDArray[np.float32]
+
+    def select(self, chosen: NDArray[Any]) -> Regions:
+        """Return the regions that the index array or boolean mask `chosen` picks."""
+        return Regions(*(part[chosen] for part in self))
+
+
+class Features(NamedTuple):
+    """Local features of one photo, the strongest first.
+
+    Attributes
+    ----------
+    frames : ndarray of float32, shape (n, 2, 3)
+        Local affine frames: the columns of the left 2x2 part are the feature's axes in pixels, the
+        last column its centre (x, y); (0, 0) is the centre of the top-left pixel.
+    descriptors : ndarray of uint8, shape (n, 128)
+        RootSIFT (or SIFT) in bytes.
+    responses : ndarray of float32, shape (n,)
+        Strength of the detection.
+    scales : ndarray of float32, shape (n,)
+        Radius in pixels: the square root of the determinant of the frame's 2x2 part.
+    """
+
+    frames: NDArray[np.float32]
+    descriptors: NDArray[np.uint8]
+    responses: NDArray[np.float32]
+    scales: NDArray[np.float32]
+
+    def select(self, chosen: NDArray[Any]) -> Features:
+        """Return the features that the index array or boolean mask `chosen` picks."""
+        return Features(*(part[chosen] for part in self))
+
+
+def scales_of(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the scale of each frame: the square root of the area of its axes, shape (n,)."""
+    axes = frames[:, :, :2].astype(np.float64)
+    area = axes[:, 0, 0] * axes[:, 1, 1] - axes[:, 0, 1] * axes[:, 1, 0]
+    return np.sqrt(np.abs(area)).astype(np.float32)

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Detectors: where local features are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _check
+from ._types import Regions
+
+# A descriptor looks at so many scales around the centre of a feature: four cells of three.
+SUPPORT = 6.0
+
+
+def dense(
+    image: ArrayLike | tuple[int, int],
+    *,
+    step: float = 8.0,
+    scales: Sequence[float] = (2.0, 2.8, 4.0, 5.7),
+    mask: ArrayLike | None = None,
+    max_features: int | None = None,
+) -> Regions:
+    """Lay a grid of upright frames over an image, one for each scale.
+
+    What the frames look like is not asked: a flat region has as many as a detailed one. Each grid
+    lies in the middle of the image, and a descriptor of each frame lies within it.
+
+    Parameters
+    ----------
+    image : array_like of shape (h, w) or (h, w, channels), or tuple (h, w)
+        The image, of which only the shape matters, or its height and width.
+    step : float
+        Pixels between neighbours.
+    scales : sequence of float
+        Scales of the frames, in pixels.
+    mask : array_like of shape (h, w), optional
+        Frames are kept where it is not 0 at the pixel nearest to the centre.
+    max_features : int, optional
+        At most this many: the step grows until the grids, before the mask, have no more. None if
+        there is none, at any step.
+
+    Returns
+    -------
+    Regions
+        By scale, ascending, and row by row; each response is 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the image has no height and width, `step` is below 1, there are no scales or one of them
+        is not positive, or the mask has another shape.
+
+    References
+    ----------
+    .. [1] A. Bosch, A. Zisserman, X. Muñoz, "Image classification using random forests and ferns",
+       ICCV 2007.
+
+    Examples
+    --------
+    >>> dense((64, 64), step=32, scales=[2.0]).frames[:, :, 2].tolist()
+    [[15.5, 15.5], [47.5, 15.5], [15.5, 47.5], [47.5, 47.5]]
+    """
+    height, width = _size(image)
+    step = _positive([step], "step", minimum=1.0)[0]
+    sizes = sorted(_positive(scales, "scales", minimum=0.0))
+    shape = (height, width)
+    kept = None if mask is None else _mask(mask, shape)
+    if max_features is not None:
+        limit = _check.count(max_features, "max_features")
+        sizes = sizes[:limit]
+        while sum(math.prod(_counts(shape, step, scale)) for scale in sizes) > limit:
+            step *= 1.01
+    frames = np.concatenate([_grid(shape, step, scale) for scale in sizes])
+    if kept is not None:
+        x, y = np.rint(frames[:, :, 2]).astype(np.intp).T
+        frames = frames[kept[y, x]]
+    return Regions(frames, np.ones(len(frames), np.float32), frames[:, 0, 0].copy())
+
+
+def _size(image: ArrayLike | tuple[int, int]) -> tuple[int, int]:
+    """Return height and width of an image, or those given as a pair of whole numbers."""
+    if isinstance(image, tuple) and len(image) == 2 and all(np.ndim(side) == 0 for side in image):
+        height, width = image
+    else:
+        shape = np.shape(image)
+        if len(shape) not in (2, 3):
+            raise ValueError(f"image must have shape (h, w) or (h, w, channels), got {shape}")
+        height, width = shape[:2]
+    return _check.count(height, "image's height"), _check.count(width, "image's width")
+
+
+def _positive(values: Sequence[float], name: str, minimum: float) -> list[float]:
+    numbers: NDArray[np.float64] = _check.array(values, name, np.float64, ndim=1)
+    if numbers.size == 0:
+        raise ValueError(f"{name} must hold at least one number, got none")
+    if not (numbers > 0).all() or (numbers < minimum).any():
+        least = f"at least {minimum:g}" if minimum > 0 else "positive"
+        raise ValueError(f"{name} must be {least}, got {numbers.min():g}")
+    return [float(number) for number in numbers]
+
+
+def _mask(mask: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    given = np.asarray(mask)
+    if given.shape != shape:
+        raise ValueError(f"mask must have the image's shape {shape}, got {given.shape}")
+    if given.dtype.kind not in "bui":
+        raise TypeError(f"mask must hold whole numbers or booleans, got dtype {given.dtype}")
+    inside: NDArray[np.bool_] = given != 0
+    return inside
+
+
+def _counts(shape: tuple[int, int], step: float, scale: float) -> tuple[int, int]:
+    """Return the rows and columns of the grid of one scale."""
+    rows, cols = (int((side - 1 - 2 * SUPPORT * scale) // step) + 1 for side in shape)
+    return (rows, cols) if rows > 0 and cols > 0 else (0, 0)
+
+
+def _grid(shape: tuple[int, int], step: float, scale: float) -> NDArray[np.float32]:
+    axes = [
+        (side - 1 - step * (count - 1)) / 2 + step * np.arange(count)
+        for side, count in zip(shape, _counts(shape, step, scale), strict=True)
+    ]
+    y, x = np.meshgrid(*axes, indexing="ij")
+    frames = np.zeros((x.size, 2, 3), np.float32)
+    frames[:, 0, 0] = frames[:, 1, 1] = scale
+    frames[:, 0, 2], frames[:, 1, 2] = x.ravel(), y.ravel()
+    return frames

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Photos to features: one, or many on all cores; a bad photo is a row, never the end."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from .. import _check, images
+from ._types import Features, Photo
+from .describe import sift
+from .listing import shown
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What became of one photo of a folder.
+
+    Attributes
+    ----------
+    photo : object
+        The photo as it was given: a path, bytes or an array.
+    status : str
+        ``"ok"``, or why there are no features: the `status` of an `images.ImageError`,
+        ``"missing"``, ``"forbidden"``, or ``"unreadable"`` for any other error of the system.
+    error : str
+        The error's message, for a person; empty if there was none.
+    features : Features or None
+        In pixels of the photo as it was worked on.
+    size, work_size : tuple of int
+        Width and height of the photo, and as it was worked on.
+    decode_seconds, extract_seconds : float
+        Time spent on each step.
+    """
+
+    photo: Photo
+    status: str
+    error: str = ""
+    features: Features | None = None
+    size: tuple[int, int] = (0, 0)
+    work_size: tuple[int, int] = (0, 0)
+    decode_seconds: float = 0.0
+    extract_seconds: float = 0.0
+
+
+def extract(
+    photo: Photo,
+    *,
+    max_features: int = 2000,
+    max_size: int | None = 1024,
+    root: bool = True,
+    apply_exif: bool = True,
+) -> Extraction:
+    """Decode one photo, reduce it to `max_size` and extract its features.
+
+    A photo that cannot be read is a result with a status, not an exception.
+
+    Parameters
+    ----------
+    photo : path, bytes or ndarray of uint8
+        The photo.
+    max_features, root
+        As for `sift`.
+    max_size : int, optional
+        Longest side, in pixels, at which to work; a smaller photo is not enlarged. None: as it is.
+    apply_exif : bool
+        Turn the photo as its EXIF orientation says.
+
+    Returns
+    -------
+    Extraction
+    """
+    start = time.perf_counter()
+    if isinstance(photo, str | os.PathLike) and "\0" in os.fsdecode(photo):
+        return Extraction(photo, "missing", f"no file has a NUL in its path: {shown(photo)}")
+    try:
+        gray = images.load_gray(photo, apply_exif=apply_exif)
+    except images.ImageError as error:
+        return Extraction(photo, error.status, str(error))
+    except PermissionError as error:
+        return Extraction(photo, "forbidden", str(error))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        return Extraction(photo, "missing", str(error))
+    except OSError as error:  # it is there: a loop of links, a failing disk
+        return Extraction(photo, "unreadable", str(error))
+    work = gray if max_size is None else images.resize_to(gray, max_size)[0]
+    decoded = time.perf_counter()
+    features = sift(work, max_features=max_features, root=root)
+    return Extraction(
+        photo,
+        "ok",
+        features=features,
+        size=(gray.shape[1], gray.shape[0]),
+        work_size=(work.shape[1], work.shape[0]),
+        decode_seconds=decoded - start,
+        extract_seconds=time.perf_counter() - decoded,
+    )
+
+
+def extract_all(
+    photos: Iterable[Photo], *, workers: int | None = None, **options: Any
+) -> Iterator[Extraction]:
+    """Extract the features of many photos on several threads, in the order given.
+
+    Decoding and detection run outside Python's lock, so threads use all cores. At most a few
+    photos more than there are workers are in memory at a time.
+
+    Parameters
+    ----------
+    photos : iterable
+        Paths, bytes or arrays.
+    workers : int, optional
+        Threads; one for each core by default.
+    **options
+        As for `extract`.
+
+    Yields
+    ------
+    Extraction
+        One a photo, also for those that cannot be read.
+    """
+    if workers is not None:
+        workers = _check.count(workers, "workers", maximum=1024)
+    workers = _check.threads(workers)
+    waiting: deque[Future[Extraction]] = deque()
+    with ThreadPoolExecutor(workers, "trouvaille-extract") as pool:
+        try:
+            for photo in photos:
+                waiting.append(pool.submit(extract, photo, **options))
+                if len(waiting) >= 2 * workers + 2:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:  # an interrupted caller does not wait for photos not yet begun
+            for future in waiting:
+                future.cancel()
