@@ -945,10 +945,31 @@ def test_resize_to_refuses_other_sizes(max_size):
         images.resize_to(GRAY, max_size)
 
 
-@pytest.mark.parametrize("image", [PHOTO, GRAY.astype(float), GRAY[:0]])
-def test_resize_to_refuses_what_is_not_gray(image):
-    with pytest.raises(ValueError, match="gray must be"):
+@pytest.mark.parametrize("image", [PHOTO[:, :, :2], GRAY.astype(float), GRAY[:0]])
+def test_resize_to_refuses_what_are_no_pixels(image):
+    with pytest.raises(ValueError, match="pixels must be"):
         images.resize_to(image, 10)
+
+
+def test_resize_to_takes_colours_one_by_one():
+    resized, factor = images.resize_to(PHOTO, 20)
+    for channel in range(3):
+        alone, same = images.resize_to(np.ascontiguousarray(PHOTO[:, :, channel]), 20)
+        np.testing.assert_array_equal(resized[:, :, channel], alone)
+        assert same == factor
+
+
+def test_as_rgb_gives_the_pixels_of_decode():
+    np.testing.assert_array_equal(images.as_rgb(GRAY), np.repeat(GRAY[:, :, None], 3, axis=2))
+    assert images.as_rgb(PHOTO) is PHOTO
+    np.testing.assert_array_equal(images.load_rgb(PHOTO[::2]), PHOTO[::2])
+    transparent = np.dstack([PHOTO, np.zeros_like(GRAY)])
+    assert (images.as_rgb(transparent) == 255).all()  # on white
+    data = io.BytesIO()
+    Image.fromarray(PHOTO).save(data, "PNG")
+    np.testing.assert_array_equal(images.load_rgb(data.getvalue()), PHOTO)
+    with pytest.raises(TypeError, match="image must be uint8"):
+        images.as_rgb(PHOTO.astype(float))
 
 
 # Folders. -----------------------------------------------------------------------------------------

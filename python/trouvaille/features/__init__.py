@@ -1,28 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
 """Photos -> local features: where they are, and what they look like."""
 
-from ._opencv import opencv_sift
+from ._network import network
+from ._opencv import from_keypoints, opencv, opencv_sift, orb, to_keypoints
 from ._types import Features, Photo, Regions
-from .describe import DIMENSIONS, FINGERPRINT, sift
-from .detect import dense
+from .describe import DESCRIPTORS, DIMENSIONS, FINGERPRINT, describe, sift
+from .detect import DETECTORS, dense
 from .extraction import Extraction, extract, extract_all
+from .extractor import Extractor, fingerprint
 from .listing import MAX_ID_LENGTH, expand, id_problem, list_photos, shown
 
 __all__ = [
+    "DESCRIPTORS",
+    "DETECTORS",
     "DIMENSIONS",
     "FINGERPRINT",
     "MAX_ID_LENGTH",
     "Extraction",
+    "Extractor",
     "Features",
     "Photo",
     "Regions",
     "dense",
+    "describe",
     "expand",
     "extract",
     "extract_all",
+    "fingerprint",
+    "from_keypoints",
     "id_problem",
     "list_photos",
+    "network",
+    "opencv",
     "opencv_sift",
+    "orb",
     "shown",
     "sift",
+    "to_keypoints",
 ]

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
+from . import _opencv
 from ._types import Regions
+from .registry import Detector
 
 # A descriptor looks at so many scales around the centre of a feature: four cells of three.
 SUPPORT = 6.0
@@ -129,3 +131,15 @@ def _grid(shape: tuple[int, int], step: float, scale: float) -> NDArray[np.float
     frames[:, 0, 0] = frames[:, 1, 1] = scale
     frames[:, 0, 2], frames[:, 1, 2] = x.ravel(), y.ravel()
     return frames
+
+
+DETECTORS: dict[str, Detector] = {
+    row.name: row
+    for row in (
+        Detector("opencv_sift", _opencv.opencv_sift, descriptor="opencv_sift", describes=True),
+        Detector(
+            "orb", _opencv.find_orb, descriptor="orb", describes=True, orientations=("dominant",)
+        ),
+        Detector("dense", dense, options=("step", "scales")),
+    )
+}

@@ -11,10 +11,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .. import _check, images
 from ._types import Features, Photo
-from .describe import sift
+from .extractor import DescriptorLike, DetectorLike, Extractor
 from .listing import shown
+from .registry import Orientation
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,16 @@ class Extraction:
 
 def extract(
     photo: Photo,
+    detector: DetectorLike | Extractor = "sift",
+    descriptor: DescriptorLike | None = None,
     *,
     max_features: int = 2000,
     max_size: int | None = 1024,
+    orientation: Orientation = "dominant",
     root: bool = True,
     apply_exif: bool = True,
+    threads: int | None = None,
+    **options: Any,
 ) -> Extraction:
     """Decode one photo, reduce it to `max_size` and extract its features.
 
@@ -64,22 +73,63 @@ def extract(
     ----------
     photo : path, bytes or ndarray of uint8
         The photo.
-    max_features, root
-        As for `sift`.
+    detector, descriptor : str or callable, optional
+        What finds features and what describes them, by name or by one's own function; see
+        `Extractor`, which can be given whole. By default SIFT, and the descriptor that a detector
+        comes with.
+    max_features : int
+        At most this many, those of the greatest response.
     max_size : int, optional
         Longest side, in pixels, at which to work; a smaller photo is not enlarged. None: as it is.
+    orientation : {"dominant", "upright"}
+        Turn each feature to its dominant gradients, or let up be up.
+    root : bool
+        RootSIFT, where the descriptor is SIFT.
     apply_exif : bool
         Turn the photo as its EXIF orientation says.
+    threads : int, optional
+        Threads of the library's own detectors and descriptors; one for each core by default.
+    **options
+        Options of the detector or the descriptor.
 
     Returns
     -------
     Extraction
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the detector, the descriptor or an option is none that there is.
     """
+    extractor = _extractor(detector, descriptor, max_features, orientation, root, options)
+    return _extract(photo, extractor, max_size, apply_exif, threads)
+
+
+def _extractor(
+    detector: DetectorLike | Extractor,
+    descriptor: DescriptorLike | None,
+    max_features: int,
+    orientation: Orientation,
+    root: bool,
+    options: dict[str, Any],
+) -> Extractor:
+    if isinstance(detector, Extractor):
+        return detector
+    return Extractor(detector, descriptor, max_features, orientation, root, options)
+
+
+def _extract(
+    photo: Photo,
+    extractor: Extractor,
+    max_size: int | None,
+    apply_exif: bool,
+    threads: int | None,
+) -> Extraction:
     start = time.perf_counter()
     if isinstance(photo, str | os.PathLike) and "\0" in os.fsdecode(photo):
         return Extraction(photo, "missing", f"no file has a NUL in its path: {shown(photo)}")
     try:
-        gray = images.load_gray(photo, apply_exif=apply_exif)
+        pixels = load(photo, extractor.mode, apply_exif)
     except images.ImageError as error:
         return Extraction(photo, error.status, str(error))
     except PermissionError as error:
@@ -88,22 +138,38 @@ def extract(
         return Extraction(photo, "missing", str(error))
     except OSError as error:  # it is there: a loop of links, a failing disk
         return Extraction(photo, "unreadable", str(error))
-    work = gray if max_size is None else images.resize_to(gray, max_size)[0]
+    work = pixels if max_size is None else images.resize_to(pixels, max_size)[0]
     decoded = time.perf_counter()
-    features = sift(work, max_features=max_features, root=root)
+    features = extractor(work, threads=threads)
     return Extraction(
         photo,
         "ok",
         features=features,
-        size=(gray.shape[1], gray.shape[0]),
+        size=(pixels.shape[1], pixels.shape[0]),
         work_size=(work.shape[1], work.shape[0]),
         decode_seconds=decoded - start,
         extract_seconds=time.perf_counter() - decoded,
     )
 
 
+def load(photo: Photo, mode: str, apply_exif: bool = True) -> NDArray[np.uint8]:
+    """Return the pixels that a detector of that mode looks at."""
+    read = images.load_rgb if mode == "rgb" else images.load_gray
+    return read(photo, apply_exif=apply_exif)
+
+
 def extract_all(
-    photos: Iterable[Photo], *, workers: int | None = None, **options: Any
+    photos: Iterable[Photo],
+    detector: DetectorLike | Extractor = "sift",
+    descriptor: DescriptorLike | None = None,
+    *,
+    max_features: int = 2000,
+    max_size: int | None = 1024,
+    orientation: Orientation = "dominant",
+    root: bool = True,
+    apply_exif: bool = True,
+    workers: int | None = None,
+    **options: Any,
 ) -> Iterator[Extraction]:
     """Extract the features of many photos on several threads, in the order given.
 
@@ -114,10 +180,10 @@ def extract_all(
     ----------
     photos : iterable
         Paths, bytes or arrays.
+    detector, descriptor, max_features, max_size, orientation, root, apply_exif, **options
+        As for `extract`.
     workers : int, optional
         Threads; one for each core by default.
-    **options
-        As for `extract`.
 
     Yields
     ------
@@ -127,11 +193,13 @@ def extract_all(
     if workers is not None:
         workers = _check.count(workers, "workers", maximum=1024)
     workers = _check.threads(workers)
+    extractor = _extractor(detector, descriptor, max_features, orientation, root, options)
+    own = 1 if workers > 1 else None  # the cores are busy with a photo each
     waiting: deque[Future[Extraction]] = deque()
     with ThreadPoolExecutor(workers, "trouvaille-extract") as pool:
         try:
             for photo in photos:
-                waiting.append(pool.submit(extract, photo, **options))
+                waiting.append(pool.submit(_extract, photo, extractor, max_size, apply_exif, own))
                 if len(waiting) >= 2 * workers + 2:
                     yield waiting.popleft().result()
             while waiting:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from .container import open_image
 from .folder import PHOTO_EXTENSIONS, find_photos
 from .limits import DEFAULT_LIMITS, ImageError, Limits, Status
-from .pixels import as_gray, resize_to, to_array
+from .pixels import as_gray, as_rgb, resize_to, to_array
 from .source import Source, read
 
 if TYPE_CHECKING:
@@ -32,9 +32,11 @@ __all__ = [
     "Source",
     "Status",
     "as_gray",
+    "as_rgb",
     "decode",
     "find_photos",
     "load_gray",
+    "load_rgb",
     "resize_to",
 ]
 
@@ -117,3 +119,18 @@ def load_gray(
     if isinstance(photo, str | os.PathLike | bytes | bytearray | memoryview):
         return decode(photo, apply_exif=apply_exif, limits=limits)
     return as_gray(photo)
+
+
+def load_rgb(
+    photo: Source | ArrayLike, *, apply_exif: bool = True, limits: Limits = DEFAULT_LIMITS
+) -> NDArray[np.uint8]:
+    """Return RGB pixels of a path or bytes (see `decode`) or of an array (see `as_rgb`).
+
+    Returns
+    -------
+    (h, w, 3) uint8, C-contiguous
+        The same pixels whichever way the photo is given.
+    """
+    if isinstance(photo, str | os.PathLike | bytes | bytearray | memoryview):
+        return decode(photo, apply_exif=apply_exif, mode="rgb", limits=limits)
+    return as_rgb(photo)

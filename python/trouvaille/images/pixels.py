@@ -49,6 +49,33 @@ def as_gray(image: ArrayLike) -> NDArray[np.uint8]:
     ValueError
         The shape is not one of those above; ImageError with status `empty` if it has no pixels.
     """
+    pixels = _checked(image)
+    if pixels.ndim == 2:
+        return np.ascontiguousarray(pixels)
+    from PIL import Image
+
+    return to_array(Image.fromarray(pixels), 1, "L")
+
+
+def as_rgb(image: ArrayLike) -> NDArray[np.uint8]:
+    """Return the RGB pixels of an image in memory.
+
+    Parameters and errors are those of `as_gray`; gray pixels become equal parts of the three.
+
+    Returns
+    -------
+    (h, w, 3) uint8, C-contiguous
+        The same as `decode`. A contiguous array of three channels is returned as it is, not copied.
+    """
+    pixels = _checked(image)
+    if pixels.ndim == 3 and pixels.shape[2] == 3:
+        return np.ascontiguousarray(pixels)
+    from PIL import Image
+
+    return to_array(Image.fromarray(pixels), 1, "RGB")
+
+
+def _checked(image: ArrayLike) -> NDArray[np.uint8]:
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8:
         raise TypeError(f"image must be uint8, got {pixels.dtype}{_dtype_advice(pixels.dtype)}")
@@ -60,27 +87,24 @@ def as_gray(image: ArrayLike) -> NDArray[np.uint8]:
         )
     if 0 in pixels.shape:
         raise ImageError(f"image must have pixels, got shape {pixels.shape}", "empty")
-    if pixels.ndim == 2:
-        return np.ascontiguousarray(pixels)
-    from PIL import Image
-
-    return to_array(Image.fromarray(pixels), 1, "L")
+    return pixels
 
 
 def resize_to(
-    gray: NDArray[np.uint8], max_size: int
+    pixels: NDArray[np.uint8], max_size: int
 ) -> tuple[NDArray[np.uint8], tuple[float, float]]:
     """Shrink an image until its longest side is `max_size` pixels; never enlarge it.
 
     Parameters
     ----------
-    gray : (h, w) uint8
+    pixels : (h, w) or (h, w, 3) uint8
+        Gray, or RGB.
     max_size : int
         Longest side allowed, in pixels, at least 1.
 
     Returns
     -------
-    resized : (h', w') uint8
+    resized : (h', w') or (h', w', 3) uint8
         Area interpolation. The array itself where it is small enough already.
     factor : (factor_x, factor_y)
         Original size over resized size along each axis, at least 1. They differ a little because
@@ -88,19 +112,20 @@ def resize_to(
         ``x_original = (x + 0.5) * factor_x - 0.5``, and likewise for y.
     """
     max_size = _check.count(max_size, "max_size")
-    if gray.dtype != np.uint8 or gray.ndim != 2 or gray.size == 0:
+    colour = pixels.ndim == 3 and pixels.shape[2] == 3
+    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or colour) or pixels.size == 0:
         raise ValueError(
-            f"gray must be (h, w) uint8 pixels, got {gray.dtype} of shape {gray.shape}; "
-            "use as_gray(image) first"
+            f"pixels must be (h, w) or (h, w, 3) uint8, got {pixels.dtype} of shape "
+            f"{pixels.shape}; use as_gray(image) or as_rgb(image) first"
         )
-    height, width = gray.shape
+    height, width = pixels.shape[:2]
     longest = max(height, width)
     if longest <= max_size:
-        return gray, (1.0, 1.0)
+        return pixels, (1.0, 1.0)
     import cv2
 
     new_width, new_height = (max(1, round(side * max_size / longest)) for side in (width, height))
-    resized = cv2.resize(gray, (new_width, new_height), interpolation=cv2.INTER_AREA)
+    resized = cv2.resize(pixels, (new_width, new_height), interpolation=cv2.INTER_AREA)
     return np.asarray(resized, dtype=np.uint8), (width / new_width, height / new_height)
 
 

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A detector and a descriptor, by name or of one's own, as one function: an image to features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _check
+from ._types import Features, Regions
+from .describe import DESCRIPTORS, check_orientation
+from .detect import DETECTORS
+from .registry import (
+    DESCRIPTOR_ALIASES,
+    DETECTOR_ALIASES,
+    Descriptor,
+    Detector,
+    Orientation,
+    row_of,
+)
+
+DetectorLike: TypeAlias = str | Callable[..., Regions | Features]
+DescriptorLike: TypeAlias = str | Callable[..., Features]
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A detector and a descriptor with their options: a function from an image to its features.
+
+    Parameters
+    ----------
+    detector : str or callable
+        A name of `DETECTORS`; or ``image -> Features``, as `opencv` and `network` make them, or
+        ``image -> Regions``. Kept as the row's own name, without aliases.
+    descriptor : str or callable, optional
+        A name of `DESCRIPTORS`; or ``(image, regions) -> Features``. By default the detector's own,
+        which is SIFT for those that only detect.
+    max_features : int
+        At most this many, those of the greatest response.
+    orientation : {"dominant", "upright"}
+        Turn each feature to its dominant gradients, or let up be up.
+    root : bool
+        RootSIFT, where the descriptor is SIFT.
+    options : mapping
+        Options of the detector or the descriptor.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a name, an option or a value is none that there is; the message lists those.
+
+    Examples
+    --------
+    >>> Extractor("dense", orientation="upright", options={"step": 16}).fingerprint
+    'opencv-sift/rootsift/uint8/128/dense/upright'
+    """
+
+    detector: DetectorLike = "sift"
+    descriptor: DescriptorLike | None = None
+    max_features: int = 2000
+    orientation: Orientation = "dominant"
+    root: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check.count(self.max_features, "max_features")
+        if not isinstance(self.root, bool):
+            raise TypeError(f"root must be True or False, got {self.root!r}")
+        if self.orientation not in ("dominant", "upright"):
+            raise ValueError(
+                f'orientation must be "dominant" or "upright", got {self.orientation!r}'
+            )
+        finder, describer = self._finder, self._describer
+        known: set[str] = set()
+        if finder is not None:
+            object.__setattr__(self, "detector", finder.name)
+            known |= set(finder.options)
+        if describer is not None:
+            object.__setattr__(self, "descriptor", describer.name)
+            known |= set(describer.options)
+            self._check_pair(finder, describer)
+        if unknown := sorted(self.options.keys() - known):
+            raise TypeError(
+                f"{self._names()} has no option {unknown[0]!r}; it has "
+                f"{', '.join(sorted(known)) or 'none of its own'}"
+            )
+
+    def _check_pair(self, finder: Detector | None, describer: Descriptor) -> None:
+        if finder is not None and self._at_once(finder, describer):
+            if self.orientation not in finder.orientations:
+                has = " or ".join(map(repr, finder.orientations))
+                raise ValueError(
+                    f"orientation must be {has} for {self._names()}, got {self.orientation!r}"
+                )
+        elif describer.describe is None:
+            raise ValueError(
+                f"descriptor {describer.name!r} describes what its own detector finds: "
+                f"detector={describer.name!r}"
+            )
+        else:
+            check_orientation(describer, self.orientation)
+
+    @property
+    def _finder(self) -> Detector | None:
+        if callable(self.detector):
+            return None
+        return row_of(self.detector, DETECTORS, DETECTOR_ALIASES, "detector")
+
+    @property
+    def _describer(self) -> Descriptor | None:
+        """The descriptor's row; None where it is a callable, or a callable does all."""
+        name = self.descriptor
+        if callable(name):
+            return None
+        if name is None:
+            finder = self._finder
+            if finder is None:
+                return None
+            name = finder.descriptor
+        return row_of(name, DESCRIPTORS, DESCRIPTOR_ALIASES, "descriptor")
+
+    @staticmethod
+    def _at_once(finder: Detector | None, describer: Descriptor | None) -> bool:
+        """Whether the detector describes, too, what it finds."""
+        if finder is None or describer is None:
+            return False
+        own = DESCRIPTOR_ALIASES.get(finder.descriptor, finder.descriptor)
+        return finder.describes and describer.name == own
+
+    def _names(self) -> str:
+        return f"detector {_name(self.detector)!r} with descriptor {_name(self.descriptor)!r}"
+
+    @property
+    def mode(self) -> str:
+        """What the detector looks at: "gray" or "rgb" pixels."""
+        return str(getattr(self.detector, "mode", "gray"))
+
+    @property
+    def max_distance(self) -> float:
+        """Distance beyond which two descriptors are not of the same place."""
+        row = self._describer
+        return Descriptor.max_distance if row is None else row.max_distance
+
+    @property
+    def bits(self) -> bool:
+        """Whether descriptors are bits, to be compared by the Hamming distance."""
+        row = self._describer
+        return self.fingerprint.split("/")[1] == "bits" if row is None else row.bits
+
+    @property
+    def dimensions(self) -> int:
+        """Numbers a descriptor has; bytes, of bits."""
+        return int(self.fingerprint.split("/")[3])
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the descriptors: only those of one fingerprint are to be compared.
+
+        ``flavour/normalisation/dtype/dimensions``, then the detector, unless it is the one that
+        this descriptor comes with, and ``upright``, if it is that. The detector belongs to it
+        because words learned on one detector's regions fit another's badly, if quietly.
+
+        Raises
+        ------
+        TypeError
+            If a callable has none: it needs an attribute `fingerprint`.
+        """
+        row = self._describer
+        if row is None:
+            maker = self.descriptor if callable(self.descriptor) else self.detector
+            base = getattr(maker, "fingerprint", None)
+            if not isinstance(base, str):
+                raise TypeError(
+                    f"{_name(maker)!r} has no fingerprint, which names its descriptor, so that it "
+                    'is not compared with others: set its attribute fingerprint to "flavour/'
+                    'normalisation/dtype/dimensions"'
+                )
+            parts = [base]
+        else:
+            normalisation = row.normalisation[0 if self.root else -1]
+            parts = [row.flavour, normalisation, "uint8", str(row.dimensions)]
+        own = callable(self.detector) and self.descriptor is None
+        if not own and not self._at_once(self._finder, row):
+            parts.append(_name(self.detector))
+        if self.orientation == "upright":
+            parts.append("upright")
+        return "/".join(parts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as plain data, callables by their fingerprint."""
+        return {
+            "detector": _name(self.detector),
+            "descriptor": _name(self.descriptor),
+            "max_features": self.max_features,
+            "orientation": self.orientation,
+            "root": self.root,
+            **dict(sorted(self.options.items())),
+        }
+
+    def __call__(self, image: NDArray[np.uint8], *, threads: int | None = None) -> Features:
+        """Return the features of an image, the strongest first.
+
+        Parameters
+        ----------
+        image : ndarray of uint8, shape (h, w), or (h, w, 3) where `mode` is "rgb"
+            The image, at the size at which to work.
+        threads : int, optional
+            Worker threads of the library's own detectors and descriptors.
+        """
+        found = self._find(image, threads)
+        features = found if isinstance(found, Features) else self._describe(image, found, threads)
+        if len(features.frames) > self.max_features:
+            strongest = np.argsort(-features.responses, kind="stable")[: self.max_features]
+            features = features.select(strongest)
+        return features
+
+    def _find(self, image: NDArray[np.uint8], threads: int | None) -> Regions | Features:
+        row = self._finder
+        if row is None:
+            assert callable(self.detector)
+            found = self.detector(image)
+            if not isinstance(found, Regions | Features):
+                raise TypeError(
+                    f"detector {_name(self.detector)!r} must return Features or Regions, "
+                    f"got {type(found).__name__}"
+                )
+            again = isinstance(found, Features) and self.descriptor is not None
+            return Regions(found.frames, found.responses, found.scales) if again else found
+        own = self._of(row.options, threads if row.threads else None)
+        if row.describes:
+            own |= {"root": self.root, "orientation": self.orientation}
+        found = row.find(image, max_features=self.max_features, **own)
+        if isinstance(found, Features) and not self._at_once(row, self._describer):
+            found = Regions(found.frames, found.responses, found.scales)
+        return found
+
+    def _describe(
+        self, image: NDArray[np.uint8], regions: Regions, threads: int | None
+    ) -> Features:
+        if callable(self.descriptor):
+            return self.descriptor(image, regions)
+        row = self._describer or row_of("sift", DESCRIPTORS, DESCRIPTOR_ALIASES, "descriptor")
+        if row.describe is None:
+            raise ValueError(f"descriptor {row.name!r} describes what its own detector finds")
+        own = self._of(row.options, threads if row.threads else None)
+        return row.describe(image, regions, orientation=self.orientation, root=self.root, **own)
+
+    def _of(self, names: tuple[str, ...], threads: int | None) -> dict[str, Any]:
+        """Return those options that are given, and threads if they are."""
+        given = {name: self.options[name] for name in names if name in self.options}
+        return given if threads is None else given | {"threads": threads}
+
+
+def _name(given: object) -> str:
+    """Return what a detector or descriptor is called in a fingerprint and in an error."""
+    if given is None or isinstance(given, str):
+        return given or "its own"
+    text = getattr(given, "fingerprint", None) or getattr(given, "__name__", type(given).__name__)
+    return str(text).split("/")[0]
+
+
+def fingerprint(
+    detector: DetectorLike = "sift",
+    descriptor: DescriptorLike | None = None,
+    *,
+    orientation: Orientation = "dominant",
+    root: bool = True,
+) -> str:
+    """Name the descriptors that `extract` makes; see `Extractor.fingerprint`.
+
+    Examples
+    --------
+    >>> fingerprint("opencv_sift")
+    'opencv-sift/rootsift/uint8/128'
+    """
+    return Extractor(detector, descriptor, orientation=orientation, root=root).fingerprint
