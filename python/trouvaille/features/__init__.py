@@ -6,8 +6,11 @@ from ._opencv import from_keypoints, opencv, opencv_sift, orb, to_keypoints
 from ._types import Features, Photo, Regions
 from .describe import DESCRIPTORS, DIMENSIONS, FINGERPRINT, describe, sift
 from .detect import DETECTORS, dense
+from .drawing import draw
 from .extraction import Extraction, extract, extract_all
 from .extractor import Extractor, fingerprint
+from .files import read_oxford, write_oxford
+from .flavours import SIFT_FLAVOURS, convert_sift
 from .listing import MAX_ID_LENGTH, expand, id_problem, list_photos, shown
 
 __all__ = [
@@ -16,13 +19,16 @@ __all__ = [
     "DIMENSIONS",
     "FINGERPRINT",
     "MAX_ID_LENGTH",
+    "SIFT_FLAVOURS",
     "Extraction",
     "Extractor",
     "Features",
     "Photo",
     "Regions",
+    "convert_sift",
     "dense",
     "describe",
+    "draw",
     "expand",
     "extract",
     "extract_all",
@@ -34,7 +40,9 @@ __all__ = [
     "opencv",
     "opencv_sift",
     "orb",
+    "read_oxford",
     "shown",
     "sift",
     "to_keypoints",
+    "write_oxford",
 ]

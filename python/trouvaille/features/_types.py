@@ -45,8 +45,8 @@ class Features(NamedTuple):
     frames : ndarray of float32, shape (n, 2, 3)
         Local affine frames: the columns of the left 2x2 part are the feature's axes in pixels, the
         last column its centre (x, y); (0, 0) is the centre of the top-left pixel.
-    descriptors : ndarray of uint8, shape (n, 128)
-        RootSIFT (or SIFT) in bytes.
+    descriptors : ndarray of uint8 or float32, shape (n, d)
+        RootSIFT in bytes and 128 of them, by default; or what another descriptor has.
     responses : ndarray of float32, shape (n,)
         Strength of the detection.
     scales : ndarray of float32, shape (n,)
@@ -54,7 +54,7 @@ class Features(NamedTuple):
     """
 
     frames: NDArray[np.float32]
-    descriptors: NDArray[np.uint8]
+    descriptors: NDArray[Any]
     responses: NDArray[np.float32]
     scales: NDArray[np.float32]
 
