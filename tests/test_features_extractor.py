@@ -131,6 +131,21 @@ def test_one_may_bring_a_descriptor(photo):
     assert again.descriptors.shape[1] == 1
 
 
+def test_answers_that_do_not_fit_are_refused(photo):
+    good = features.opencv_sift(photo, max_features=9)
+
+    def lying(image):
+        return good
+
+    lying.fingerprint = "mine/sift/uint8/64"
+    with pytest.raises(ValueError, match="returned 128 numbers of uint8, but its fingerprint is"):
+        features.extract(photo, lying)
+    with pytest.raises(ValueError, match="as many of each"):
+        features.extract(photo, lambda image: good._replace(scales=good.scales[1:]))
+    with pytest.raises(TypeError, match="must return Features, got ndarray"):
+        features.extract(photo, "dense", lambda image, regions: image)
+
+
 def test_an_extractor_is_a_value():
     one, other = Extractor("sift"), Extractor(registry.DETECTOR_ALIASES.get("sift", "sift"))
     assert one == other  # an alias is resolved

@@ -14,7 +14,9 @@ def described(draw):
     dimensions, whole = draw(st.sampled_from([2, 32, 128])), draw(st.booleans())
     rng = np.random.default_rng(seed)
     frames = rng.uniform(-900, 900, (n, 2, 3)).astype(np.float32)
-    frames[:, :, :2] = rng.normal(size=(n, 2, 2)) * 10 ** rng.uniform(-1, 2, (n, 1, 1))
+    turns = [np.linalg.qr(rng.normal(size=(n, 2, 2)))[0] for _ in range(2)]
+    half_axes = 10 ** rng.uniform(-1, 2, (n, 1, 1)) * rng.uniform(1, 30, (n, 1, 2))
+    frames[:, :, :2] = turns[0] * half_axes @ turns[1]
     descriptors = rng.integers(0, 256, (n, dimensions)).astype(np.uint8)
     if not whole:
         descriptors = rng.normal(size=(n, dimensions)).astype(np.float32)

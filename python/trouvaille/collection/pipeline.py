@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._files import is_utf8
-from ..features import FINGERPRINT, Extraction, Photo, extract_all, id_problem, shown
+from ..features import FINGERPRINT, Extraction, Photo, extract_all, id_problem, printable, shown
 from ..words import Vocabulary
 from .report import AddReport, AddRow
 from .segment import SegmentBuilder
@@ -145,7 +145,7 @@ class Adding:
             self._segment.add(id, _stored_path(photo), extraction, features, words)
         self._rows.append(
             AddRow(
-                id if extraction.status != "unnameable" else _printable(id),
+                id if extraction.status != "unnameable" else printable(id),
                 extraction.status,
                 0 if features is None else len(features.frames),
                 extraction.error,
@@ -190,11 +190,6 @@ def _unnameable(named: Named, problem: str) -> Extraction:
     id, photo = named
     error = f"its name {shown(id)} {problem}: rename the file, or give an id of its own with ids="
     return Extraction(photo, "unnameable", error)
-
-
-def _printable(id: str) -> str:
-    """Return an id as it can be printed and stored in JSON: what is no text, as an escape."""
-    return id.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
 def _stored_path(photo: Photo) -> str | None:

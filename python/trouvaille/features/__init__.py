@@ -11,7 +11,8 @@ from .extraction import Extraction, extract, extract_all
 from .extractor import Extractor, fingerprint
 from .files import read_oxford, write_oxford
 from .flavours import SIFT_FLAVOURS, convert_sift
-from .listing import MAX_ID_LENGTH, expand, id_problem, list_photos, shown
+from .folder import FolderFeatures, FolderReport, PhotoRow, extract_folder
+from .listing import MAX_ID_LENGTH, expand, id_problem, list_photos, printable, shown
 
 __all__ = [
     "DESCRIPTORS",
@@ -23,7 +24,10 @@ __all__ = [
     "Extraction",
     "Extractor",
     "Features",
+    "FolderFeatures",
+    "FolderReport",
     "Photo",
+    "PhotoRow",
     "Regions",
     "convert_sift",
     "dense",
@@ -32,6 +36,7 @@ __all__ = [
     "expand",
     "extract",
     "extract_all",
+    "extract_folder",
     "fingerprint",
     "from_keypoints",
     "id_problem",
@@ -40,6 +45,7 @@ __all__ = [
     "opencv",
     "opencv_sift",
     "orb",
+    "printable",
     "read_oxford",
     "shown",
     "sift",

@@ -20,6 +20,7 @@ from .registry import (
     Descriptor,
     Detector,
     Orientation,
+    parse_fingerprint,
     row_of,
 )
 
@@ -213,41 +214,72 @@ class Extractor:
         """
         found = self._find(image, threads)
         features = found if isinstance(found, Features) else self._describe(image, found, threads)
+        if callable(self.detector) or callable(self.descriptor):
+            self._check_answer(features)
         if len(features.frames) > self.max_features:
             strongest = np.argsort(-features.responses, kind="stable")[: self.max_features]
             features = features.select(strongest)
         return features
 
     def _find(self, image: NDArray[np.uint8], threads: int | None) -> Regions | Features:
+        """Return what the detector finds: Features, if they have the descriptor asked for."""
         row = self._finder
         if row is None:
-            assert callable(self.detector)
-            found = self.detector(image)
-            if not isinstance(found, Regions | Features):
-                raise TypeError(
-                    f"detector {_name(self.detector)!r} must return Features or Regions, "
-                    f"got {type(found).__name__}"
-                )
-            again = isinstance(found, Features) and self.descriptor is not None
-            return Regions(found.frames, found.responses, found.scales) if again else found
-        own = self._of(row.options, threads if row.threads else None)
-        if row.describes:
-            own |= {"root": self.root, "orientation": self.orientation}
-        found = row.find(image, max_features=self.max_features, **own)
-        if isinstance(found, Features) and not self._at_once(row, self._describer):
-            found = Regions(found.frames, found.responses, found.scales)
+            found = self._found_by_callable(image)
+            complete = self.descriptor is None
+        else:
+            own = self._of(row.options, threads if row.threads else None)
+            if row.describes:
+                own |= {"root": self.root, "orientation": self.orientation}
+            found = row.find(image, max_features=self.max_features, **own)
+            complete = self._at_once(row, self._describer)
+        if isinstance(found, Features) and not complete:
+            return Regions(found.frames, found.responses, found.scales)
         return found
+
+    def _found_by_callable(self, image: NDArray[np.uint8]) -> Regions | Features:
+        assert callable(self.detector)
+        found: Any = self.detector(image)
+        if isinstance(found, Features) or isinstance(found, Regions):  # noqa: SIM101 (for mypy)
+            return found
+        raise TypeError(
+            f"detector {_name(self.detector)!r} must return Features or Regions, "
+            f"got {type(found).__name__}"
+        )
 
     def _describe(
         self, image: NDArray[np.uint8], regions: Regions, threads: int | None
     ) -> Features:
         if callable(self.descriptor):
-            return self.descriptor(image, regions)
+            described: Any = self.descriptor(image, regions)
+            if not isinstance(described, Features):
+                raise TypeError(
+                    f"descriptor {_name(self.descriptor)!r} must return Features, "
+                    f"got {type(described).__name__}"
+                )
+            return described
         row = self._describer or row_of("sift", DESCRIPTORS, DESCRIPTOR_ALIASES, "descriptor")
         if row.describe is None:
             raise ValueError(f"descriptor {row.name!r} describes what its own detector finds")
         own = self._of(row.options, threads if row.threads else None)
         return row.describe(image, regions, orientation=self.orientation, root=self.root, **own)
+
+    def _check_answer(self, features: Features) -> None:
+        """Refuse features of one's own function that are not what its fingerprint says."""
+        lengths = {len(part) for part in features}
+        frames, descriptors = features.frames, features.descriptors
+        if len(lengths) != 1 or frames.shape[1:] != (2, 3) or descriptors.ndim != 2:
+            shapes = [np.shape(part) for part in features]
+            raise ValueError(f"{self._names()} must return as many of each, got shapes {shapes}")
+        try:
+            kind = parse_fingerprint(self.fingerprint)
+        except (TypeError, ValueError):  # none, which is asked for where it is needed
+            return
+        if descriptors.shape[1] != kind.dimensions or descriptors.dtype != kind.dtype:
+            raise ValueError(
+                f"{self._names()} returned {descriptors.shape[1]} numbers of "
+                f"{descriptors.dtype}, but its fingerprint is {self.fingerprint!r}"
+            )
 
     def _of(self, names: tuple[str, ...], threads: int | None) -> dict[str, Any]:
         """Return those options that are given, and threads if they are."""

@@ -122,3 +122,8 @@ def shown(name: str | os.PathLike[str]) -> str:
     """Return a name as an error shows it: quoted, and cut where it is long."""
     text = os.fsdecode(name)
     return repr(text) if len(text) <= 80 else f"{text[:60]!r}... ({len(text)} characters)"
+
+
+def printable(id: str) -> str:
+    """Return an id as it can be printed and stored in JSON: what is no text, as an escape."""
+    return id.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..._lock import Lock
 from ...errors import IndexCorruptError
-from .lock import Lock
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}")
 # A link is not followed; a pipe that lies where a file should be does not make opening wait.

@@ -9,7 +9,7 @@ import weakref
 from pathlib import Path
 from types import TracebackType
 
-from ...errors import CollectionLockedError
+from .errors import CollectionLockedError
 
 if sys.platform == "win32":
     import msvcrt
