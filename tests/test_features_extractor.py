@@ -78,7 +78,7 @@ def test_options_go_to_whom_they_belong(photo):
         (["sitf"], {}, ValueError, "detector 'sitf' is unknown; there are .*opencv_sift.*sift"),
         (["sift", "lbp"], {}, ValueError, "descriptor 'lbp' is unknown; there are"),
         ([5], {}, TypeError, "detector must be a name or a callable, got int"),
-        (["dense"], {"orientation": "upright", "stp": 4}, TypeError, "no option 'stp'; it has sca"),
+        (["dense"], {"orientation": "upright", "stp": 4}, TypeError, "no option 'stp'; it has mag"),
         (["opencv_sift"], {"step": 4}, TypeError, "no option 'step'; it has none"),
         (["opencv_sift"], {"orientation": "left"}, ValueError, "orientation must be"),
         (["opencv_sift"], {"orientation": "given"}, ValueError, "orientation must be"),

@@ -146,7 +146,7 @@ def test_names_that_are_no_ids_are_rows(tmp_path):
         ({"max_features": 80, "max_size": None}, "max_size=1024, not None"),
         ({"max_features": 80, "orientation": "upright"}, "orientation='dominant', not 'upright'"),
         ({"max_features": 80, "root": False}, "root=True, not False"),
-        ({"max_features": 80, "detector": "orb"}, "detector='opencv_sift', not 'orb'"),
+        ({"max_features": 80, "detector": "orb"}, "detector='dog', not 'orb'"),
     ],
 )
 def test_other_settings_are_refused(photos, written, options, message):

@@ -20,6 +20,40 @@ def parallel_probe(
     n: int, grain: int, threads: int, microseconds: int = 0, throw_at: int = -1
 ) -> NDArray[np.int32]: ...
 
+# features
+class ScaleSpace:
+    @overload
+    def __init__(self, photo: NDArray[np.uint8], first_octave: int, threads: int) -> None: ...
+    @overload
+    def __init__(self, photo: NDArray[np.float32], first_octave: int, threads: int) -> None: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+
+def detect_dog(
+    space: ScaleSpace, threshold: float, max_edge_ratio: float, threads: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+def select(
+    frames: NDArray[np.float32],
+    responses: NDArray[np.float32],
+    width: int,
+    height: int,
+    max_features: int,
+    mask: NDArray[np.uint8] | None,
+    spread: bool,
+) -> NDArray[np.uint32]: ...
+def orient(
+    space: ScaleSpace, frames: NDArray[np.float32], max_orientations: int, threads: int
+) -> tuple[NDArray[np.float32], NDArray[np.uint32]]: ...
+def describe_sift(
+    space: ScaleSpace,
+    frames: NDArray[np.float32],
+    magnification: float,
+    root: bool,
+    threads: int,
+) -> NDArray[np.uint8]: ...
+
 # words
 max_byte_dims: int
 

@@ -4,8 +4,8 @@
 from ._network import network
 from ._opencv import from_keypoints, opencv, opencv_sift, orb, to_keypoints
 from ._types import Features, Photo, Regions
-from .describe import DESCRIPTORS, DIMENSIONS, FINGERPRINT, describe, sift
-from .detect import DETECTORS, dense
+from .describe import DESCRIPTORS, DIMENSIONS, FINGERPRINT, describe, describe_sift, sift
+from .detect import DETECTORS, dense, dog
 from .drawing import draw
 from .extraction import Extraction, extract, extract_all
 from .extractor import Extractor, fingerprint
@@ -13,6 +13,7 @@ from .files import read_oxford, write_oxford
 from .flavours import SIFT_FLAVOURS, convert_sift
 from .folder import FolderFeatures, FolderReport, PhotoRow, extract_folder
 from .listing import MAX_ID_LENGTH, expand, id_problem, list_photos, printable, shown
+from .scale_space import ScaleSpace
 
 __all__ = [
     "DESCRIPTORS",
@@ -29,9 +30,12 @@ __all__ = [
     "Photo",
     "PhotoRow",
     "Regions",
+    "ScaleSpace",
     "convert_sift",
     "dense",
     "describe",
+    "describe_sift",
+    "dog",
     "draw",
     "expand",
     "extract",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, images
-from ._types import Features, Regions, scales_of
+from ._types import Features, Regions, scales_of, turned_up
 from .registry import Orientation, parse_fingerprint
 
 SIFT_DIMENSIONS = 128
@@ -90,7 +90,7 @@ def describe_opencv_sift(
         As many, in the same order.
     """
     gray = images.as_gray(image)
-    regions = regions if orientation == "given" else _turned_up(regions)
+    regions = regions if orientation == "given" else turned_up(regions)
     _check_circles(regions.frames, gray.shape)
     keypoints = to_keypoints(regions)
     top = max(min(gray.shape).bit_length() - 3, 0)
@@ -122,12 +122,6 @@ def _upright(keypoints: Sequence[Any]) -> list[Any]:
         keypoint.angle = 0.0
         kept.setdefault((*keypoint.pt, keypoint.size), keypoint)
     return list(kept.values())
-
-
-def _turned_up(regions: Regions) -> Regions:
-    frames = regions.frames.copy()
-    frames[:, :, :2] = regions.scales[:, None, None] * np.eye(2, dtype=np.float32)
-    return regions._replace(frames=frames)
 
 
 def _check_circles(frames: NDArray[np.float32], shape: tuple[int, ...]) -> None:

@@ -68,3 +68,15 @@ def scales_of(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     axes = frames[:, :, :2].astype(np.float64)
     area = axes[:, 0, 0] * axes[:, 1, 1] - axes[:, 0, 1] * axes[:, 1, 0]
     return np.sqrt(np.abs(area)).astype(np.float32)
+
+
+def turned_up(regions: Regions) -> Regions:
+    """Return the regions with frames of the same ellipses whose y axis is the image's."""
+    axes = regions.frames[:, :, :2].astype(np.float64)
+    xx, xy = (axes[:, 0] ** 2).sum(1), (axes[:, 0] * axes[:, 1]).sum(1)
+    width = np.sqrt(np.maximum(xx, np.finfo(np.float64).tiny))
+    frames = regions.frames.copy()
+    frames[:, 0, 0], frames[:, 0, 1] = width, 0
+    frames[:, 1, 0] = xy / width
+    frames[:, 1, 1] = regions.scales.astype(np.float64) ** 2 / width
+    return regions._replace(frames=frames)

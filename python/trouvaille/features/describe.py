@@ -8,29 +8,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import _check
-from ._opencv import SIFT_DIMENSIONS, describe_opencv_sift, opencv_sift
-from ._types import Features, Regions, scales_of
+from .. import _check, _core
+from ._opencv import describe_opencv_sift
+from ._types import Features, Regions, scales_of, turned_up
+from .detect import MAX_ORIENTATIONS, dog
 from .registry import DESCRIPTOR_ALIASES, Descriptor, Orientation, row_of
+from .scale_space import ScaleSpace, scale_space
 
-FINGERPRINT = "opencv-sift/rootsift/uint8/128"
+FINGERPRINT = "trouvaille-sift/rootsift/uint8/128"
 """Names the descriptor that `sift` makes by default; a vocabulary only fits its own."""
 
-DIMENSIONS = SIFT_DIMENSIONS
+DIMENSIONS = 128
 
 
-def sift(image: ArrayLike, *, max_features: int = 2000, root: bool = True) -> Features:
+def sift(
+    image: ArrayLike | ScaleSpace,
+    *,
+    max_features: int = 2000,
+    root: bool = True,
+    threads: int | None = None,
+    **options: Any,
+) -> Features:
     """Detect SIFT features and describe them in bytes.
 
     Parameters
     ----------
-    image : array_like of uint8, shape (h, w) or (h, w, 3) or (h, w, 4)
-        Gray, or RGB(A), which is made gray.
+    image : array_like or ScaleSpace
+        As `ScaleSpace` takes it.
     max_features : int
         At most this many, those of the greatest response.
     root : bool
         RootSIFT [2]_, ``round(512 * sqrt(x / sum(x)))`` clipped at 255, so that the Euclidean
         distance compares histograms by the Hellinger kernel; plain SIFT if false.
+    threads : int, optional
+        Worker threads; one for each core by default. The result does not depend on it.
+    **options
+        Further options of `dog`.
 
     Returns
     -------
@@ -40,10 +53,8 @@ def sift(image: ArrayLike, *, max_features: int = 2000, root: bool = True) -> Fe
 
     Raises
     ------
-    TypeError
-        If the image is not bytes.
-    ValueError
-        If it has another shape, is empty, or `max_features` is not positive.
+    TypeError, ValueError
+        As `dog`.
 
     References
     ----------
@@ -51,8 +62,71 @@ def sift(image: ArrayLike, *, max_features: int = 2000, root: bool = True) -> Fe
     .. [2] R. Arandjelović, A. Zisserman, "Three things everyone should know to improve object
        retrieval", CVPR 2012.
     """
-    # Until the library has a kernel of its own, this is OpenCV's.
-    return opencv_sift(image, max_features=max_features, root=root)
+    space = scale_space(image, threads)
+    regions = dog(space, max_features=max_features, threads=threads, **options)
+    return describe_sift(space, regions, root=root, threads=threads)
+
+
+def describe_sift(
+    image: ArrayLike | ScaleSpace,
+    regions: Regions,
+    *,
+    orientation: Orientation = "given",
+    root: bool = True,
+    magnification: float = 3.0,
+    threads: int | None = None,
+) -> Features:
+    """Describe regions of any affine shape by SIFT, in OpenCV's order of bins.
+
+    The image is sampled in each region's own plane, from the scale of the region, at 32 x 32 places
+    over 5 x 5 cells; their gradients are shared between 4 x 4 cells of 8 directions.
+
+    Parameters
+    ----------
+    image : array_like or ScaleSpace
+        As `ScaleSpace` takes it.
+    regions : Regions
+        Where.
+    orientation : {"given", "dominant", "upright"}
+        As in `describe`.
+    root : bool
+        As in `sift`.
+    magnification : float
+        Side of a cell, in units of the region's scale.
+    threads : int, optional
+        Worker threads; one for each core by default.
+
+    Returns
+    -------
+    Features
+        In the order of the regions. What is flat has a descriptor of zeros.
+    """
+    space = scale_space(image, threads)
+    size = _check.array([magnification], "magnification", np.float64)[0]
+    if not 0 < size <= 1000:
+        raise ValueError(f"magnification must be positive, up to 1,000, got {magnification!r}")
+    turned = _turned(space, regions, orientation, threads)
+    descriptors = _core.describe_sift(
+        space._space, turned.frames, float(size), bool(root), _check.threads(threads)
+    )
+    return Features(turned.frames, descriptors, *turned[1:])
+
+
+def _turned(
+    space: ScaleSpace, regions: Regions, orientation: Orientation, threads: int | None
+) -> Regions:
+    if orientation == "given":
+        return regions
+    if orientation == "upright":
+        return turned_up(regions)
+    if orientation != "dominant":
+        raise ValueError(
+            f'orientation must be "given", "dominant" or "upright", got {orientation!r}'
+        )
+    frames, sources = _core.orient(
+        space._space, turned_up(regions).frames, MAX_ORIENTATIONS, _check.threads(threads)
+    )
+    return Regions(frames, regions.responses[sources], scales_of(frames))
 
 
 def describe(
@@ -127,6 +201,17 @@ def check_orientation(row: Descriptor, orientation: object) -> None:
 DESCRIPTORS: dict[str, Descriptor] = {
     row.name: row
     for row in (
+        Descriptor(
+            "sift",
+            describe_sift,
+            "trouvaille-sift",
+            128,
+            ("given", "dominant", "upright"),
+            options=("magnification",),
+            threads=True,
+            scale_space=True,
+            detector="dog",
+        ),
         Descriptor("opencv_sift", describe_opencv_sift, "opencv-sift", 128, ("given", "upright")),
         Descriptor("orb", None, "opencv-orb", 32, ("dominant",), ("bits",), bits=True),
     )

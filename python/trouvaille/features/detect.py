@@ -9,13 +9,116 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _check
+from .. import _check, _core
 from . import _opencv
-from ._types import Regions
-from .registry import Detector
+from ._types import Regions, scales_of
+from .registry import Detector, Orientation
+from .scale_space import ScaleSpace, scale_space
 
 # A descriptor looks at so many scales around the centre of a feature: four cells of three.
 SUPPORT = 6.0
+
+
+# A keypoint may have so many dominant gradients, each a feature of its own.
+MAX_ORIENTATIONS = 4
+
+
+def dog(
+    image: ArrayLike | ScaleSpace,
+    *,
+    max_features: int = 2000,
+    contrast_threshold: float = 0.04,
+    edge_threshold: float = 10.0,
+    orientation: Orientation = "dominant",
+    max_orientations: int = MAX_ORIENTATIONS,
+    mask: ArrayLike | None = None,
+    spread: bool = False,
+    threads: int | None = None,
+) -> Regions:
+    """Find blobs: extrema of the difference of Gaussians over space and scale, as SIFT does.
+
+    Parameters
+    ----------
+    image : array_like or ScaleSpace
+        As `ScaleSpace` takes it.
+    max_features : int
+        At most this many, those of the greatest response.
+    contrast_threshold, edge_threshold : float
+        As in OpenCV's SIFT: three times the least difference of two scales, as a share of white;
+        and the greatest ratio of the principal curvatures.
+    orientation : {"dominant", "upright"}
+        Turn each region to its dominant gradients, a region for each of them; or let up be up.
+    max_orientations : int
+        Regions of one place and scale, at most.
+    mask : array_like of shape (h, w), optional
+        Regions are kept where it is not 0 at the pixel nearest to the centre.
+    spread : bool
+        Keep the strongest of each neighbourhood [2]_, rather than the strongest wherever they are:
+        fewer in the richest texture, more elsewhere.
+    threads : int, optional
+        Worker threads; one for each core by default. The result does not depend on it.
+
+    Returns
+    -------
+    Regions
+        In order of response, the greatest absolute difference in gray levels; regions of equal
+        response by position. A region's scale is the sigma of the finer Gaussian.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `ScaleSpace`; and if an argument is none of those that it can be.
+
+    References
+    ----------
+    .. [1] D. Lowe, "Distinctive image features from scale-invariant keypoints", IJCV 2004.
+    .. [2] M. Brown, R. Szeliski, S. Winder, "Multi-image matching using multi-scale oriented
+       patches", CVPR 2005.
+    """
+    space = scale_space(image, threads)
+    contrast = _positive([contrast_threshold], "contrast_threshold", minimum=0.0)[0]
+    ratio = _positive([edge_threshold], "edge_threshold", minimum=1.0)[0]
+    frames, responses = _core.detect_dog(
+        space._space, contrast / 3 * 255, ratio, _check.threads(threads)
+    )
+    return chosen(
+        space, frames, responses, max_features, orientation, max_orientations, mask, spread, threads
+    )
+
+
+def chosen(
+    space: ScaleSpace,
+    frames: NDArray[np.float32],
+    responses: NDArray[np.float32],
+    max_features: int,
+    orientation: Orientation,
+    max_orientations: int,
+    mask: ArrayLike | None,
+    spread: bool,
+    threads: int | None,
+) -> Regions:
+    """Keep the strongest of what a detector found, under the mask, and turn them.
+
+    What every detector does in the end; the parameters are those of `dog`.
+    """
+    max_features = _check.count(max_features, "max_features")
+    max_orientations = _check.count(max_orientations, "max_orientations", maximum=36)
+    if orientation not in ("dominant", "upright"):
+        raise ValueError(f'orientation must be "dominant" or "upright", got {orientation!r}')
+    if not isinstance(spread, bool | np.bool_):
+        raise TypeError(f"spread must be True or False, got {spread!r}")
+    shape = space.height, space.width
+    inside = None if mask is None else np.ascontiguousarray(_mask(mask, shape)).view(np.uint8)
+    kept = _core.select(
+        frames, responses, space.width, space.height, max_features, inside, bool(spread)
+    )
+    frames, responses = frames[kept], responses[kept]
+    if orientation == "dominant":
+        frames, sources = _core.orient(
+            space._space, frames, max_orientations, _check.threads(threads)
+        )
+        frames, responses = frames[:max_features], responses[sources[:max_features]]
+    return Regions(frames, responses, scales_of(frames))
 
 
 def dense(
@@ -133,9 +236,18 @@ def _grid(shape: tuple[int, int], step: float, scale: float) -> NDArray[np.float
     return frames
 
 
+_OPTIONS = ("max_orientations", "mask", "spread")
+
 DETECTORS: dict[str, Detector] = {
     row.name: row
     for row in (
+        Detector(
+            "dog",
+            dog,
+            options=(*_OPTIONS, "contrast_threshold", "edge_threshold"),
+            threads=True,
+            scale_space=True,
+        ),
         Detector("opencv_sift", _opencv.opencv_sift, descriptor="opencv_sift", describes=True),
         Detector(
             "orb", _opencv.find_orb, descriptor="orb", describes=True, orientations=("dominant",)

@@ -23,6 +23,7 @@ from .registry import (
     parse_fingerprint,
     row_of,
 )
+from .scale_space import ScaleSpace
 
 DetectorLike: TypeAlias = str | Callable[..., Regions | Features]
 DescriptorLike: TypeAlias = str | Callable[..., Features]
@@ -185,7 +186,8 @@ class Extractor:
             normalisation = row.normalisation[0 if self.root else -1]
             parts = [row.flavour, normalisation, "uint8", str(row.dimensions)]
         own = callable(self.detector) and self.descriptor is None
-        if not own and not self._at_once(self._finder, row):
+        usual = row is not None and self.detector == row.detector
+        if not own and not usual and not self._at_once(self._finder, row):
             parts.append(_name(self.detector))
         if self.orientation == "upright":
             parts.append("upright")
@@ -212,8 +214,14 @@ class Extractor:
         threads : int, optional
             Worker threads of the library's own detectors and descriptors.
         """
-        found = self._find(image, threads)
-        features = found if isinstance(found, Features) else self._describe(image, found, threads)
+        finder, describer = self._finder, self._describer
+        shared: NDArray[np.uint8] | ScaleSpace = image
+        if any(row is not None and row.scale_space for row in (finder, describer)):
+            shared = ScaleSpace(image, threads=threads)
+        found = self._find(image, shared, threads)
+        features = (
+            found if isinstance(found, Features) else self._describe(image, shared, found, threads)
+        )
         if callable(self.detector) or callable(self.descriptor):
             self._check_answer(features)
         if len(features.frames) > self.max_features:
@@ -221,7 +229,9 @@ class Extractor:
             features = features.select(strongest)
         return features
 
-    def _find(self, image: NDArray[np.uint8], threads: int | None) -> Regions | Features:
+    def _find(
+        self, image: NDArray[np.uint8], shared: NDArray[np.uint8] | ScaleSpace, threads: int | None
+    ) -> Regions | Features:
         """Return what the detector finds: Features, if they have the descriptor asked for."""
         row = self._finder
         if row is None:
@@ -229,9 +239,13 @@ class Extractor:
             complete = self.descriptor is None
         else:
             own = self._of(row.options, threads if row.threads else None)
-            if row.describes:
+            if row.scale_space:
+                own |= {"orientation": self.orientation}
+            elif row.describes:
                 own |= {"root": self.root, "orientation": self.orientation}
-            found = row.find(image, max_features=self.max_features, **own)
+            found = row.find(
+                shared if row.scale_space else image, max_features=self.max_features, **own
+            )
             complete = self._at_once(row, self._describer)
         if isinstance(found, Features) and not complete:
             return Regions(found.frames, found.responses, found.scales)
@@ -248,7 +262,11 @@ class Extractor:
         )
 
     def _describe(
-        self, image: NDArray[np.uint8], regions: Regions, threads: int | None
+        self,
+        image: NDArray[np.uint8],
+        shared: NDArray[np.uint8] | ScaleSpace,
+        regions: Regions,
+        threads: int | None,
     ) -> Features:
         if callable(self.descriptor):
             described: Any = self.descriptor(image, regions)
@@ -262,7 +280,15 @@ class Extractor:
         if row.describe is None:
             raise ValueError(f"descriptor {row.name!r} describes what its own detector finds")
         own = self._of(row.options, threads if row.threads else None)
-        return row.describe(image, regions, orientation=self.orientation, root=self.root, **own)
+        finder = self._finder
+        turned = finder is not None and finder.scale_space
+        return row.describe(
+            shared if row.scale_space else image,
+            regions,
+            orientation="given" if turned else self.orientation,
+            root=self.root,
+            **own,
+        )
 
     def _check_answer(self, features: Features) -> None:
         """Refuse features of one's own function that are not what its fingerprint says."""

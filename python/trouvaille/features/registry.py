@@ -17,8 +17,8 @@ from ._types import Features, Regions
 Orientation = Literal["dominant", "upright", "given"]
 
 # What a name stands for that is no row: `sift` is the best one that the library has.
-DETECTOR_ALIASES = {"sift": "opencv_sift"}
-DESCRIPTOR_ALIASES = {"sift": "opencv_sift"}
+DETECTOR_ALIASES = {"sift": "dog"}
+DESCRIPTOR_ALIASES: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Detector:
         Where it describes them: which ways to turn a frame it has.
     threads : bool
         Whether it takes ``threads=``.
+    scale_space : bool
+        Whether it takes a ScaleSpace in place of the image, and turns what it finds.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Detector:
     describes: bool = False
     orientations: tuple[Orientation, ...] = ("dominant", "upright")
     threads: bool = False
+    scale_space: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,11 @@ class Descriptor:
         What it takes besides, for a user to set; not `threads`.
     threads : bool
         Whether it takes ``threads=``.
+    scale_space : bool
+        Whether it takes a ScaleSpace in place of the image.
+    detector : str
+        The detector whose regions it describes unless another is named, so that the fingerprint
+        need not name it.
     """
 
     name: str
@@ -93,6 +101,8 @@ class Descriptor:
     max_distance: float = 250.0
     options: tuple[str, ...] = ()
     threads: bool = False
+    scale_space: bool = False
+    detector: str = ""
 
 
 Row = TypeVar("Row", Detector, Descriptor)
