@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "core/target.hpp"
 
@@ -113,6 +114,37 @@ ALWAYS_INLINE Ints<N> to_ints(Floats<N> v) {
 template <std::size_t N>
 ALWAYS_INLINE Floats<N> to_floats(Ints<N> v) {
     return __builtin_convertvector(v, Floats<N>);
+}
+
+namespace simd_detail {
+
+// Of each group of 2 * half lanes of `a` and of `b`: its first half plus its second, those of `a`
+// before those of `b`.
+template <std::size_t half, std::size_t N, std::size_t... L>
+ALWAYS_INLINE Floats<N> fold(Floats<N> a, Floats<N> b, std::index_sequence<L...>) {
+    const Floats<N> first = __builtin_shufflevector(
+        a, b, (L / (2 * half) * (2 * half) + L % half + (L % (2 * half) < half ? 0 : N))...);
+    const Floats<N> second = __builtin_shufflevector(
+        a, b, (L / (2 * half) * (2 * half) + L % half + half + (L % (2 * half) < half ? 0 : N))...);
+    return first + second;
+}
+
+template <std::size_t N, std::size_t half>
+ALWAYS_INLINE void fold_all(Floats<N>* v) {
+    for (std::size_t i = 0; i < half; ++i)
+        v[i] = fold<half, N>(v[i], v[i + half], std::make_index_sequence<N>{});
+    if constexpr (half > 1) fold_all<N, half / 2>(v);
+}
+
+}  // namespace simd_detail
+
+/// Lane l is the sum over the lanes of v[l], the second half of them added to the first, and so on:
+/// the order of a sum that does not depend on N, if wider ones are halved the same way before. `v`
+/// is overwritten.
+template <std::size_t N>
+ALWAYS_INLINE Floats<N> sums_of_lanes(Floats<N> (&v)[N]) {
+    simd_detail::fold_all<N, N / 2>(v);
+    return v[0];
 }
 
 }  // namespace trouvaille

@@ -8,14 +8,9 @@ struct DifferenceOfGaussians {
     static constexpr bool minima = true;
 
     template <std::size_t N>
-    ALWAYS_INLINE static void row(Octave octave, std::size_t r, std::size_t y, float* to) {
-        const float *fine = octave[r].image.row(y), *coarse = octave[r + 1].image.row(y);
-        for (std::size_t x = 0; x < octave[r].image.stride; x += N)
-            store(to + x, load<N>(coarse + x) - load<N>(fine + x));
-    }
-
-    static float value(Octave octave, std::size_t r, std::size_t x, std::size_t y) {
-        return octave[r + 1].image.at(x, y) - octave[r].image.at(x, y);
+    ALWAYS_INLINE static Floats<N> values(Octave octave, std::size_t r, std::size_t x,
+                                          std::size_t y) {
+        return load<N>(octave[r + 1].image.row(y) + x) - load<N>(octave[r].image.row(y) + x);
     }
 };
 

@@ -4,10 +4,10 @@
 // Extrema of a response over space and scale, written once for every response. A response is a type
 // with
 //
-//     static constexpr bool minima;            // look for minima as well as maxima
-//     template <std::size_t N>                 // row y of response r, 0 to intervals + 1, at the
-//     static void row(octave, r, y, float*);   // octave's whole width (up to 15 values more)
-//     static float value(octave, r, x, y);     // one value of it, the same bits
+//     static constexpr bool minima;               // look for minima as well as maxima
+//     template <std::size_t N>                    // N values of response r, 0 to intervals + 1,
+//     static Floats<N> values(octave, r, x, y);   // from (x, y); up to 15 beyond the octave's
+//     width
 //
 // Response r has its neighbours in scale at r - 1 and r + 1; extrema are looked for at 1 to
 // `intervals`.
@@ -125,39 +125,44 @@ void at_pixels(Octave octave, const Place& at, Neighbourhood& to) {
     for (std::size_t k = 0; k < 3; ++k)
         for (std::size_t i = 0; i < 3; ++i)
             for (std::size_t j = 0; j < 3; ++j)
-                to.values[k][i][j] =
-                    Response::value(octave, at.r + k - 1, at.x + j - 1, at.y + i - 1);
+                to.values[k][i][j] = Response::template values<1>(octave, at.r + k - 1,
+                                                                  at.x + j - 1, at.y + i - 1)[0];
 }
 
-// The value half a pixel after values[2], of six.
+// Half a pixel after the third of six values: exact for quintics.
 template <class T>
-double between(const T* values, std::size_t stride) {
-    const auto at = [&](std::size_t i) { return static_cast<double>(values[i * stride]); };
-    return (150 * (at(2) + at(3)) - 25 * (at(1) + at(4)) + 3 * (at(0) + at(5))) / 256;
+ALWAYS_INLINE T between(T a, T b, T c, T d, T e, T f) {
+    return ((c + d) * 150.0F - (b + e) * 25.0F + (a + f) * 3.0F) * (1 / 256.0F);
 }
 
 // Places (x, y) in half pixels: even ones lie on pixels, odd ones are interpolated, first along
-// rows, then along columns (six taps, exact for quintics).
+// columns, then along rows.
 template <class Response>
 void between_pixels(Octave octave, const Place& place, Neighbourhood& to) {
+    constexpr std::size_t side = 8, half = 4;  // six taps around places half a pixel apart
+    using Four = Floats<half>;
     const auto [r, x, y] = place;
-    constexpr std::size_t taps = 6, side = taps + 2;
     const std::size_t left = (x - 1) / 2 - 2, top = (y - 1) / 2 - 2;
     for (std::size_t k = 0; k < 3; ++k) {
-        double rows[side][3];
-        for (std::size_t i = 0; i < side; ++i) {
-            float row[side];
-            for (std::size_t j = 0; j < side; ++j)
-                row[j] = Response::value(octave, r + k - 1, left + j, top + i);
-            for (std::size_t j = 0; j < 3; ++j) {
-                const std::size_t at = x - 1 + j, first = at / 2 - 2 - left;
-                rows[i][j] = at % 2 == 0 ? row[first + 2] : between(row + first, 1);
+        float rows[3][side];
+        for (std::size_t j = 0; j < side; j += half) {
+            Four p[side];
+            for (std::size_t i = 0; i < side; ++i)
+                p[i] = Response::template values<half>(octave, r + k - 1, left + j, top + i);
+            for (std::size_t i = 0; i < 3; ++i) {
+                const std::size_t at = y - 1 + i;
+                const Four* q = p + (at / 2 - 2 - top);
+                store(rows[i] + j,
+                      at % 2 == 0 ? q[2] : between(q[0], q[1], q[2], q[3], q[4], q[5]));
             }
         }
-        for (std::size_t i = 0; i < 3; ++i) {
-            const std::size_t at = y - 1 + i, first = at / 2 - 2 - top;
-            for (std::size_t j = 0; j < 3; ++j)
-                to.values[k][i][j] = at % 2 == 0 ? rows[first + 2][j] : between(&rows[first][j], 3);
+        for (std::size_t j = 0; j < 3; ++j) {
+            const std::size_t at = x - 1 + j, first = at / 2 - 2 - left;
+            for (std::size_t i = 0; i < 3; ++i) {
+                const float* p = rows[i] + first;
+                to.values[k][i][j] =
+                    at % 2 == 0 ? p[2] : between(p[0], p[1], p[2], p[3], p[4], p[5]);
+            }
         }
     }
 }
@@ -252,10 +257,11 @@ bool refine(Octave octave, Place at, const ExtremaOptions& options, Keypoint& ke
     return false;
 }
 
-// Pixels of one row at which an extremum is, in order.
+// Pixels of one row of response r at which an extremum is, in order.
 template <class Response, std::size_t N>
 ALWAYS_INLINE void scan_row(Octave octave, const Ring& ring, std::size_t r, std::size_t y,
-                            const ExtremaOptions& options, std::int8_t* marks, Keypoints& found) {
+                            const ExtremaOptions& options, std::int8_t* marks,
+                            std::vector<Place>& found) {
     const std::size_t begin = extrema_border, end = octave[0].image.width - extrema_border;
     const float *below = ring.row(r - 1, y), *above = ring.row(r + 1, y), *row = ring.row(r, y);
     const float *up = ring.row(r, y - 1), *down = ring.row(r, y + 1);
@@ -268,17 +274,15 @@ ALWAYS_INLINE void scan_row(Octave octave, const Ring& ring, std::size_t r, std:
         store(marks + (x - begin), __builtin_convertvector(mask, Marks));
     }
     std::fill(marks + (end - begin), marks + (end - begin) + 8, std::int8_t{0});
+    static_assert(std::endian::native == std::endian::little);
     for (std::size_t i = 0; i < end - begin; i += 8) {
         std::uint64_t eight;
         std::memcpy(&eight, marks + i, sizeof eight);
-        if (eight == 0) continue;
-        for (std::size_t k = i; k < i + 8; ++k) {
-            if (marks[k] == 0) continue;
-            const std::size_t x = begin + k;
-            Keypoint keypoint;
-            if (extremal(ring, r, x, y, row[x] > 0 ? 1.0F : -1.0F) &&
-                refine<Response>(octave, {r, x, y}, options, keypoint))
-                found.push_back(keypoint);
+        while (eight != 0) {
+            const auto k = static_cast<std::size_t>(std::countr_zero(eight)) / 8;
+            eight &= ~(std::uint64_t{0xFF} << 8 * k);
+            const std::size_t x = begin + i + k;
+            if (extremal(ring, r, x, y, row[x] > 0 ? 1.0F : -1.0F)) found.push_back({r, x, y});
         }
     }
 }
@@ -291,38 +295,57 @@ ALWAYS_INLINE void scan(Octave octave, std::size_t begin, std::size_t end,
     std::vector<std::int8_t> marks(octave[0].image.width + 32);
     const auto fill = [&](std::size_t y) __attribute__((always_inline)) {
         for (std::size_t r = 0; r < responses; ++r)
-            Response::template row<N>(octave, r, y, ring.row(r, y));
+            for (std::size_t x = 0; x < octave[0].image.width; x += N)
+                store(ring.row(r, y) + x, Response::template values<N>(octave, r, x, y));
+    };
+    // A place is refined some rows later, when all that it needs has come into the cache, in order,
+    // and is still there.
+    constexpr std::size_t delay = 5;
+    std::vector<Place> places;
+    std::size_t refined = 0;
+    const auto refine_up_to = [&](std::size_t y) {
+        for (; refined < places.size() && places[refined].y < y; ++refined) {
+            Keypoint keypoint;
+            if (refine<Response>(octave, places[refined], options, keypoint))
+                found.push_back(keypoint);
+        }
     };
     fill(begin - 1);
     fill(begin);
     for (std::size_t y = begin; y < end; ++y) {
         fill(y + 1);
         for (std::size_t r = 1; r <= ScaleSpace::intervals; ++r)
-            scan_row<Response, N>(octave, ring, r, y, options, marks.data(), found);
+            scan_row<Response, N>(octave, ring, r, y, options, marks.data(), places);
+        refine_up_to(y + 1 - std::min(y + 1, delay));
     }
+    refine_up_to(end);
 }
 
 using Scan = void (*)(Octave, std::size_t, std::size_t, const ExtremaOptions&, Keypoints&);
 
-/// Runs `scan` over every octave of `space`, in chunks of rows; in order of octave and chunk.
+/// Runs `scan` over every octave of `space`, in chunks of rows. Octaves of one resolution share
+/// layers, and are looked at in turn while those are in the cache.
 inline Keypoints find(const ScaleSpace& space, const ExtremaOptions& options, Scan scan,
                       int threads) {
     struct Chunk {
-        std::size_t octave, begin, end;
+        std::size_t first_octave, last_octave, begin, end;
         Keypoints found;
     };
     std::vector<Chunk> chunks;
-    for (std::size_t o = 0; o < space.octaves(); ++o) {
-        const ImageView<const float>& image = space.octave(o)[0].image;
-        if (image.width <= 2 * extrema_border || image.height <= 2 * extrema_border) continue;
-        const std::size_t end = image.height - extrema_border;
+    for (std::size_t first = 0, last; first < space.octaves(); first = last + 1) {
+        const Layer& layer = space.octave(first)[0];
+        last = first;
+        while (last + 1 < space.octaves() && space.octave(last + 1)[0].step == layer.step) ++last;
+        const auto [width, height] = std::pair(layer.image.width, layer.image.height);
+        if (width <= 2 * extrema_border || height <= 2 * extrema_border) continue;
+        const std::size_t end = height - extrema_border;
         for (std::size_t y = extrema_border; y < end; y += chunk_rows)
-            chunks.push_back({o, y, std::min(y + chunk_rows, end), {}});
+            chunks.push_back({first, last, y, std::min(y + chunk_rows, end), {}});
     }
     parallel_for(chunks.size(), 1, threads, [&](std::size_t begin, std::size_t end) {
         for (std::size_t i = begin; i < end; ++i)
-            scan(space.octave(chunks[i].octave), chunks[i].begin, chunks[i].end, options,
-                 chunks[i].found);
+            for (std::size_t o = chunks[i].first_octave; o <= chunks[i].last_octave; ++o)
+                scan(space.octave(o), chunks[i].begin, chunks[i].end, options, chunks[i].found);
     });
     Keypoints all;
     for (const Chunk& chunk : chunks) all.insert(all.end(), chunk.found.begin(), chunk.found.end());

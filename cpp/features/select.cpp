@@ -78,12 +78,28 @@ Places select(std::span<const Frame> frames, std::span<const float> responses, s
     const auto before = [&](std::uint32_t i, std::uint32_t j) {
         return responses[i] != responses[j] ? responses[i] > responses[j] : key(i) < key(j);
     };
-    std::sort(places.begin(), places.end(), before);
+    // What cannot be among them is not sorted, unless there turn out to be doubles.
+    const std::size_t some = 2 * std::min(options.max_features, places.size());
+    Places weakest;
+    if (!options.spread && some < places.size()) {
+        const auto middle = places.begin() + static_cast<std::ptrdiff_t>(some);
+        std::nth_element(places.begin(), middle, places.end(), before);
+        weakest.assign(middle, places.end());
+        places.erase(middle, places.end());
+    }
     // Two samples may have led to one extremum.
     const auto same = [&](std::uint32_t i, std::uint32_t j) {
         return std::memcmp(&frames[i], &frames[j], sizeof(Frame)) == 0;
     };
-    places.erase(std::unique(places.begin(), places.end(), same), places.end());
+    const auto sort_once_each = [&] {
+        std::sort(places.begin(), places.end(), before);
+        places.erase(std::unique(places.begin(), places.end(), same), places.end());
+    };
+    sort_once_each();
+    if (places.size() < options.max_features && !weakest.empty()) {
+        places.insert(places.end(), weakest.begin(), weakest.end());
+        sort_once_each();
+    }
     const std::size_t most = std::min(options.max_features, places.size());
     if (options.spread && most < places.size())
         places = spread(frames, places, width, height, most);

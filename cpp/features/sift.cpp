@@ -23,6 +23,7 @@ constexpr std::size_t grain = 64;  // descriptors
 struct Weights {
     float gaussian[side];     // of one coordinate; a sample's is the product of two
     float cell[cells][side];  // the share of each cell, linear between the two nearest centres
+    float zero[side] = {};    // not known to the compiler, which would write a maximum in two steps
     float lower[side];        // the share of the nearest centre below or right of it
 
     Weights() {
@@ -51,7 +52,7 @@ struct Columns {
 // the lower cell. What is not the lower cell's is the upper one's.
 template <std::size_t N>
 ALWAYS_INLINE void sum_rows(const Patch<side>& patch, Columns& columns) {
-    const Floats<N> zero{};
+    const Floats<N> zero = load<N>(weights.zero);
     std::fill_n(&columns.values[0][0][0], cells * directions * side, 0.0F);
     for (std::size_t j = 0; j < side; j += N) {
         for (std::size_t band = 0; band <= cells; ++band) {
@@ -83,24 +84,28 @@ ALWAYS_INLINE void sum_rows(const Patch<side>& patch, Columns& columns) {
     }
 }
 
-// The sum of 32 products, in an order that does not depend on N: halves are added to halves.
+// Columns weighed and summed, halves added to halves, until N lanes are left.
 template <std::size_t N>
-ALWAYS_INLINE float dot(const float* a, const float* b) {
-    alignas(64) float sums[side];
-    for (std::size_t i = 0; i < side; i += N) store(sums + i, load<N>(a + i) * load<N>(b + i));
-    for (std::size_t half = side / 2; half > 0; half /= 2)
-        for (std::size_t i = 0; i < half; ++i) sums[i] += sums[i + half];
-    return sums[0];
+ALWAYS_INLINE Floats<N> dot(const float* column, const float* weight) {
+    Floats<N> parts[side / N];
+    for (std::size_t i = 0; i < side / N; ++i)
+        parts[i] = load<N>(column + i * N) * load<N>(weight + i * N);
+    for (std::size_t half = side / N / 2; half > 0; half /= 2)
+        for (std::size_t i = 0; i < half; ++i) parts[i] += parts[i + half];
+    return parts[0];
 }
 
 template <std::size_t N>
 ALWAYS_INLINE void histogram(const Patch<side>& patch, Columns& columns, float* values) {
     sum_rows<N>(patch, columns);
-    for (std::size_t r = 0; r < cells; ++r)
-        for (std::size_t c = 0; c < cells; ++c)
-            for (std::size_t d = 0; d < directions; ++d)
-                values[(r * cells + c) * directions + d] =
-                    dot<N>(columns.values[r][d], weights.cell[c]);
+    for (std::size_t i = 0; i < sift_dimensions; i += N) {
+        Floats<N> parts[N];
+        for (std::size_t l = 0; l < N; ++l) {
+            const std::size_t cell = (i + l) / directions, d = (i + l) % directions;
+            parts[l] = dot<N>(columns.values[cell / cells][d], weights.cell[cell % cells]);
+        }
+        store(values + i, sums_of_lanes<N>(parts));
+    }
 }
 
 // sum of f(value), in an order that does not depend on N.
