@@ -73,6 +73,13 @@ PEERS = {
         notes="lower thresholds; described by SIFT, upright",
     ),
     "Hessian-affine (kornia)": Peer("kornia_hessian_affine", python=KORNIA, needs="kornia"),
+    "Hessian-affine, doubled (kornia)": Peer(
+        "kornia_hessian_affine",
+        "doubled",
+        python=KORNIA,
+        needs="kornia",
+        notes="from the photo at twice its size, as SIFT",
+    ),
 }
 
 # Ours: each gives `Features` of a photo and a number of features.

@@ -11,11 +11,11 @@ MAGNIFICATION = 6.0
 PATCH_SIZE = 41
 
 
-def extractor(max_features):
+def extractor(max_features, double_image=False):
     detector = kf.ScaleSpaceDetector(
         max_features,
         mr_size=MAGNIFICATION,
-        scale_pyr_module=ScalePyramid(3, 1.6, 16, extra_levels=2, double_image=True),
+        scale_pyr_module=ScalePyramid(3, 1.6, 16, extra_levels=2, double_image=double_image),
         resp_module=kf.BlobHessian(),
         aff_module=kf.LAFAffineShapeEstimator(19, preserve_orientation=False),
         ori_module=kf.LAFOrienter(19),
@@ -38,4 +38,4 @@ def extractor(max_features):
 
 
 if __name__ == "__main__":
-    main(extractor, default={})
+    main(extractor, default={}, doubled={"double_image": True})
