@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import scenes
-from trouvaille import Collection, cli, demo_photos, errors, images
+from trouvaille import Collection, cli, demo_photos, errors, features, images
 
 
 @pytest.fixture(scope="module")
@@ -400,3 +401,55 @@ def test_index_with_a_vocabulary_of_before(run, folder, tmp_path):
     )
     assert code == 0
     assert Collection.open(tmp_path / "b.tv").num_words == 50
+
+
+def test_extract_writes_and_goes_on(run, folder, tmp_path):
+    code, out, err = run("extract", folder, "-o", tmp_path / "f", "--features", 50)
+    assert code == 0
+    assert re.search(r"200 features of 4 photos in .* s, 0 photos done before, 1 refused", out)
+    assert "broken.jpg" in err
+    code, out, _ = run("extract", folder, "-o", tmp_path / "f", "--features", 50)
+    assert code == 0
+    assert "5 photos done before" in out
+    assert features.FolderFeatures.open(tmp_path / "f")["scene0.png"].frames.shape == (50, 2, 3)
+    code, _, err = run("extract", folder, "-o", tmp_path / "f", "--detector", "orb")
+    assert code == 1
+    assert "not 'orb'; extract with those settings, or into another folder" in err
+    code, _, err = run("extract", folder, "-o", tmp_path / "g", "--detector", "surf")
+    assert code == 1
+    assert "detector 'surf' is unknown; there are" in err
+    code, _, err = run("extract", folder / "broken.jpg", "-o", tmp_path / "h")
+    assert code == 1
+
+
+def test_draw_writes_a_picture(run, folder, tmp_path):
+    picture = tmp_path / "out.png"
+    code, out, _ = run("draw", folder / "scene0.png", "-o", picture, "--features", 30)
+    assert code == 0
+    assert "30 features" in out
+    assert images.decode(picture, mode="rgb").shape == (240, 320, 3)
+    code, out, _ = run("draw", folder / "scene0.png", "-o", picture, "--detector", "orb")
+    assert code == 0
+    code, _, err = run("draw", folder / "scene0.png", "-o", tmp_path / "out.txt")
+    assert code == 1
+    assert "must end in .png" in err
+    code, _, err = run("draw", folder / "none.png", "-o", picture)
+    assert code == 1
+
+
+def test_index_with_a_detector(run, folder, queries, tmp_path):
+    path = tmp_path / "c.tv"
+    options = ["--detector", "dense", "--orientation", "upright", "--features", 300]
+    code, out, _ = run("index", folder, "-o", path, *options)
+    assert code == 0
+    with Collection.open(path) as collection:
+        assert collection.settings.fingerprint.endswith("/dense/upright")
+    code, out, _ = run("search", path, folder / "scene2.png")
+    assert "scene2.png" in out.splitlines()[2]
+    code, _, err = run("index", folder, "-o", path, "--add", "--orientation", "upright")
+    assert code == 2
+    assert "--orientation cannot go with --add" in err.replace("\n", " ")
+    code, _, err = run("index", folder, "-o", tmp_path / "d.tv", "--detector", "orb")
+    assert code == 1
+    assert "is of bits" in err
+    assert not (tmp_path / "d.tv").exists()

@@ -163,7 +163,7 @@ def test_words_are_committed_once_learned(tmp_path, monkeypatch):
 
 
 def test_a_segment_builder_lays_photos_out_by_word(rng):
-    builder = SegmentBuilder(keep_descriptors=True)
+    builder = SegmentBuilder(keep_descriptors=True, dimensions=128)
     photo = scenes.scene(0)
     extraction = features.extract(photo, max_features=50)
     words = [rng.integers(0, 9, 50) for _ in range(2)]
@@ -195,20 +195,20 @@ def test_settings_that_were_forged(stored, tmp_path):
 
 
 def test_a_vocabulary_of_other_dimensions(tmp_path):
-    check_vocabulary(np.zeros((3, 128), np.uint8))
+    check_vocabulary(np.zeros((3, 128), np.uint8), Settings())
     with pytest.raises(ValueError, match=r"128 bytes, .* got float32"):
-        check_vocabulary(np.zeros((3, 128), np.float32))
-    storage = Storage.create(tmp_path / "c.tv", {}, features.FINGERPRINT)
+        check_vocabulary(np.zeros((3, 128), np.float32), Settings())
+    storage = Storage.create(tmp_path / "c.tv", Settings().as_dict(), features.FINGERPRINT)
     with storage.writer() as writer:
         writer.set_vocabulary(np.zeros((3, 64), np.uint8), features.FINGERPRINT)
         writer.commit()
-    with pytest.raises(ValueError, match="128 bytes"):
-        Collection.open(tmp_path / "c.tv").add(scenes.scene(0), "a")
+    with pytest.raises(IndexCorruptError, match=r"'vocabulary.words'.* 128 bytes"):
+        Collection.open(tmp_path / "c.tv")
 
 
 def test_a_segment_without_what_a_search_needs(tmp_path, collection, vocabulary):
     collection.add(scenes.scene(0), "a")
-    storage = Storage.create(tmp_path / "d.tv", {}, features.FINGERPRINT)
+    storage = Storage.create(tmp_path / "d.tv", Settings().as_dict(), features.FINGERPRINT)
     with storage.writer() as writer:
         writer.set_vocabulary(vocabulary.words, features.FINGERPRINT)
         segment = Storage.open(collection.path).snapshot.segments[0]

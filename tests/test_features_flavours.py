@@ -10,32 +10,35 @@ import scenes
 from trouvaille import features
 
 CELL = 24  # pixels
+OURS = ["sift", "opencv_sift"]  # the order of bins is the same
 
 
 FRAME = np.float32([[[CELL / 3, 0, 100], [0, CELL / 3, 100]]])
 
 
+@pytest.mark.parametrize("descriptor", OURS)
 @pytest.mark.parametrize("direction", range(8))
-def test_a_slope_fills_the_direction_of_the_definition(direction):
+def test_a_slope_fills_the_direction_of_the_definition(descriptor, direction):
     """VLFeat counts directions clockwise as seen (as angles run where y points down), OpenCV and
     Lowe anticlockwise; in all of them directions are the fastest."""
     y, x = np.mgrid[-100:100, -100:100]
     angle = direction * np.pi / 4
     image = np.rint(128 + 0.8 * (x * np.cos(angle) + y * np.sin(angle))).astype(np.uint8)
-    described = features.describe(image, FRAME, "opencv_sift", root=False).descriptors
+    described = features.describe(image, FRAME, descriptor, root=False).descriptors
     vlfeat = features.convert_sift(described, "opencv", "vlfeat")
     assert (vlfeat.reshape(16, 8).argmax(axis=1) == direction).all()
     assert (described.reshape(16, 8).argmax(axis=1) == -direction % 8).all()
 
 
+@pytest.mark.parametrize("descriptor", OURS)
 @pytest.mark.parametrize("row", range(4))
 @pytest.mark.parametrize("col", range(4))
-def test_what_is_in_one_cell_fills_the_cell_of_the_definition(rng, row, col):
+def test_what_is_in_one_cell_fills_the_cell_of_the_definition(rng, descriptor, row, col):
     """Row by row, for all of them."""
     image = np.full((200, 200), 128, np.uint8)
     top, left = 52 + row * CELL, 52 + col * CELL
     image[top + 6 : top + 18, left + 6 : left + 18] = rng.integers(0, 256, (12, 12))
-    described = features.describe(image, FRAME, "opencv_sift", root=False).descriptors
+    described = features.describe(image, FRAME, descriptor, root=False).descriptors
     for flavour in ("opencv", "vlfeat"):
         converted = features.convert_sift(described, "opencv", flavour)
         assert converted.reshape(16, 8).sum(axis=1).argmax() == 4 * row + col
@@ -59,8 +62,9 @@ def correlation(one, other):
     return np.median((rows[0] * rows[1]).sum(axis=1) / (norms[0] * norms[1]))
 
 
-def test_hesaff_on_an_image(tmp_path):
-    """Its descriptors, converted, are those of OpenCV at the same places; unconverted, or with the
+@pytest.mark.parametrize("descriptor", OURS)
+def test_hesaff_on_an_image(tmp_path, descriptor):
+    """Its descriptors, converted, are like ours at the same places; unconverted, or with the
     cells transposed, they are not."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -77,7 +81,7 @@ def test_hesaff_on_an_image(tmp_path):
     frames = np.zeros((inside.sum(), 2, 3), np.float32)
     frames[:, 0, 0] = frames[:, 1, 1] = scale[inside]
     frames[:, :, 2] = keypoints[inside, :2]
-    ours = features.describe(image, frames, "opencv_sift", root=False).descriptors.astype(float)
+    ours = features.describe(image, frames, descriptor, root=False).descriptors.astype(float)
     converted = features.convert_sift(described[inside], "hesaff", "opencv").astype(float)
     assert correlation(ours, converted) > 0.95
     assert correlation(ours, described[inside].astype(float)) < 0.4

@@ -22,10 +22,34 @@ from typer.core import TyperGroup
 from . import __version__, images
 from .collection import AddReport, AddRow, Collection, Hits
 from .errors import CollectionLockedError, TrouvailleError
-from .features import id_problem
+from .features import DESCRIPTORS, DETECTORS, id_problem
+from .features.registry import DESCRIPTOR_ALIASES, DETECTOR_ALIASES
 
 if TYPE_CHECKING:
+    from .features import FolderReport
     from .words import Vocabulary
+
+DetectorOption = Annotated[
+    str | None,
+    typer.Option(
+        help=f"What finds features: {', '.join(sorted({*DETECTORS, *DETECTOR_ALIASES}))}.",
+        show_default="sift",
+    ),
+]
+DescriptorOption = Annotated[
+    str | None,
+    typer.Option(
+        help=f"What describes them: {', '.join(sorted({*DESCRIPTORS, *DESCRIPTOR_ALIASES}))}.",
+        show_default="the detector's own",
+    ),
+]
+OrientationOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Turn each feature to its dominant gradients, or let up be up: dominant, upright.",
+        show_default="dominant",
+    ),
+]
 
 
 class _Interrupted(BaseException):
@@ -122,10 +146,20 @@ def index(
     vocabulary: Annotated[
         Path | None, typer.Option(help="A vocabulary learned before, instead of a new one.")
     ] = None,
+    detector: DetectorOption = None,
+    descriptor: DescriptorOption = None,
+    orientation: OrientationOption = None,
     workers: Annotated[int | None, typer.Option(help="Threads; by default all cores.")] = None,
 ) -> None:
     """Index a folder of photos."""
-    fixed = {"features": features, "size": size, "words": words, "vocabulary": vocabulary}
+    made_by = {"detector": detector, "descriptor": descriptor, "orientation": orientation}
+    fixed = {
+        "features": features,
+        "size": size,
+        "words": words,
+        "vocabulary": vocabulary,
+        **made_by,
+    }
     given = [f"--{name}" for name, value in fixed.items() if value is not None]
     if add and given:
         raise typer.BadParameter(
@@ -136,7 +170,7 @@ def index(
         with Collection.open(output) as collection:
             report = _add(collection, photos, workers)
     else:
-        settings = {"num_words": words, "max_features": features, "max_size": size}
+        settings = {"num_words": words, "max_features": features, "max_size": size, **made_by}
         chosen: dict[str, Any] = {k: value for k, value in settings.items() if value is not None}
         learned = None if vocabulary is None else _load_vocabulary(vocabulary)
         with (
@@ -315,6 +349,81 @@ def _print_hits(title: str, hits: Hits, expected: tuple[str, ...] = ()) -> None:
         style="dim",
     )
     out.print()
+
+
+@app.command(
+    epilog="Example: [bold]trouvaille extract photos/ -o features/[/bold]; "
+    "once more, and it goes on where it ended"
+)
+def extract(
+    folder: Annotated[Path, typer.Argument(help="Folder of photos, or one photo.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The folder to write, a file a photo.")
+    ],
+    detector: DetectorOption = None,
+    descriptor: DescriptorOption = None,
+    orientation: OrientationOption = None,
+    features: Annotated[int, typer.Option(help="Local features a photo, at most.")] = 2000,
+    size: Annotated[int, typer.Option(help="Longest side in pixels at which to work.")] = 1024,
+    workers: Annotated[int | None, typer.Option(help="Threads; by default all cores.")] = None,
+) -> None:
+    """Extract the local features of photos into a folder; go on where an earlier run ended."""
+    from .features import extract_folder
+
+    chosen: dict[str, Any] = {"detector": detector or "sift", "descriptor": descriptor}
+    if orientation is not None:
+        chosen["orientation"] = orientation
+    try:
+        with _progress() as progress:
+            report = extract_folder(
+                folder,
+                output,
+                **chosen,
+                max_features=features,
+                max_size=size,
+                workers=workers,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        raise _Interrupted("Interrupted; the same command goes on from here.") from None
+    _print_extracted(report, output)
+    if len(report.failed) == len(report.rows):
+        raise typer.Exit(FAILED)
+
+
+def _print_extracted(report: FolderReport, output: Path) -> None:
+    for row in report.failed:
+        err.print(_plain(f"{row.status} {row.id}: {row.error}"), soft_wrap=True, style="yellow")
+    n_done = len(report.rows) - len(report.failed)
+    n_features = sum(row.n_features for row in report.rows)
+    out.print(
+        f"{n_features:,} features of {n_done} photos in {report.seconds:.1f} s, "
+        f"{report.n_skipped} photos done before, {len(report.failed)} refused: {_plain(output)}",
+        soft_wrap=True,
+    )
+
+
+@app.command(epilog="Example: [bold]trouvaille draw photo.jpg -o features.png[/bold]")
+def draw(
+    photo: Annotated[Path, typer.Argument(help="The photo.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The picture: .png, .jpg or .webp.")
+    ],
+    detector: DetectorOption = None,
+    orientation: OrientationOption = None,
+    features: Annotated[int, typer.Option(help="Features to draw, the strongest.")] = 1000,
+    size: Annotated[int, typer.Option(help="Longest side of the picture in pixels.")] = 1024,
+) -> None:
+    """Draw the local features of a photo on it, an ellipse each."""
+    from .features import Extractor
+    from .features import draw as drawn
+
+    chosen: dict[str, Any] = {} if orientation is None else {"orientation": orientation}
+    extractor = Extractor(detector or "sift", max_features=features, **chosen)
+    pixels = images.resize_to(images.load_rgb(photo), size)[0]
+    found = extractor(pixels)
+    drawn(pixels, found, path=output)
+    out.print(f"{len(found.frames):,} features: {_plain(output)}", soft_wrap=True)
 
 
 @app.command(epilog="Example: [bold]trouvaille evaluate photos.tv photos/gt.json[/bold]")

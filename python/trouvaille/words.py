@@ -259,7 +259,7 @@ class Vocabulary:
     words : array_like of uint8 or float, shape (num_words, n_dims)
         The words; kept as a read-only array of uint8 or float32.
     fingerprint : str
-        Names the descriptor, for example ``"opencv-sift/rootsift/uint8/128"``: words and
+        Names the descriptor, for example ``"trouvaille-sift/rootsift/uint8/128"``: words and
         descriptors of different fingerprints must not be compared.
     """
 
@@ -362,20 +362,21 @@ class Vocabulary:
         random_state, max_descriptors, progress, threads
             As in `from_descriptors`.
         **options
-            As for `trouvaille.features.extract`: how many features, of photos how large. Not
-            `root`: the words are of RootSIFT.
+            As for `trouvaille.features.extract`: which detector and descriptor, how many features,
+            of photos how large. Not `root`: the words are of RootSIFT.
 
         Returns
         -------
         Vocabulary
-            Words of RootSIFT descriptors, in bytes.
+            Words of RootSIFT descriptors, in bytes, unless another descriptor is asked for.
 
         Raises
         ------
         TypeError
             If `photos` are none, or an option is not one of `extract`, or is `root`.
         ValueError
-            If no photo can be read, or they have fewer distinct descriptors than `num_words`.
+            If no photo can be read, they have fewer distinct descriptors than `num_words`, or the
+            descriptor is of bits.
         """
         from . import features
 
@@ -384,9 +385,18 @@ class Vocabulary:
                 "root: words are learned from RootSIFT, whose fingerprint they carry; for others "
                 "use Vocabulary.from_descriptors(X, num_words, fingerprint)"
             )
+        names = ("detector", "descriptor", "orientation")
+        chosen = {name: options.pop(name) for name in names if name in options}
+        extractor = features.Extractor(**chosen)
+        if extractor.bits:
+            raise ValueError(
+                f"descriptor {extractor.descriptor!r} is of bits, of which there are no words"
+            )
+        kind = features.parse_fingerprint(extractor.fingerprint)
         workers = _check.threads(threads)
-        found = features.extract_all(features.expand(photos), workers=workers, **options)
-        descriptors, unread = [np.empty((0, features.DIMENSIONS), np.uint8)], []
+        found = features.extract_all(features.expand(photos), workers=workers, **chosen, **options)
+        descriptors: list[NDArray[Any]] = [np.empty((0, kind.dimensions), kind.dtype)]
+        unread = []
         for extraction in found:
             if extraction.features is None:
                 unread.append(extraction.error)
@@ -398,7 +408,7 @@ class Vocabulary:
         return cls.from_descriptors(
             np.concatenate(descriptors),
             num_words,
-            features.FINGERPRINT,
+            extractor.fingerprint,
             random_state=random_state,
             max_descriptors=max_descriptors,
             progress=progress,

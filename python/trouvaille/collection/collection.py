@@ -13,7 +13,8 @@ from typing import Literal, Self
 import numpy as np
 
 from .. import _check, images
-from ..features import FINGERPRINT, Photo, list_photos
+from ..features import Photo, list_photos
+from ..features.registry import Orientation
 from ..words import Vocabulary
 from .pipeline import Adding, Progress
 from .query import Query
@@ -78,6 +79,9 @@ class Collection:
         max_size: int = 1024,
         keep_descriptors: bool = True,
         random_state: int = 0,
+        detector: str = "sift",
+        descriptor: str | None = None,
+        orientation: Orientation = "dominant",
     ) -> Self:
         """Make a new, empty collection in the folder `path`.
 
@@ -95,10 +99,16 @@ class Collection:
         max_size : int
             Longest side in pixels at which features are found.
         keep_descriptors : bool
-            Keep every feature's descriptor (128 bytes), so that verification compares descriptors
-            and not words alone.
+            Keep every feature's descriptor (of SIFT 128 bytes), so that verification compares
+            descriptors and not words alone.
         random_state : int
             Seed of a vocabulary of its own.
+        detector, descriptor : str, optional
+            What finds features and what describes them, by name; see `features.Extractor`. By
+            default SIFT, and the descriptor that a detector comes with.
+        orientation : {"dominant", "upright"}
+            Turn each feature to its dominant gradients, so that a turned photo is found; or let up
+            be up, which tells more apart where cameras are held upright.
 
         Returns
         -------
@@ -109,28 +119,40 @@ class Collection:
         FileExistsError
             If there is something at `path`.
         ValueError
-            If the vocabulary belongs to another descriptor, or an option is out of range.
+            If the vocabulary belongs to another descriptor, an option is out of range, or words
+            cannot be made of the descriptor.
         """
         if vocabulary is not None and not isinstance(vocabulary, Vocabulary):
             raise TypeError(f"vocabulary must be a Vocabulary, got {type(vocabulary).__name__}")
-        settings = Settings(max_features, max_size, keep_descriptors, num_words, random_state)
+        settings = Settings(
+            max_features,
+            max_size,
+            keep_descriptors,
+            num_words,
+            random_state,
+            detector,
+            descriptor,
+            orientation,
+        )
         if vocabulary is not None:
             if num_words not in (None, vocabulary.num_words):
                 raise ValueError(
                     f"num_words is {num_words}, but the vocabulary given has "
                     f"{vocabulary.num_words} words; leave num_words out"
                 )
-            if vocabulary.fingerprint != FINGERPRINT:
+            if vocabulary.fingerprint != settings.fingerprint:
                 raise ValueError(
                     f"vocabulary belongs to descriptor {vocabulary.fingerprint!r}; this collection "
-                    f"has {FINGERPRINT!r}. Learn one with Vocabulary.learn(photos, num_words)"
+                    f"has {settings.fingerprint!r}. Learn one with Vocabulary.learn(photos, "
+                    f"num_words, detector={settings.detector!r}, "
+                    f"descriptor={settings.descriptor!r}, orientation={settings.orientation!r})"
                 )
-            check_vocabulary(vocabulary.words)
-        storage = Storage.create(path, settings.as_dict(), FINGERPRINT)
+            check_vocabulary(vocabulary.words, settings)
+        storage = Storage.create(path, settings.as_dict(), settings.fingerprint)
         if vocabulary is not None:
             try:
                 with storage.writer() as writer:
-                    writer.set_vocabulary(vocabulary.words, FINGERPRINT)
+                    writer.set_vocabulary(vocabulary.words, settings.fingerprint)
                     writer.commit()
             except BaseException:
                 storage.discard()  # nothing is left of a collection that could not be made
@@ -164,12 +186,14 @@ class Collection:
             If a newer version wrote it.
         """
         storage = Storage.open(path, verify)
-        if storage.snapshot.fingerprint != FINGERPRINT:
+        collection = cls(storage)
+        if storage.snapshot.fingerprint != collection.settings.fingerprint:
             raise ValueError(
                 f"{path} is made of descriptor {storage.snapshot.fingerprint!r}; "
-                f"this version extracts {FINGERPRINT!r}"
+                f"this version extracts {collection.settings.fingerprint!r}"
             )
-        return cls(storage)
+        storage.snapshot.check_descriptors(collection.settings.dimensions)
+        return collection
 
     def refresh(self) -> None:
         """See what was committed since the collection was opened, by another process say."""
@@ -222,7 +246,7 @@ class Collection:
     def vocabulary(self) -> Vocabulary | None:
         """The vocabulary, or None before there is one."""
         words = self._storage.snapshot.vocabulary
-        return None if words is None else Vocabulary(words, FINGERPRINT)
+        return None if words is None else Vocabulary(words, self._settings.fingerprint)
 
     @property
     def ids(self) -> list[str]:
@@ -337,8 +361,7 @@ class Collection:
         exclude : iterable of str
             Ids that are not wanted (the query's own, say).
         threads : int, optional
-            Worker threads for words, matches and verification; one for each core by default.
-            Extraction is OpenCV's, and has its own.
+            Worker threads; one for each core by default. Features of OpenCV's have their own.
 
         Returns
         -------
@@ -358,13 +381,13 @@ class Collection:
         excluded = _ids(exclude, "exclude")
         searcher, seconds = self._current(), Seconds()
         with seconds.of("extract"):
-            query = Query.of(images.load_gray(photo), box, self._settings)
+            query = Query.of(images.load_gray(photo), box, self._settings, threads)
         found = self._found(searcher, query, max(k, verify), verify, excluded, threads, seconds)
         if verify > 0 and not found.verified and query.can_be_reduced:
             # Nothing is confirmed. The strongest features of a close view are details that a far
             # one cannot show: a smaller query has those that it can.
             with seconds.of("extract"):
-                smaller = query.reduced(self._settings)
+                smaller = query.reduced(self._settings, threads)
             again = self._found(searcher, smaller, verify, verify, excluded, threads, seconds)
             found = Found(found.ranking, again.verified, smaller)
         with seconds.of("collect"):
@@ -381,7 +404,7 @@ class Collection:
         # Once into a local: another thread may add, and forget the searcher, at any time.
         searcher, snapshot = self._searcher, self._storage.snapshot
         if searcher is None or searcher.snapshot is not snapshot:
-            self._searcher = searcher = Searcher(snapshot)
+            self._searcher = searcher = Searcher(snapshot, self._settings)
         return searcher
 
     def _found(

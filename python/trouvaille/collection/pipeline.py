@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Photos in: extract, learn the vocabulary if there is none, assign, commit.
 
-Memory: what is not committed yet is held, up to 200 bytes a feature, so at most some 400 MB and the
-photos that the workers have in hand; a commit needs 100 MB more. Learning a vocabulary holds the
-features of its photos, 350 MB at most, and for a moment their descriptors once more.
+Memory, for descriptors of 128 bytes: what is not committed yet is held, up to 200 bytes a feature,
+so at most some 400 MB and the photos that the workers have in hand; a commit needs 100 MB more.
+Learning a vocabulary holds the features of its photos, 350 MB at most, and for a moment their
+descriptors once more.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._files import is_utf8
-from ..features import FINGERPRINT, Extraction, Photo, extract_all, id_problem, printable, shown
+from ..features import Extraction, Photo, extract_all, id_problem, printable, shown
 from ..words import Vocabulary
 from .report import AddReport, AddRow
 from .segment import SegmentBuilder
-from .settings import Settings, check_vocabulary
+from .settings import Settings
 from .storage import Writer
 
 Progress = Callable[[str, int, int | None], None]
@@ -59,11 +60,10 @@ class Adding:
         self._settings = settings
         self._progress = progress or (lambda stage, done, total: None)
         # Not that of a snapshot opened before: another process may have added since.
+        writer.base.check_descriptors(settings.dimensions)
         words = writer.base.vocabulary
-        if words is not None:
-            check_vocabulary(words)
-        self._vocabulary = None if words is None else Vocabulary(words, FINGERPRINT)
-        self._segment = SegmentBuilder(settings.keep_descriptors)
+        self._vocabulary = None if words is None else Vocabulary(words, settings.fingerprint)
+        self._segment = SegmentBuilder(settings.keep_descriptors, settings.dimensions)
         self._rows: list[AddRow] = []
 
     def run(self, photos: Sequence[Named], workers: int | None) -> AddReport:
@@ -98,9 +98,9 @@ class Adding:
     ) -> Iterator[tuple[Named, Extraction]]:
         extractions = extract_all(
             (photo for id, photo in photos if id_problem(id) is None),
-            workers=workers,
-            max_features=self._settings.max_features,
+            self._settings.extractor,
             max_size=self._settings.max_size,
+            workers=workers,
         )
         self._progress("extracting", 0, len(photos))
         for done, named in enumerate(photos, start=1):
@@ -127,12 +127,12 @@ class Adding:
         self._vocabulary = Vocabulary.from_descriptors(
             np.concatenate(parts),
             wanted,
-            FINGERPRINT,
+            self._settings.fingerprint,
             random_state=self._settings.random_state,
             max_descriptors=MAX_DESCRIPTORS_A_WORD * wanted,
             progress=lambda done, total: self._progress("learning words", done, total),
         )
-        self._writer.set_vocabulary(self._vocabulary.words, FINGERPRINT)
+        self._writer.set_vocabulary(self._vocabulary.words, self._settings.fingerprint)
         self._writer.commit()  # it took minutes, perhaps: an interruption does not lose it
 
     def _take(self, named: Named, extraction: Extraction) -> None:
@@ -164,7 +164,7 @@ class Adding:
             sections = self._segment.sections(self._vocabulary.num_words)
             self._writer.add_segment(sections, self._segment.rows)
         self._writer.commit()
-        self._segment = SegmentBuilder(self._settings.keep_descriptors)
+        self._segment = SegmentBuilder(self._settings.keep_descriptors, self._settings.dimensions)
 
 
 def _first(pairs: Iterator[tuple[Named, Extraction]]) -> deque[tuple[Named, Extraction]]:
@@ -206,7 +206,8 @@ def _count_distinct(parts: Sequence[NDArray[np.uint8]]) -> int:
 
 
 def _hashes(descriptors: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    words = np.ascontiguousarray(descriptors).view(np.uint64)
+    spare = -descriptors.shape[1] % 8
+    words = np.ascontiguousarray(np.pad(descriptors, ((0, 0), (0, spare)))).view(np.uint64)
     powers = np.uint64(0x9E3779B97F4A7C15) ** np.arange(1, words.shape[1] + 1, dtype=np.uint64)
     hashes: NDArray[np.uint64] = (words ^ words >> np.uint64(29)) @ powers
     return hashes

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _check, images
-from ..features import Features, sift
+from ..features import Features
 from .settings import Settings
 
 # A query that finds nothing is asked again at so small a part of its size, if its sides are then
@@ -42,14 +42,20 @@ class Query:
     to_photo: NDArray[np.float64]
 
     @classmethod
-    def of(cls, gray: NDArray[np.uint8], box: Sequence[float] | None, settings: Settings) -> Query:
+    def of(
+        cls,
+        gray: NDArray[np.uint8],
+        box: Sequence[float] | None,
+        settings: Settings,
+        threads: int | None = None,
+    ) -> Query:
         """Return the query for a photo, or for the part of it in a box x1, y1, x2, y2."""
         height, width = gray.shape
         x1, y1, x2, y2 = (0, 0, width, height) if box is None else _pixels(box, width, height)
         work, factors = images.resize_to(gray[y1:y2, x1:x2], settings.max_size)
         to_photo = resized(*factors)
         to_photo[:2, 2] += x1, y1
-        features = sift(work, max_features=settings.max_features)
+        features = settings.extractor(work, threads=threads)
         return cls(features, (width, height), work, to_photo)
 
     @property
@@ -57,10 +63,10 @@ class Query:
         """Whether enough is left of it at a third of its size."""
         return bool(min(self.work.shape) >= REDUCTION * SMALLEST_SIDE)
 
-    def reduced(self, settings: Settings) -> Query:
+    def reduced(self, settings: Settings, threads: int | None = None) -> Query:
         """Return the same query at a third of the size at which it was worked on."""
         work, factors = images.resize_to(self.work, max(self.work.shape) // REDUCTION)
-        features = sift(work, max_features=settings.max_features)
+        features = settings.extractor(work, threads=threads)
         return Query(features, self.size, work, self.to_photo @ resized(*factors))
 
 

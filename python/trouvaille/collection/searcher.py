@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import geometry
-from ..features import FINGERPRINT, Features
+from ..features import Features
 from ..index import InvertedFile, Postings
 from ..words import Neighbors, Vocabulary
-from .settings import check_vocabulary
+from .settings import Settings
 from .storage import CatalogueRow, Segment, Snapshot
 
 # The words of a query feature: a match whose two features lie in neighbouring words is found, too.
@@ -26,9 +26,9 @@ QUERY_WORDS = 15
 # A match must be nearer to the query's feature than the tenth nearest word is. That distance goes
 # with how near unrelated features are, and comes from the vocabulary, not from the photos: Lowe's
 # ratio to the second nearest in the same photo would refuse structure that repeats, and one to
-# other photos the true matches in them. It is capped where words are few, and so far apart.
+# other photos the true matches in them. It is capped, by what the descriptor says, where words are
+# few, and so far apart.
 BOUNDING_WORD = 10
-MAX_DISTANCE = 250.0
 
 # A match at distance d of a feature with bound b weighs 1 - (d / (WEIGHT_SCALE * b))**2.
 WEIGHT_SCALE = 1.25
@@ -91,12 +91,12 @@ class VerifiedPhoto:
 class Searcher:
     """The collection as of one commit. Immutable; any number of threads may search at once."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, settings: Settings) -> None:
+        snapshot.check_descriptors(settings.dimensions)
         words = snapshot.vocabulary
-        if words is not None:
-            check_vocabulary(words)
         self.snapshot = snapshot
-        self.vocabulary = None if words is None else Vocabulary(words, FINGERPRINT)
+        self.vocabulary = None if words is None else Vocabulary(words, settings.fingerprint)
+        self._max_distance = settings.extractor.max_distance
         frequencies = np.maximum(snapshot.document_frequencies.astype(np.float64), 1)
         # A word that every photo has says nothing; so do words of a collection of one photo.
         self._idf = np.log(np.maximum(snapshot.n_images, 1) / frequencies)
@@ -183,7 +183,7 @@ class Searcher:
         self, features: Features, words: Neighbors, places: list[Place], threads: int | None
     ) -> tuple[geometry.ShortlistMatches, NDArray[np.float64]]:
         column = min(BOUNDING_WORD, words.distances.shape[1]) - 1
-        bounds = np.minimum(words.distances[:, column], MAX_DISTANCE**2)
+        bounds = np.minimum(words.distances[:, column], self._max_distance**2)
         matched = geometry.match_shortlist(
             features.descriptors,
             words.ids,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..features import DIMENSIONS, Extraction, Features
+from ..features import Extraction, Features
 from .storage import CatalogueRow
 
 MAX_COUNT = np.iinfo(np.uint16).max
@@ -21,12 +21,12 @@ class SegmentBuilder:
     what touches them in one order reads the descriptors in order, too.
     """
 
-    def __init__(self, keep_descriptors: bool) -> None:
+    def __init__(self, keep_descriptors: bool, dimensions: int) -> None:
         self.rows: list[CatalogueRow] = []
         self._keep_descriptors = keep_descriptors
         self._words = _Rows(np.empty((0,), np.uint32))
         self._frames = _Rows(np.empty((0, 2, 3), np.float32))
-        self._descriptors = _Rows(np.empty((0, DIMENSIONS), np.uint8))
+        self._descriptors = _Rows(np.empty((0, dimensions), np.uint8))
 
     def __len__(self) -> int:
         return len(self.rows)

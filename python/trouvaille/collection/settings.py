@@ -5,13 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _check
-from ..features import DIMENSIONS, FINGERPRINT
+from ..features import Extractor
+from ..features.registry import Orientation
+
+# What collections were made with before they said which detector.
+_FIRST_DETECTOR = "opencv_sift"
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,17 @@ class Settings:
     max_size : int
         Longest side in pixels at which features are found; a smaller photo is not enlarged.
     keep_descriptors : bool
-        Keep every feature's descriptor (128 bytes), so that verification compares descriptors and
-        not words alone.
+        Keep every feature's descriptor, so that verification compares descriptors and not words
+        alone.
     num_words : int or None
         Words of the vocabulary that the collection learns; None: as many as its photos allow.
     random_state : int
         Seed of that vocabulary.
+    detector, descriptor : str
+        What finds the features and what describes them, as `features.Extractor` names them; by
+        default SIFT.
+    orientation : {"dominant", "upright"}
+        Features are turned to their dominant gradients, or up is up.
     """
 
     max_features: int = 2000
@@ -38,6 +48,9 @@ class Settings:
     keep_descriptors: bool = True
     num_words: int | None = None
     random_state: int = 0
+    detector: str = "sift"
+    descriptor: str | None = None
+    orientation: Orientation = "dominant"
 
     def __post_init__(self) -> None:
         _check.count(self.max_features, "max_features")
@@ -49,6 +62,37 @@ class Settings:
         if self.num_words is not None:
             _check.count(self.num_words, "num_words")
         _check.seed(self.random_state)
+        extractor = self.extractor
+        if extractor.bits:
+            raise ValueError(
+                f"descriptor {extractor.descriptor!r} is of bits, of which there are no visual "
+                "words; a collection takes sift, for one"
+            )
+        # By their own names: an alias may stand for another one in a later version.
+        object.__setattr__(self, "detector", extractor.detector)
+        object.__setattr__(self, "descriptor", extractor.descriptor)
+
+    @cached_property
+    def extractor(self) -> Extractor:
+        """What makes the features of photos and of queries."""
+        for name in ("detector", "descriptor"):
+            given = getattr(self, name)
+            if not isinstance(given, str | None):
+                kind = type(given).__name__
+                raise TypeError(f"{name} must be a name, which a collection can store, got {kind}")
+        return Extractor(
+            self.detector, self.descriptor, self.max_features, orientation=self.orientation
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the descriptor; see `features.Extractor.fingerprint`."""
+        return self.extractor.fingerprint
+
+    @property
+    def dimensions(self) -> int:
+        """Bytes a descriptor."""
+        return self.extractor.dimensions
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, as the collection stores it."""
@@ -64,15 +108,15 @@ class Settings:
                 "open it with a newer version of trouvaille"
             )
         try:
-            return cls(**stored)
+            return cls(**{"detector": _FIRST_DETECTOR, **stored})
         except (TypeError, ValueError) as error:
             raise ValueError(f"the collection's settings are wrong: {error}") from None
 
 
-def check_vocabulary(words: NDArray[Any]) -> None:
+def check_vocabulary(words: NDArray[Any], settings: Settings) -> None:
     """Refuse words that are not of the descriptor that a collection is made of."""
-    if words.ndim != 2 or words.shape[1] != DIMENSIONS or words.dtype != np.uint8:
+    if words.ndim != 2 or words.shape[1] != settings.dimensions or words.dtype != np.uint8:
         raise ValueError(
-            f"vocabulary must hold words of {DIMENSIONS} bytes, as {FINGERPRINT!r} has, "
-            f"got {words.dtype} of shape {words.shape}"
+            f"vocabulary must hold words of {settings.dimensions} bytes, as "
+            f"{settings.fingerprint!r} has, got {words.dtype} of shape {words.shape}"
         )

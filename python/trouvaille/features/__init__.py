@@ -13,6 +13,7 @@ from .files import read_oxford, write_oxford
 from .flavours import SIFT_FLAVOURS, convert_sift
 from .folder import FolderFeatures, FolderReport, PhotoRow, extract_folder
 from .listing import MAX_ID_LENGTH, expand, id_problem, list_photos, printable, shown
+from .registry import Descriptor, Detector, parse_fingerprint
 from .scale_space import ScaleSpace
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "FINGERPRINT",
     "MAX_ID_LENGTH",
     "SIFT_FLAVOURS",
+    "Descriptor",
+    "Detector",
     "Extraction",
     "Extractor",
     "Features",
@@ -49,6 +52,7 @@ __all__ = [
     "opencv",
     "opencv_sift",
     "orb",
+    "parse_fingerprint",
     "printable",
     "read_oxford",
     "shown",

@@ -135,6 +135,8 @@ class Section:
     metadata : mapping
     shapes : mapping of str to tuple
         The shape of each array, by name.
+    dtypes : mapping of str to dtype
+        And what it is of.
     """
 
     def __init__(
@@ -151,6 +153,7 @@ class Section:
         self._rules = rules
         self._read_head(entry)
         self.shapes = MappingProxyType({key: spec.shape for key, spec in self._specs.items()})
+        self.dtypes = MappingProxyType({key: spec.dtype for key, spec in self._specs.items()})
         # Each array has its own record of blocks: two arrays may share one at their border.
         self._verified = {
             key: np.zeros(self._block_range(spec.begin, spec.end)[1], np.bool_)

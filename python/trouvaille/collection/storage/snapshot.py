@@ -82,6 +82,27 @@ class Snapshot:
             reason = f"belongs to {found!r}, the collection to {self.manifest.fingerprint!r}"
             raise IndexCorruptError(vocabulary.path, "vocabulary.header", 0, reason)
 
+    def check_descriptors(self, dimensions: int) -> None:
+        """Refuse words or descriptors that are not of so many bytes.
+
+        Raises
+        ------
+        IndexCorruptError
+            At the first: what wrote the collection would not have written them together.
+        """
+        sections = [(self._vocabulary, "words")]
+        sections += [(s.sections.get("descriptors"), "descriptors") for s in self.segments]
+        for section, name in sections:
+            if section is None:
+                continue
+            shape, dtype = section.shapes[name], section.dtypes[name]
+            if shape[1] != dimensions or dtype != np.uint8:
+                reason = (
+                    f"must have rows of {dimensions} bytes, as {self.fingerprint!r} has, "
+                    f"got {dtype} of shape {shape}"
+                )
+                raise IndexCorruptError(section.path, f"{section.kind}.{name}", 0, reason)
+
     @property
     def generation(self) -> int:
         """Number of the commit; each is one more than that before."""
