@@ -146,6 +146,16 @@ def test_answers_that_do_not_fit_are_refused(photo):
         features.extract(photo, "dense", lambda image, regions: image)
 
 
+def test_an_extractor_is_given_whole(photo):
+    extractor = Extractor("opencv_sift", max_features=30)
+    assert len(features.extract(photo, extractor).features.frames) == 30
+    for options in ({"max_features": 50}, {"root": False}, {"step": 3}, {"descriptor": "sift"}):
+        with pytest.raises(TypeError, match="give them to it"):
+            features.extract(photo, extractor, **options)
+        with pytest.raises(TypeError, match="give them to it"):
+            next(features.extract_all([photo], extractor, **options))
+
+
 def test_an_extractor_is_a_value():
     one, other = Extractor("sift"), Extractor(registry.DETECTOR_ALIASES.get("sift", "sift"))
     assert one == other  # an alias is resolved

@@ -98,3 +98,26 @@ def test_a_flat_frame_is_no_ellipse(tmp_path):
     with pytest.raises(ValueError, match="feature 0 is flat"):
         features.write_oxford(tmp_path / "a.txt", flat)
     assert not (tmp_path / "a.txt").exists()
+
+
+@given(described())
+def test_colmaps_keypoints_round_trip(found):
+    table = features.to_colmap(found)
+    assert table.dtype == np.float32
+    again = features.from_colmap(table)
+    np.testing.assert_array_equal(again.frames[:, :, :2], found.frames[:, :, :2])
+    np.testing.assert_allclose(again.frames[:, :, 2], found.frames[:, :, 2], atol=1e-4)
+    np.testing.assert_allclose(again.scales, found.scales, rtol=1e-5)
+
+
+def test_colmaps_half_pixel_and_columns():
+    """The centre of the top-left pixel is (0.5, 0.5) there; four columns have scale and angle."""
+    (upright,) = features.from_colmap([[0.5, 1.5]]).frames
+    assert upright.tolist() == [[1, 0, 0], [0, 1, 1]]
+    (turned,) = features.from_colmap([[10.5, 20.5, 3, np.float32(np.pi / 2)]]).frames
+    np.testing.assert_allclose(turned, [[0, -3, 10], [3, 0, 20]], atol=1e-6)
+    (affine,) = features.from_colmap([[10.5, 20.5, 1, 2, 3, 4]]).frames
+    assert affine.tolist() == [[1, 2, 10], [3, 4, 20]]
+    assert features.from_colmap(np.empty((0, 6))).frames.shape == (0, 2, 3)
+    with pytest.raises(ValueError, match="2, 4 or 6 columns"):
+        features.from_colmap(np.zeros((2, 5)))

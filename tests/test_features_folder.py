@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Extraction into a folder: what is written, what is skipped, and what a crash leaves."""
 
+import io
 import json
 import signal
 import subprocess
@@ -263,9 +264,20 @@ def test_crafted_files_are_refused(written, photos, tmp_path):
     refused("which is not", frames=np.float32(5))
     refused("different lengths", scales=parts["scales"][1:])
     refused("cannot be read", descriptors=np.array([object()] * 80))
+    refused("not an array of float32", frames=np.asfortranarray(parts["frames"]))
     refused("about.*cannot be read", about=np.zeros(3, np.uint8))
     about = json.loads(bytes(parts["about"])) | {"id": "another"}
     refused("is of the photo 'another'", about=np.frombuffer(json.dumps(about).encode(), np.uint8))
+    header = io.BytesIO()  # of an array of a terabyte, which must not be asked for
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f4", "fortran_order": False, "shape": (2**38,)}
+    )
+    np.savez(file, about=parts["about"])
+    with zipfile.ZipFile(file, "a") as archive:
+        for name in ("frames", "descriptors", "responses", "scales"):
+            archive.writestr(f"{name}.npy", header.getvalue())
+    with pytest.raises(IndexCorruptError, match=r"'frames'.* is not an array of float32"):
+        FolderFeatures.open(path)[id]
     np.savez_compressed(file, **parts)
     with pytest.raises(IndexCorruptError, match="compressed"):
         FolderFeatures.open(path)[id]

@@ -9,7 +9,7 @@ from .detect import DETECTORS, dense, dog
 from .drawing import draw
 from .extraction import Extraction, extract, extract_all
 from .extractor import Extractor, fingerprint
-from .files import read_oxford, write_oxford
+from .files import from_colmap, read_oxford, to_colmap, write_oxford
 from .flavours import SIFT_FLAVOURS, convert_sift
 from .folder import FolderFeatures, FolderReport, PhotoRow, extract_folder
 from .listing import MAX_ID_LENGTH, expand, id_problem, list_photos, printable, shown
@@ -45,6 +45,7 @@ __all__ = [
     "extract_all",
     "extract_folder",
     "fingerprint",
+    "from_colmap",
     "from_keypoints",
     "id_problem",
     "list_photos",
@@ -57,6 +58,7 @@ __all__ = [
     "read_oxford",
     "shown",
     "sift",
+    "to_colmap",
     "to_keypoints",
     "write_oxford",
 ]

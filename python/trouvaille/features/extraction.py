@@ -101,11 +101,11 @@ def extract(
     TypeError, ValueError
         If the detector, the descriptor or an option is none that there is.
     """
-    extractor = _extractor(detector, descriptor, max_features, orientation, root, options)
+    extractor = extractor_of(detector, descriptor, max_features, orientation, root, options)
     return _extract(photo, extractor, max_size, apply_exif, threads)
 
 
-def _extractor(
+def extractor_of(
     detector: DetectorLike | Extractor,
     descriptor: DescriptorLike | None,
     max_features: int,
@@ -113,7 +113,19 @@ def _extractor(
     root: bool,
     options: dict[str, Any],
 ) -> Extractor:
+    """Return the extractor that such arguments stand for; one that is given is whole already."""
     if isinstance(detector, Extractor):
+        if (descriptor, max_features, orientation, root, options) != (
+            None,
+            2000,
+            "dominant",
+            True,
+            {},
+        ):
+            raise TypeError(
+                "detector is an Extractor, which has a descriptor and options of its own: "
+                "give them to it"
+            )
         return detector
     return Extractor(detector, descriptor, max_features, orientation, root, options)
 
@@ -193,7 +205,7 @@ def extract_all(
     if workers is not None:
         workers = _check.count(workers, "workers", maximum=1024)
     workers = _check.threads(workers)
-    extractor = _extractor(detector, descriptor, max_features, orientation, root, options)
+    extractor = extractor_of(detector, descriptor, max_features, orientation, root, options)
     own = 1 if workers > 1 else None  # the cores are busy with a photo each
     waiting: deque[Future[Extraction]] = deque()
     with ThreadPoolExecutor(workers, "trouvaille-extract") as pool:

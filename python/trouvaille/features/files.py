@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Features in the text format of the Oxford group, which detectors of affine regions write."""
+"""Features as others write them: the Oxford group's text, and the keypoints of COLMAP."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _files
 from ._types import Features, Regions, scales_of
@@ -154,3 +154,50 @@ def _frames(
     if not np.isfinite(small).all():
         raise ValueError(f"{path}: an ellipse is too large for float32")
     return small
+
+
+def from_colmap(keypoints: ArrayLike) -> Regions:
+    """Return the keypoints of COLMAP's database as regions, in their order.
+
+    Parameters
+    ----------
+    keypoints : array_like of shape (n, 2), (n, 4) or (n, 6)
+        x, y; with scale and orientation (radians clockwise as seen); or with the frame's four
+        numbers, row by row. (0, 0) is the corner of the top-left pixel there, not its centre.
+
+    Returns
+    -------
+    Regions
+        Of scale 1 where there is none; each response is 0.
+
+    Raises
+    ------
+    ValueError
+        If there are other columns.
+    """
+    table = _check.matrix(keypoints, "keypoints", np.float32)
+    n, columns = table.shape
+    frames = np.zeros((n, 2, 3), np.float32)
+    if columns == 2:
+        frames[:, 0, 0] = frames[:, 1, 1] = 1
+    elif columns == 4:
+        turn = table[:, 3].astype(np.float64)
+        frames[:, 0, 0] = frames[:, 1, 1] = table[:, 2] * np.cos(turn)
+        frames[:, 1, 0] = table[:, 2] * np.sin(turn)
+        frames[:, 0, 1] = -frames[:, 1, 0]
+    elif columns == 6:
+        frames[:, :, :2] = table[:, 2:].reshape(n, 2, 2)
+    else:
+        raise ValueError(f"keypoints must have 2, 4 or 6 columns, got shape {table.shape}")
+    frames[:, :, 2] = table[:, :2] - np.float32(0.5)
+    return Regions(frames, np.zeros(n, np.float32), scales_of(frames))
+
+
+def to_colmap(features: Features | Regions) -> NDArray[np.float32]:
+    """Return features as keypoints of COLMAP's database: x, y and the frame, shape (n, 6).
+
+    Their descriptors, if they are SIFT, are in COLMAP's order of bins already.
+    """
+    frames = _check.frames(features.frames, "features.frames")
+    centres = frames[:, :, 2] + np.float32(0.5)
+    return np.hstack([centres, frames[:, :, :2].reshape(-1, 4)])

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import time
@@ -35,7 +36,7 @@ from .. import _check, _files
 from .._lock import Lock
 from ..errors import FormatVersionError, IndexCorruptError
 from ._types import Features, Photo
-from .extraction import Extraction, extract_all
+from .extraction import Extraction, extract_all, extractor_of
 from .extractor import DescriptorLike, DetectorLike, Extractor
 from .listing import id_problem, list_photos, printable
 from .registry import Orientation, parse_fingerprint
@@ -149,10 +150,7 @@ def extract_folder(
         If the detector is a callable without a fingerprint, or an option is no plain value.
     """
     start = time.perf_counter()
-    if isinstance(detector, Extractor):
-        extractor = detector
-    else:
-        extractor = Extractor(detector, descriptor, max_features, orientation, root, options)
+    extractor = extractor_of(detector, descriptor, max_features, orientation, root, options)
     if max_size is not None:
         max_size = _check.count(max_size, "max_size")
     named = list_photos(photos, ids)
@@ -338,44 +336,61 @@ def _write(
     with zipfile.ZipFile(data, "w") as archive:  # as numpy.savez, but for pickles, which it has
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
+                contiguous = np.asarray(array, order="C")
+                np.lib.format.write_array(member, contiguous, (1, 0), allow_pickle=False)
     path.parent.mkdir(exist_ok=True)
     _files.replace(path, [data.getvalue()])
 
 
-def _open(path: Path) -> Any:
-    """Open the arrays of a photo; their sizes are bounded by that of the file."""
+def _read(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Return arrays of a photo's file; what is read is no larger than the file."""
     if path.is_symlink():
         raise IndexCorruptError(path, "npz", 0, "is a link")
+    name = "npz"
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise ValueError("it is compressed")
-        if sum(member.file_size for member in members) > path.stat().st_size:
-            raise ValueError("its parts overlap")
-        return np.load(path, allow_pickle=False)
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+                raise ValueError("it is compressed")
+            if sum(member.file_size for member in members) > path.stat().st_size:
+                raise ValueError("its parts overlap")
+            arrays = {}
+            for name in names:
+                arrays[name] = _array(archive.read(f"{name}.npy"))
+            return arrays
     except FileNotFoundError:
         raise
     except Exception as error:  # whatever a damaged archive makes of zipfile
-        raise IndexCorruptError(path, "npz", 0, f"cannot be read: {error}") from None
+        raise IndexCorruptError(path, name, 0, f"cannot be read: {error}") from None
+
+
+def _array(data: bytes) -> NDArray[Any]:
+    """Return the array of a file of NumPy's format, which says how large it is before it is."""
+    file = io.BytesIO(data)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("it is of another version of NumPy's format")
+    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    begin = file.tell()
+    if dtype.hasobject or is_fortran or dtype.itemsize * math.prod(shape) != len(data) - begin:
+        raise ValueError(f"it is not an array of {dtype} of shape {shape}")
+    return np.frombuffer(data, dtype, offset=begin).reshape(shape).copy()
 
 
 def _read_row(path: Path) -> tuple[PhotoRow, dict[str, Any] | None]:
-    with _open(path) as arrays:
-        try:
-            about = json.loads(bytes(arrays["about"]))
-            source = about.pop("source")
-            row = PhotoRow(
-                str(about["id"]),
-                str(about["status"]),
-                int(about["n_features"]),
-                str(about["error"]),
-                _pair(about["size"]),
-                _pair(about["work_size"]),
-            )
-        except Exception as error:
-            raise IndexCorruptError(path, "about", 0, f"cannot be read: {error}") from None
+    about_bytes = _read(path, ["about"])["about"].tobytes()
+    try:
+        about = json.loads(about_bytes)
+        source = about.pop("source")
+        row = PhotoRow(
+            str(about["id"]),
+            str(about["status"]),
+            int(about["n_features"]),
+            str(about["error"]),
+            _pair(about["size"]),
+            _pair(about["work_size"]),
+        )
+    except Exception as error:  # JSON of any other kind
+        raise IndexCorruptError(path, "about", 0, f"cannot be read: {error}") from None
     return row, source
 
 
@@ -467,16 +482,12 @@ def _read_features(path: Path, fingerprint: str) -> Features:
         "responses": ((), np.dtype(np.float32)),
         "scales": ((), np.dtype(np.float32)),
     }
-    with _open(path) as arrays:
-        parts = {}
-        for name, (tail, dtype) in shapes.items():
-            try:
-                parts[name] = arrays[name]
-            except Exception as error:
-                raise IndexCorruptError(path, name, 0, f"cannot be read: {error}") from None
-            if parts[name].dtype != dtype or parts[name].shape[1:] != tail or not parts[name].ndim:
-                reason = f"has {parts[name].dtype} of shape {parts[name].shape}"
-                raise IndexCorruptError(path, name, 0, f"{reason}, which is not {fingerprint!r}")
+    parts = _read(path, list(shapes))
+    for name, (tail, dtype) in shapes.items():
+        part = parts[name]
+        if part.dtype != dtype or part.ndim == 0 or part.shape[1:] != tail:
+            reason = f"has {part.dtype} of shape {part.shape}, which is not {fingerprint!r}"
+            raise IndexCorruptError(path, name, 0, reason)
     if len({len(part) for part in parts.values()}) != 1:
         raise IndexCorruptError(path, "frames", 0, "parts have different lengths")
     return Features(**parts)
