@@ -262,7 +262,7 @@ def test_names_are_printed_as_they_are(run, strange, tmp_path):
 
 
 def test_sources_are_printed_as_they_are(capsys):
-    cli._print_sources({"[/x]a.jpg": "p:smile:", "[red]b.jpg": "p:smile:"})
+    cli.demo._print_sources({"[/x]a.jpg": "p:smile:", "[red]b.jpg": "p:smile:"})
     printed = capsys.readouterr().out
     assert "p:smile:" in printed
     assert "[/x]a.jpg, [red]b.jpg" in printed

@@ -224,7 +224,7 @@ def test_damage_is_found_and_mended(photos, written, tmp_path):
     good = content(path)
     name = next(name for name in good if name.endswith(".npz"))
     rows = FolderFeatures.open(path).rows
-    id = next(row.id for row in rows if features.folder._file_of(path, row.id) == path / name)
+    id = next(row.id for row in rows if features.folder_files.file_of(path, row.id) == path / name)
     expected = features.extract(photos / "a" / id, max_features=80).features
     for at in range(0, len(good[name]), len(good[name]) // 40):
         damaged = bytearray(good[name])
@@ -250,7 +250,7 @@ def test_crafted_files_are_refused(written, photos, tmp_path):
     extract_folder(photos / "a", path, **OPTIONS)
     folder = FolderFeatures.open(path)
     id = folder.ids[0]
-    file = features.folder._file_of(path, id)
+    file = features.folder_files.file_of(path, id)
     with np.load(file) as arrays:
         parts = dict(arrays)
 

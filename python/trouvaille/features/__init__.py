@@ -11,7 +11,8 @@ from .extraction import Extraction, extract, extract_all
 from .extractor import Extractor, fingerprint
 from .files import from_colmap, read_oxford, to_colmap, write_oxford
 from .flavours import SIFT_FLAVOURS, convert_sift
-from .folder import FolderFeatures, FolderReport, PhotoRow, extract_folder
+from .folder import FolderReport, extract_folder
+from .folder_files import FolderFeatures, PhotoRow
 from .listing import MAX_ID_LENGTH, expand, id_problem, list_photos, printable, shown
 from .registry import Descriptor, Detector, parse_fingerprint
 from .scale_space import ScaleSpace

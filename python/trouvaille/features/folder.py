@@ -1,83 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Features of many photos in a folder on disk: written as they come, resumed where they ended.
-
-```
-features/
-  manifest.json       format, fingerprint, and the settings that all photos share
-  3f/3f9c...e1.npz    one photo; the name is the SHA-256 of its id
-  LOCK                empty; held by the one that extracts
-```
-
-A file is written aside and renamed, so that it is there whole or not at all, and holds nothing that
-differs from run to run: an extraction that was killed and resumed leaves the same files as one that
-was not. Photos that cannot be read are rows, too. Nothing is pickled; reading runs no code.
-"""
+"""Features of many photos, extracted into a folder, and resumed where an earlier run ended."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import math
 import os
 import re
 import time
-import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import _check, _files
 from .._lock import Lock
-from ..errors import FormatVersionError, IndexCorruptError
-from ._types import Features, Photo
+from ..errors import IndexCorruptError
+from ._types import Photo
 from .extraction import Extraction, extract_all, extractor_of
 from .extractor import DescriptorLike, DetectorLike, Extractor
+from .folder_files import FORMAT, MANIFEST, PhotoRow, file_of, read_manifest, read_row, write
 from .listing import id_problem, list_photos, printable
-from .registry import Orientation, parse_fingerprint
+from .registry import Orientation
 
 Progress = Callable[[str, int, int | None], None]
 
-FORMAT = 1
-_MANIFEST, _LOCK = "manifest.json", "LOCK"
-_NAME = re.compile(r"[0-9a-f]{64}\.npz")
+_LOCK = "LOCK"
 _PART = re.compile(r"\.[0-9a-f]{32}\.part")
 
 # A file that is the same may yet be read the next time; what is no photo will be none.
 _RETRIED = frozenset({"missing", "forbidden", "unreadable", "unnameable"})
-
-
-@dataclass(frozen=True)
-class PhotoRow:
-    """What became of one photo.
-
-    Attributes
-    ----------
-    id : str
-        Its name: the path relative to the folder given, or its own.
-    status : str
-        ``"ok"``, or why there are no features; see `Extraction.status`.
-    n_features : int
-    error : str
-        For a person; empty if there was none.
-    size, work_size : tuple of int
-        Width and height of the photo, and as it was worked on; features are in pixels of that.
-    skipped : bool
-        Whether it was there from an earlier run.
-    """
-
-    id: str
-    status: str
-    n_features: int = 0
-    error: str = ""
-    size: tuple[int, int] = (0, 0)
-    work_size: tuple[int, int] = (0, 0)
-    skipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -231,7 +186,7 @@ def _rows(
             extraction.size,
             extraction.work_size,
         )
-        _write(_file_of(folder, plan.id), row, plan.source, features)
+        write(file_of(folder, plan.id), row, plan.source, features)
         yield row
     for plan in plans:
         assert plan.row is not None  # all others have been extracted
@@ -257,7 +212,7 @@ def _kept(folder: Path, id: str, source: dict[str, Any] | None) -> PhotoRow | No
     if source is None:
         return None
     try:
-        row, of = _read_row(_file_of(folder, id))
+        row, of = read_row(file_of(folder, id))
     except (FileNotFoundError, IndexCorruptError):
         return None
     if of != source or row.id != id or row.status in _RETRIED:
@@ -272,13 +227,13 @@ def _begin(folder: Path, fingerprint: str, settings: dict[str, Any]) -> None:
         text = json.dumps(manifest, indent=1, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
         raise TypeError(f"options must be plain values, which a file can hold: {error}") from None
-    if not (folder / _MANIFEST).exists():
+    if not (folder / MANIFEST).exists():
         names = [entry.name for entry in folder.iterdir()]
         others = [name for name in names if name != _LOCK and not _PART.fullmatch(name)]
         if others:
             raise ValueError(f"{folder} holds no features but {others[0]!r}; name a new folder")
-        _files.replace(folder / _MANIFEST, [text.encode()])
-    found = _read_manifest(folder)
+        _files.replace(folder / MANIFEST, [text.encode()])
+    found = read_manifest(folder)
     wanted = json.loads(text)
     if found != wanted:
         raise ValueError(
@@ -297,197 +252,3 @@ def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
         if old.get(name) != new.get(name):
             return f"holds features of {name}={old.get(name)!r}, not {new.get(name)!r}"
     return f"holds descriptors {found['fingerprint']!r}, not {wanted['fingerprint']!r}"
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / _MANIFEST
-    if not path.exists():
-        raise FileNotFoundError(f"{folder} holds no features: it has no {_MANIFEST}")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        version = manifest["format"]
-        if isinstance(version, int) and version > FORMAT:
-            raise FormatVersionError(path, f"format {version}", str(FORMAT))
-        parse_fingerprint(manifest["fingerprint"])
-        if version != FORMAT or not isinstance(manifest["settings"], dict):
-            raise ValueError
-    except FormatVersionError:
-        raise
-    except (ValueError, TypeError, KeyError, RecursionError):
-        reason = "is no manifest of features"
-        raise IndexCorruptError(path, "manifest", 0, reason) from None
-    found: dict[str, Any] = manifest
-    return found
-
-
-def _file_of(folder: Path, id: str) -> Path:
-    name = hashlib.sha256(id.encode()).hexdigest()
-    return folder / name[:2] / f"{name}.npz"
-
-
-def _write(
-    path: Path, row: PhotoRow, source: dict[str, Any] | None, features: Features | None
-) -> None:
-    about = {**asdict(row), "source": source}
-    del about["skipped"]
-    arrays: dict[str, NDArray[Any]] = {} if features is None else dict(features._asdict())
-    arrays["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
-    data = io.BytesIO()
-    with zipfile.ZipFile(data, "w") as archive:  # as numpy.savez, but for pickles, which it has
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                contiguous = np.asarray(array, order="C")
-                np.lib.format.write_array(member, contiguous, (1, 0), allow_pickle=False)
-    path.parent.mkdir(exist_ok=True)
-    _files.replace(path, [data.getvalue()])
-
-
-def _read(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Return arrays of a photo's file; what is read is no larger than the file."""
-    if path.is_symlink():
-        raise IndexCorruptError(path, "npz", 0, "is a link")
-    name = "npz"
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-                raise ValueError("it is compressed")
-            if sum(member.file_size for member in members) > path.stat().st_size:
-                raise ValueError("its parts overlap")
-            arrays = {}
-            for name in names:
-                arrays[name] = _array(archive.read(f"{name}.npy"))
-            return arrays
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # whatever a damaged archive makes of zipfile
-        raise IndexCorruptError(path, name, 0, f"cannot be read: {error}") from None
-
-
-def _array(data: bytes) -> NDArray[Any]:
-    """Return the array of a file of NumPy's format, which says how large it is before it is."""
-    file = io.BytesIO(data)
-    if np.lib.format.read_magic(file) != (1, 0):
-        raise ValueError("it is of another version of NumPy's format")
-    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    begin = file.tell()
-    if dtype.hasobject or is_fortran or dtype.itemsize * math.prod(shape) != len(data) - begin:
-        raise ValueError(f"it is not an array of {dtype} of shape {shape}")
-    return np.frombuffer(data, dtype, offset=begin).reshape(shape).copy()
-
-
-def _read_row(path: Path) -> tuple[PhotoRow, dict[str, Any] | None]:
-    about_bytes = _read(path, ["about"])["about"].tobytes()
-    try:
-        about = json.loads(about_bytes)
-        source = about.pop("source")
-        row = PhotoRow(
-            str(about["id"]),
-            str(about["status"]),
-            int(about["n_features"]),
-            str(about["error"]),
-            _pair(about["size"]),
-            _pair(about["work_size"]),
-        )
-    except Exception as error:  # JSON of any other kind
-        raise IndexCorruptError(path, "about", 0, f"cannot be read: {error}") from None
-    return row, source
-
-
-def _pair(given: Any) -> tuple[int, int]:
-    width, height = given
-    return int(width), int(height)
-
-
-class FolderFeatures:
-    """The features that `extract_folder` wrote, read photo by photo.
-
-    Examples
-    --------
-    >>> folder = FolderFeatures.open("features/")  # doctest: +SKIP
-    >>> for id in folder.ids:
-    ...     print(id, len(folder[id].frames))
-    """
-
-    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
-        """Use `open` instead."""
-        self.path = path
-        self.fingerprint: str = manifest["fingerprint"]
-        self.settings: dict[str, Any] = manifest["settings"]
-        self._rows: dict[str, PhotoRow] | None = None
-
-    @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Self:
-        """Open the folder `path`.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there are no features.
-        IndexCorruptError, FormatVersionError
-            If its manifest is damaged, or of a newer version.
-        """
-        return cls(Path(path), _read_manifest(Path(path)))
-
-    @property
-    def rows(self) -> list[PhotoRow]:
-        """What became of each photo, by id; of all files, which are read once for it."""
-        return list(self._all().values())
-
-    @property
-    def ids(self) -> list[str]:
-        """The photos that have features, sorted."""
-        return [row.id for row in self._all().values() if row.status == "ok"]
-
-    def __len__(self) -> int:
-        """Return the number of photos that have features."""
-        return len(self.ids)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.ids)
-
-    def __contains__(self, id: object) -> bool:
-        return isinstance(id, str) and id_problem(id) is None and _file_of(self.path, id).exists()
-
-    def row(self, id: str) -> PhotoRow:
-        """Return what became of a photo; KeyError if there is none of that id."""
-        if id not in self:
-            raise KeyError(f"no photo has the id {id!r}")
-        path = _file_of(self.path, id)
-        row, _ = _read_row(path)
-        if row.id != id:
-            raise IndexCorruptError(path, "about", 0, f"is of the photo {row.id!r}")
-        return row
-
-    def __getitem__(self, id: str) -> Features:
-        """Return the features of a photo; KeyError if there are none."""
-        row = self.row(id)
-        if row.status != "ok":
-            raise KeyError(f"photo {id!r} has no features: {row.error}")
-        return _read_features(_file_of(self.path, id), self.fingerprint)
-
-    def _all(self) -> dict[str, PhotoRow]:
-        if self._rows is None:
-            files = (path for path in self.path.glob("??/*.npz") if _NAME.fullmatch(path.name))
-            rows = (_read_row(path)[0] for path in files)
-            self._rows = {row.id: row for row in sorted(rows, key=lambda row: row.id)}
-        return self._rows
-
-
-def _read_features(path: Path, fingerprint: str) -> Features:
-    kind = parse_fingerprint(fingerprint)
-    shapes = {
-        "frames": ((2, 3), np.dtype(np.float32)),
-        "descriptors": ((kind.dimensions,), np.dtype(kind.dtype)),
-        "responses": ((), np.dtype(np.float32)),
-        "scales": ((), np.dtype(np.float32)),
-    }
-    parts = _read(path, list(shapes))
-    for name, (tail, dtype) in shapes.items():
-        part = parts[name]
-        if part.dtype != dtype or part.ndim == 0 or part.shape[1:] != tail:
-            reason = f"has {part.dtype} of shape {part.shape}, which is not {fingerprint!r}"
-            raise IndexCorruptError(path, name, 0, reason)
-    if len({len(part) for part in parts.values()}) != 1:
-        raise IndexCorruptError(path, "frames", 0, "parts have different lengths")
-    return Features(**parts)
