@@ -51,6 +51,24 @@ std::unique_ptr<ScaleSpace> scale_space(const Array<T>& photo, int first_octave,
     return std::make_unique<ScaleSpace>(pixels, first_octave, threads);
 }
 
+// Copies, which outlive the space.
+py::list octaves(const ScaleSpace& space) {
+    py::list all;
+    for (std::size_t o = 0; o < space.octaves(); ++o) {
+        py::list layers;
+        for (const Layer& layer : space.octave(o)) {
+            const auto& [pixels, width, height, stride] = layer.image;
+            Array<float> image({static_cast<py::ssize_t>(height), static_cast<py::ssize_t>(width)});
+            for (std::size_t y = 0; y < height; ++y)
+                std::memcpy(image.mutable_data() + y * width, layer.image.row(y),
+                            width * sizeof(float));
+            layers.append(py::make_tuple(image, layer.sigma, layer.step));
+        }
+        all.append(layers);
+    }
+    return all;
+}
+
 py::tuple arrays(const Keypoints& keypoints) {
     const auto n = static_cast<py::ssize_t>(keypoints.size());
     Array<float> frames({n, py::ssize_t{2}, py::ssize_t{3}}), responses(n);
@@ -125,7 +143,8 @@ void bind_features(py::module_& m) {
              "threads"_a)
         .def(py::init(&scale_space<float>), "photo"_a.noconvert(), "first_octave"_a, "threads"_a)
         .def_property_readonly("width", &ScaleSpace::width)
-        .def_property_readonly("height", &ScaleSpace::height);
+        .def_property_readonly("height", &ScaleSpace::height)
+        .def("octaves", &octaves);
     m.def("detect_dog", &detect_dog, "space"_a, "threshold"_a, "max_edge_ratio"_a, "threads"_a);
     m.def("select", &select, "frames"_a.noconvert(), "responses"_a.noconvert(), "width"_a,
           "height"_a, "max_features"_a, "mask"_a.noconvert().none(true), "spread"_a);
