@@ -11,8 +11,12 @@ namespace trouvaille {
 struct Frame {
     float a11, a12, x, a21, a22, y;
 
-    /// The geometric mean of its axes: sigma of the Gaussian it was found with.
-    float scale() const { return std::sqrt(std::abs(a11 * a22 - a12 * a21)); }
+    /// The geometric mean of its axes: sigma of the Gaussian it was found with. In double: products
+    /// of floats are exact there, and none is infinite.
+    float scale() const {
+        const double area = double{a11} * a22 - double{a12} * a21;
+        return static_cast<float>(std::sqrt(std::abs(area)));
+    }
 };
 
 /// Where a detector found something: the upright, isotropic or affine frame, and how strongly.

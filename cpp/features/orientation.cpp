@@ -75,7 +75,8 @@ void find_peaks(const float* histogram, float least, std::vector<Peak>& peaks) {
         const float left = histogram[(k + bins - 1) % bins], right = histogram[(k + 1) % bins];
         const float middle = histogram[k];
         if (middle <= 0 || middle < limit || !(middle > left && middle >= right)) continue;
-        const float shift = 0.5F * (left - right) / (left - 2 * middle + right);
+        // The two falls are summed, not the three heights: these may round to 0.
+        const float shift = 0.5F * (left - right) / ((left - middle) + (right - middle));
         peaks.push_back({middle, (static_cast<float>(k) + 0.5F + shift) / bins});
     }
     std::stable_sort(peaks.begin(), peaks.end(),

@@ -104,7 +104,8 @@ template ScaleSpace::ScaleSpace(ImageView<const float>, int, int);
 
 const Layer& ScaleSpace::nearest(double sigma) const {
     // The middle layers of the octaves, 1 to `intervals`, in one sequence of growing scale.
-    const double place = std::log2(sigma / base_sigma) * intervals;
+    // A singular frame's scale is 0, a huge one's infinite: lround has no answer to their logarithms.
+    const double place = std::clamp(std::log2(sigma / base_sigma) * intervals, -1e3, 1e3);
     const auto wanted = std::lround(place) - 1 - first_octave_ * static_cast<long>(intervals);
     const long last = static_cast<long>(octaves() * intervals) - 1;
     // Below and above them are the octave's other layers, of the same step.
