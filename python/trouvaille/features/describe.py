@@ -69,7 +69,7 @@ def sift(
 
 def describe_sift(
     image: ArrayLike | ScaleSpace,
-    regions: Regions,
+    regions: Regions | Features | ArrayLike,
     *,
     orientation: Orientation = "given",
     root: bool = True,
@@ -85,8 +85,8 @@ def describe_sift(
     ----------
     image : array_like or ScaleSpace
         As `ScaleSpace` takes it.
-    regions : Regions
-        Where.
+    regions : Regions, Features, or array_like of shape (n, 2, 3)
+        Where; frames alone have a response of 1.
     orientation : {"given", "dominant", "upright"}
         As in `describe`.
     root : bool
@@ -100,9 +100,15 @@ def describe_sift(
     -------
     Features
         In the order of the regions. What is flat has a descriptor of zeros.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `ScaleSpace`; and if an argument is none of those that it can be.
     """
+    regions = _as_regions(regions)
     space = scale_space(image, threads)
-    size = _check.array([magnification], "magnification", np.float64)[0]
+    size = _check.array([magnification], "magnification", np.float64, ndim=1)[0]
     if not 0 < size <= 1000:
         raise ValueError(f"magnification must be positive, up to 1,000, got {magnification!r}")
     turned = _turned(space, regions, orientation, threads)
@@ -181,12 +187,17 @@ def describe(
 
 
 def _as_regions(given: Regions | Features | ArrayLike) -> Regions:
-    if isinstance(given, Regions):
-        return given
-    if isinstance(given, Features):
-        return Regions(given.frames, given.responses, given.scales)
-    frames = _check.frames(given, "regions")
-    return Regions(frames, np.ones(len(frames), np.float32), scales_of(frames))
+    if not isinstance(given, Regions | Features):
+        frames = _check.frames(given, "regions")
+        return Regions(frames, np.ones(len(frames), np.float32), scales_of(frames))
+    frames = _check.frames(given.frames, "regions")
+    parts = []
+    for name in ("responses", "scales"):
+        part = _check.array(getattr(given, name), f"regions' {name}", np.float32, ndim=1)
+        if len(part) != len(frames):
+            raise ValueError(f"regions have {len(frames)} frames and {len(part)} {name}")
+        parts.append(part)
+    return Regions(frames, *parts)
 
 
 def check_orientation(row: Descriptor, orientation: object) -> None:

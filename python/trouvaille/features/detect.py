@@ -78,6 +78,7 @@ def dog(
     space = scale_space(image, threads)
     contrast = _positive([contrast_threshold], "contrast_threshold", minimum=0.0)[0]
     ratio = _positive([edge_threshold], "edge_threshold", minimum=1.0)[0]
+    ratio = min(ratio, float(np.finfo(np.float32).max))  # an infinite one would refuse all
     frames, responses = _core.detect_dog(
         space._space, contrast / 3 * 255, ratio, _check.threads(threads)
     )

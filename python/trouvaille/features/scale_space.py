@@ -13,6 +13,9 @@ from .. import _check, _core, images
 MAX_PIXELS = 2**31 - 2**20
 """Pixels of an image, at most, with the padding of its rows."""
 
+MAX_SIDE = 2**24
+"""Pixels of a side, at most: float32 coordinates are exact to there."""
+
 
 class ScaleSpace:
     """The Gaussian scale space of an image, built once and shared by detectors and descriptors.
@@ -81,8 +84,10 @@ def scale_space(
 def _gray(image: ArrayLike) -> NDArray[Any]:
     given = np.asarray(image)
     gray = _gray_floats(given) if given.dtype.kind == "f" else images.as_gray(given)
-    if gray.shape[0] * (gray.shape[1] + 32) > MAX_PIXELS:
-        raise ValueError(f"image must have less than 2^31 pixels, got shape {gray.shape}")
+    if gray.shape[0] * (gray.shape[1] + 32) > MAX_PIXELS or max(gray.shape) > MAX_SIDE:
+        raise ValueError(
+            f"image must have less than 2^31 pixels, and 2^24 a side, got shape {gray.shape}"
+        )
     return gray
 
 
