@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each kernel means, in NumPy: short, slow and obviously right."""
 
+import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
+import scipy.ndimage
 
 
 def root_sift(sift):
@@ -440,3 +443,204 @@ def lloyd(X, centers, iterations):
             return centers, done
         centers = new
     return centers, iterations
+
+
+# ---- Features. A layer of a scale space is (image, sigma, step); an octave is six of them.
+
+
+@functools.cache
+def gaussian_taps(sigma):
+    """The taps at -radius to radius whose spectrum is the Gaussian's up to the sampling limit."""
+    radius = max(6, math.ceil(3.5 * sigma))
+    w = (np.arange(5_000) + 0.5) * np.pi / 5_000
+    k = np.arange(-radius, radius + 1)
+    taps = np.cos(np.outer(k, w)) @ np.exp(-((sigma * w) ** 2) / 2)
+    return taps / taps.sum()
+
+
+def blur(image, sigma):
+    for axis in (0, 1):
+        image = scipy.ndimage.correlate1d(image, gaussian_taps(sigma), axis, mode="mirror")
+    return image
+
+
+def scale_space(photo, first_octave=-1):
+    """The octaves of a photo, which is taken to have a blur of 0.35 pixels."""
+
+    def layer(octave, i, image, before, step):
+        sigma = 1.6 * 2 ** (octave + i / 3)
+        return blur(image, math.sqrt(sigma**2 - before**2) / step), sigma, step
+
+    octaves = [[layer(first_octave, 0, photo.astype(float), 0.35, 1)]]
+    while True:
+        octave, (image, sigma, step) = len(octaves) - 1 + first_octave, octaves[-1][-1]
+        if len(octaves[-1]) < 6:
+            octaves[-1].append(layer(octave, len(octaves[-1]), image, sigma, step))
+            continue
+        image, sigma, step = octaves[-1][3]  # of twice the scale that this octave began with
+        if octave == -1:
+            octaves.append(octaves[-1][3:])
+        elif min(image[::2, ::2].shape) < 8:
+            return octaves
+        else:
+            octaves.append([(image[::2, ::2], sigma, 2 * step)])
+
+
+def nearest_layer(space, sigma):
+    """Of the first layer, the middle ones of every octave, and the last two."""
+    layers = [space[0][0], *(layer for octave in space for layer in octave[1:4]), *space[-1][4:]]
+    return min(layers, key=lambda layer: abs(math.log(layer[1] / sigma)))
+
+
+def detect_dog(space, threshold, max_edge_ratio):
+    """Extrema of differences of Gaussians: frames and responses, by octave, row, scale, column."""
+    found = []
+    for octave in space:
+        step, grid = octave[0][2], 2 if octave[0][1] < 1.2 * octave[0][2] else 1
+        d = np.stack([coarse[0] - fine[0] for fine, coarse in zip(octave, octave[1:], strict=False)])
+        if min(d.shape[1:]) <= 10:  # all of it is border
+            continue
+        places = _extremal(d, threshold / 2) | _extremal(-d, threshold / 2)
+        places = sorted(np.argwhere(places).tolist(), key=lambda at: (at[1], at[0], at[2]))
+        fine = d.astype(float) if grid == 1 else _doubled(_doubled(d.astype(float), 2), 1)
+        for r, y, x in places:
+            at = _refined(fine, r, y * grid, x * grid, grid, threshold, max_edge_ratio)
+            if at is not None:
+                s, y, x, response = at
+                sigma = octave[0][1] * 2 ** (s / 3)
+                frame = [[sigma, 0, x * step / grid], [0, sigma, y * step / grid]]
+                found.append((frame, response))
+    frames, responses = zip(*found, strict=True) if found else ((), ())
+    return np.reshape(frames, (-1, 2, 3)).astype(float), np.array(responses, float)
+
+
+def _extremal(d, least):
+    """Where d is above `least` and the 26 neighbours; of equals, the first in order counts."""
+    inner = d[1:-1, 5:-5, 5:-5]  # of scale, row, column
+    where = inner > least
+    for i, (r, y, x) in enumerate(np.ndindex(3, 3, 3)):
+        other = d[r : len(d) - 2 + r, 4 + y : d.shape[1] - 6 + y, 4 + x : d.shape[2] - 6 + x]
+        if i != 13:
+            where &= inner > other if i < 13 else inner >= other
+    return np.pad(where, [(1, 1), (5, 5), (5, 5)])
+
+
+def _doubled(d, axis):
+    """The values of d and those half-way between, by six taps, exact for polynomials to x^5."""
+    d = np.moveaxis(d, axis, 0)
+    a, b, c, e, f, g = (np.pad(d, [(2, 3), (0, 0), (0, 0)])[i : i + len(d)] for i in range(6))
+    half = (150 * (c + e) - 25 * (b + f) + 3 * (a + g)) / 256
+    return np.moveaxis(np.stack([d, half], 1).reshape(-1, *d.shape[1:]), 0, axis)
+
+
+def _refined(d, r, y, x, grid, threshold, max_edge_ratio):
+    """The extremum near a place on the grid: its scale, row, column and response, or None."""
+    border, climbing = 5 * grid, grid == 2
+    for _ in range(5 if grid == 1 else 8):
+        near = d[r - 1 : r + 2, y - 1 : y + 2, x - 1 : x + 2]
+        v = near[1, 1, 1]
+        if climbing:  # to the greatest neighbour
+            signed = near if v > 0 else -near
+            climbing = signed.max() > signed[1, 1, 1]
+        if climbing:
+            move = np.subtract(np.unravel_index(np.argmax(signed), (3, 3, 3)), 1)
+        else:  # to the extremum of the quadratic
+            gradient, hessian = _derivatives(near)
+            if np.linalg.det(hessian) == 0:
+                return None
+            offset = -np.linalg.solve(hessian, gradient)
+            if (np.abs(offset) <= 0.5).all():
+                response = v + gradient @ offset / 2
+                (yy, xy), (_, xx) = hessian[1:, 1:]
+                area, sum_squared = xx * yy - xy * xy, (xx + yy) ** 2
+                edge = sum_squared * max_edge_ratio >= (max_edge_ratio + 1) ** 2 * area
+                weak = abs(response) < threshold
+                return None if weak or area <= 0 or edge else (*(offset + [r, y, x]), abs(response))
+            if not (np.abs(offset) < [4, 8, 8]).all():
+                return None
+            move = np.rint(offset).astype(int)
+        r, y, x = np.add([r, y, x], move)
+        rows, cols = np.subtract(d.shape[1:], border)
+        if not (1 <= r <= 3 and border <= y < rows and border <= x < cols):
+            return None
+    return None
+
+
+def _derivatives(near):
+    """The gradient and second derivatives of 3 x 3 x 3 values, by central differences."""
+    e = np.eye(3, dtype=int)
+
+    def at(offset):
+        return near[tuple(1 + offset)]
+
+    gradient = np.array([(at(a) - at(-a)) / 2 for a in e])
+    hessian = np.empty((3, 3))
+    for i, a in enumerate(e):
+        for j, b in enumerate(e):
+            hessian[i, j] = (
+                at(a) + at(-a) - 2 * at(0 * a)
+                if i == j
+                else (at(a + b) - at(a - b) - at(b - a) + at(-a - b)) / 4
+            )
+    return gradient, hessian
+
+
+def sampled(layer, frame, spacing, side):
+    """side x side bilinear samples in the plane of a frame; the border's pixels go on for ever."""
+    image, _, step = layer
+    u = (np.arange(side) - (side - 1) / 2) * spacing
+    x, y = (a * u + b * u[:, None] + centre for a, b, centre in np.asarray(frame, float) / step)
+    last = np.subtract(image.shape, 1)
+    places = [np.clip(y, 0, last[0]), np.clip(x, 0, last[1])]
+    return scipy.ndimage.map_coordinates(image.astype(float), places, order=1, mode="nearest")
+
+
+def polar_gradients(patch):
+    """Length and direction (turns, anticlockwise as seen, from the x axis), without the border."""
+    dx, dy = patch[1:-1, 2:] - patch[1:-1, :-2], patch[:-2, 1:-1] - patch[2:, 1:-1]
+    return np.hypot(dx, dy), np.arctan2(dy, dx) / (2 * np.pi) % 1
+
+
+def scale_of(frame):
+    return math.sqrt(abs(np.linalg.det(np.asarray(frame, float)[:, :2])))
+
+
+def orientations(space, frame, max_orientations=4):
+    """The dominant directions of the gradients around a frame, in turns, the strongest first."""
+    spacing = 0.6
+    patch = sampled(nearest_layer(space, scale_of(frame)), frame, spacing, 16)
+    length, turn = polar_gradients(patch)
+    u = (np.arange(14) - 6.5) * spacing
+    weight = np.exp(-((u / 1.5) ** 2) / 2)
+    raw = np.bincount(
+        (turn * 36).astype(int).ravel() % 36, (length * np.outer(weight, weight)).ravel(), 36
+    )
+    h = scipy.ndimage.correlate1d(raw, np.array([1, 4, 6, 4, 1]) / 16, mode="wrap")
+    left, right = np.roll(h, 1), np.roll(h, -1)
+    peaks = np.flatnonzero((h > left) & (h >= right) & (h >= 0.8 * h.max()))
+    peaks = peaks[np.argsort(-h[peaks], kind="stable")][:max_orientations]
+    shift = (left - right)[peaks] / (left - 2 * h + right)[peaks] / 2
+    return (peaks + 0.5 + shift) / 36
+
+
+def turned(frame, turn):
+    """The frame with its x axis turned anticlockwise as seen."""
+    c, s = np.cos(2 * np.pi * turn), np.sin(2 * np.pi * turn)
+    return np.column_stack([np.asarray(frame)[:, :2] @ [[c, s], [-s, c]], np.asarray(frame)[:, 2]])
+
+
+def sift(space, frame, magnification=3, root=True):
+    """The SIFT descriptor of a frame before rounding: 4 x 4 cells of 8 directions."""
+    patch = sampled(nearest_layer(space, scale_of(frame)), frame, magnification / 6, 32)
+    length, turn = polar_gradients(patch)
+    place = (np.arange(30) - 14.5) / 6  # in cells
+    gaussian = np.exp(-((place / 2) ** 2) / 2)
+    cells = np.maximum(0, 1 - np.abs(place - np.arange(-1.5, 2)[:, None]))
+    apart = np.abs(turn - np.arange(8)[:, None, None] / 8)
+    directions = np.maximum(0, 1 - 8 * np.minimum(apart, 1 - apart))
+    weighed = directions * length * np.outer(gaussian, gaussian)
+    h = np.einsum("ri,cj,dij->rcd", cells, cells, weighed).ravel()
+    h = np.minimum(h, 0.2 * np.linalg.norm(h))
+    if not h.any():
+        return h
+    return np.minimum(512 * (np.sqrt(h / h.sum()) if root else h / np.linalg.norm(h)), 255)
