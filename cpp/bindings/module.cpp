@@ -6,6 +6,7 @@ namespace py = pybind11;
 namespace trouvaille::python {
 void bind_core(py::module_& m);
 void bind_features(py::module_& m);
+void bind_regions(py::module_& m);
 void bind_words(py::module_& m);
 void bind_index(py::module_& m);
 void bind_geometry(py::module_& m);
@@ -17,6 +18,7 @@ PYBIND11_MODULE(_core, m) {
     m.attr("__version__") = TROUVAILLE_VERSION;
     trouvaille::python::bind_core(m);
     trouvaille::python::bind_features(m);
+    trouvaille::python::bind_regions(m);
     trouvaille::python::bind_words(m);
     trouvaille::python::bind_index(m);
     trouvaille::python::bind_geometry(m);
