@@ -7,6 +7,7 @@
 #include "bindings/arrays.hpp"
 #include "bindings/gil.hpp"
 #include "features/affine_shape.hpp"
+#include "features/harris.hpp"
 #include "features/hessian.hpp"
 
 namespace trouvaille::python {
@@ -36,6 +37,15 @@ py::tuple hessian(const ScaleSpace& space, float threshold, float max_edge_ratio
     {
         const ReleasedGil nogil;  // the caller holds the space
         found = detect_hessian(space, {threshold, max_edge_ratio}, threads);
+    }
+    return arrays_of(found);
+}
+
+py::tuple harris(const ScaleSpace& space, float threshold, int threads) {
+    Keypoints found;
+    {
+        const ReleasedGil nogil;  // the caller holds the space
+        found = detect_harris(space, threshold, threads);
     }
     return arrays_of(found);
 }
@@ -82,6 +92,7 @@ py::list layers(const ScaleSpace& space) {
 void bind_regions(py::module_& m) {
     m.def("scale_space_layers", &layers, "space"_a);
     m.def("detect_hessian", &hessian, "space"_a, "threshold"_a, "max_edge_ratio"_a, "threads"_a);
+    m.def("detect_harris", &harris, "space"_a, "threshold"_a, "threads"_a);
     m.def("affine_shapes", &shapes, "space"_a, "frames"_a.noconvert(), "max_iterations"_a,
           "convergence"_a, "max_anisotropy"_a, "threads"_a);
 }

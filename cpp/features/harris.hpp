@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "features/keypoint.hpp"
+#include "features/scale_space.hpp"
+
+namespace trouvaille {
+
+/// Corners: maxima over space of the Harris measure at several scales,
+///
+///     det M - 0.04 (trace M)^2,   M = sigma_D^2 g(sigma) * (gradient gradient^T of L(sigma_D)),
+///
+/// where the Laplacian of L(sigma) is an extremum over scale: Harris-Laplace (Mikolajczyk and
+/// Schmid, IJCV 2004). Scales are a third of an octave apart, from that of the space's second
+/// layer; sigma_D = 0.79 sigma, that of the layer below. Position and scale are refined by
+/// parabolas.
+///
+/// Frames are isotropic, upright and of scale sigma; responses are the measure, in gray levels to
+/// the fourth power, above `threshold` (> 0). In order of octave, scale and row. The same bits on
+/// every instruction set and for any number of threads.
+Keypoints detect_harris(const ScaleSpace& space, float threshold, int threads);
+
+}  // namespace trouvaille

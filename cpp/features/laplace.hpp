@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Laplace scale selection (Lindeberg, IJCV 1998; Mikolajczyk and Schmid, IJCV 2004): of the places
+// that are maxima of some response over space, those count at which the Laplacian of the photo is
+// an extremum over scale.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "core/parallel.hpp"
+#include "core/simd.hpp"
+#include "features/extrema.hpp"
+#include "features/keypoint.hpp"
+#include "features/scale_space.hpp"
+
+namespace trouvaille::laplace {
+
+/// Rows y - 1, y and y + 1 of a response, readable one value before x = 0 and whole vectors after
+/// the width.
+struct Rows {
+    const float *up, *at, *down;
+};
+
+/// The magnitude of sigma^2 (Lxx + Lyy) in one layer.
+inline float laplacian(const Layer& layer, std::size_t x, std::size_t y) {
+    const ImageView<const float>& image = layer.image;
+    const float* at = image.row(y) + x;
+    const float sum = (at[-1] + at[1]) + (*(at - image.stride) + at[image.stride]) - 4 * *at;
+    const float sigma = layer.sigma / layer.step;
+    return sigma * sigma * std::abs(sum);
+}
+
+/// Where the parabola through (-1, a), (0, b), (1, c), with b the greatest, has its peak.
+inline float peak(float a, float b, float c) {
+    const float curvature = a - 2 * b + c;
+    return curvature < 0 ? std::clamp((a - c) / (2 * curvature), -0.5F, 0.5F) : 0.0F;
+}
+
+/// Appends the maxima of row y, x ascending, at which the Laplacian of layer `k` is above those of
+/// its neighbours, 1 <= k <= 4; both are refined by parabolas. `marks` is scratch for the width and
+/// a vector.
+template <std::size_t N>
+ALWAYS_INLINE void scan_row(Octave octave, std::size_t k, std::size_t y, const Rows& rows,
+                            float threshold, std::int8_t* marks, Keypoints& found) {
+    const std::size_t begin = extrema_border, end = octave[0].image.width - extrema_border;
+    using Marks = typename VectorOf<std::int8_t, N>::type;
+    // Of equal neighbours the first in order of row and column counts as the maximum.
+    for (std::size_t x = begin; x < end; x += N) {
+        const float *up = rows.up + x, *at = rows.at + x, *down = rows.down + x;
+        const Floats<N> v = load<N>(at);
+        const Floats<N> before =
+            max(max(max(load<N>(up - 1), load<N>(up)), max(load<N>(up + 1), load<N>(at - 1))),
+                splat<N>(threshold));
+        const Floats<N> after =
+            max(max(load<N>(at + 1), load<N>(down - 1)), max(load<N>(down), load<N>(down + 1)));
+        const Ints<N> maxima = where_negative<N>(bits<N>(before - v) & ~bits<N>(v - after));
+        store(marks + (x - begin), __builtin_convertvector(maxima, Marks));
+    }
+    for (std::size_t x = begin; x < end; ++x) {
+        if (marks[x - begin] == 0) continue;
+        const float below = laplacian(octave[k - 1], x, y), here = laplacian(octave[k], x, y),
+                    above = laplacian(octave[k + 1], x, y);
+        if (!(here > below && here >= above)) continue;
+        const float dx = peak(rows.at[x - 1], rows.at[x], rows.at[x + 1]);
+        const float dy = peak(rows.up[x], rows.at[x], rows.down[x]);
+        const float ds = peak(below, here, above);
+        const float step = octave[k].step;
+        const auto sigma = static_cast<float>(
+            octave[k].sigma *
+            std::exp2(static_cast<double>(ds) / static_cast<double>(ScaleSpace::intervals)));
+        found.push_back({{sigma, 0, (static_cast<float>(x) + dx) * step, 0, sigma,
+                          (static_cast<float>(y) + dy) * step},
+                         rows.at[x]});
+    }
+}
+
+/// Some rows of one level: what a response is computed for at once.
+struct Chunk {
+    std::size_t o;  ///< the octave's number
+    Octave octave;
+    std::size_t level;  ///< 0 to ScaleSpace::intervals - 1
+    std::size_t begin, end;
+    float threshold;
+};
+
+/// Calls scan(chunk, found) for every octave, level and `chunk_rows` rows, and joins what it found
+/// in that order.
+template <class Scan>
+Keypoints find(const ScaleSpace& space, std::size_t chunk_rows, float threshold, int threads,
+               Scan scan) {
+    std::vector<Chunk> chunks;
+    for (std::size_t o = 0; o < space.octaves(); ++o) {
+        const Octave octave = space.octave(o);
+        const ImageView<const float>& image = octave[0].image;
+        if (std::min(image.width, image.height) <= 2 * extrema_border) continue;
+        const std::size_t end = image.height - extrema_border;
+        for (std::size_t level = 0; level < ScaleSpace::intervals; ++level)
+            for (std::size_t y = extrema_border; y < end; y += chunk_rows)
+                chunks.push_back({o, octave, level, y, std::min(y + chunk_rows, end), threshold});
+    }
+    std::vector<Keypoints> parts(chunks.size());
+    parallel_for(chunks.size(), 1, threads, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) scan(chunks[i], parts[i]);
+    });
+    Keypoints all;
+    for (const Keypoints& part : parts) all.insert(all.end(), part.begin(), part.end());
+    return all;
+}
+
+}  // namespace trouvaille::laplace
