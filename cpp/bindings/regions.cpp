@@ -32,20 +32,14 @@ py::tuple arrays_of(const Keypoints& keypoints) {
     return py::make_tuple(frames, responses);
 }
 
-py::tuple hessian(const ScaleSpace& space, float threshold, float max_edge_ratio, int threads) {
-    Keypoints found;
-    {
-        const ReleasedGil nogil;  // the caller holds the space
-        found = detect_hessian(space, {threshold, max_edge_ratio}, threads);
-    }
-    return arrays_of(found);
-}
+using Detector = Keypoints (*)(const ScaleSpace&, float, int);
 
-py::tuple harris(const ScaleSpace& space, float threshold, int threads) {
+template <Detector detector>
+py::tuple detect(const ScaleSpace& space, float threshold, int threads) {
     Keypoints found;
     {
         const ReleasedGil nogil;  // the caller holds the space
-        found = detect_harris(space, threshold, threads);
+        found = detector(space, threshold, threads);
     }
     return arrays_of(found);
 }
@@ -91,8 +85,8 @@ py::list layers(const ScaleSpace& space) {
 
 void bind_regions(py::module_& m) {
     m.def("scale_space_layers", &layers, "space"_a);
-    m.def("detect_hessian", &hessian, "space"_a, "threshold"_a, "max_edge_ratio"_a, "threads"_a);
-    m.def("detect_harris", &harris, "space"_a, "threshold"_a, "threads"_a);
+    m.def("detect_hessian", &detect<detect_hessian>, "space"_a, "threshold"_a, "threads"_a);
+    m.def("detect_harris", &detect<detect_harris>, "space"_a, "threshold"_a, "threads"_a);
     m.def("affine_shapes", &shapes, "space"_a, "frames"_a.noconvert(), "max_iterations"_a,
           "convergence"_a, "max_anisotropy"_a, "threads"_a);
 }

@@ -11,9 +11,9 @@ namespace trouvaille {
 ///     det M - 0.04 (trace M)^2,   M = sigma_D^2 g(sigma) * (gradient gradient^T of L(sigma_D)),
 ///
 /// where the Laplacian of L(sigma) is an extremum over scale: Harris-Laplace (Mikolajczyk and
-/// Schmid, IJCV 2004). Scales are a third of an octave apart, from that of the space's second
-/// layer; sigma_D = 0.79 sigma, that of the layer below. Position and scale are refined by
-/// parabolas.
+/// Schmid, IJCV 2004), thinned as in features/laplace.hpp. Scales are a third of an octave apart,
+/// from that of the space's second layer; sigma_D = 0.79 sigma, that of the layer below. Position
+/// and scale are refined by parabolas.
 ///
 /// Frames are isotropic, upright and of scale sigma; responses are the measure, in gray levels to
 /// the fourth power, above `threshold` (> 0). In order of octave, scale and row. The same bits on

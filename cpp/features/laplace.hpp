@@ -8,8 +8,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <functional>
+#include <numeric>
 #include <vector>
 
+#include "core/interrupt.hpp"
 #include "core/parallel.hpp"
 #include "core/simd.hpp"
 #include "features/extrema.hpp"
@@ -86,8 +89,45 @@ struct Chunk {
     float threshold;
 };
 
+/// Drops what is found twice: of two keypoints less than half the stronger one's scale apart, whose
+/// own scales are within a factor of 1.4, the weaker; of equal ones the later. A place may be a
+/// maximum at neighbouring scales; without this one in four was another's double. The order stays.
+inline void thin(Keypoints& keypoints) {
+    constexpr float reach = 0.5F, max_ratio = 1.4F;
+    const std::size_t n = keypoints.size();
+    std::vector<std::size_t> by_strength(n), by_x(n);
+    std::iota(by_strength.begin(), by_strength.end(), std::size_t{0});
+    by_x = by_strength;
+    std::ranges::stable_sort(by_strength, std::greater(),
+                             [&](std::size_t i) { return keypoints[i].response; });
+    std::ranges::stable_sort(by_x, std::less(),
+                             [&](std::size_t i) { return keypoints[i].frame.x; });
+    std::vector<char> dropped(n, 0);
+    InterruptPoll poll;
+    for (const std::size_t i : by_strength) {
+        if (dropped[i]) continue;
+        const Frame& kept = keypoints[i].frame;
+        const float scale = kept.a11, radius = reach * scale;
+        const auto first =
+            std::ranges::lower_bound(by_x, kept.x - radius, std::less(),
+                                     [&](std::size_t j) { return keypoints[j].frame.x; });
+        std::size_t seen = 1;
+        for (auto j = first; j != by_x.end() && keypoints[*j].frame.x < kept.x + radius; ++j) {
+            const Frame& other = keypoints[*j].frame;
+            const float dx = other.x - kept.x, dy = other.y - kept.y;
+            if (dx * dx + dy * dy < radius * radius && other.a11 < max_ratio * scale &&
+                scale < max_ratio * other.a11 && *j != i)
+                dropped[*j] = 1;
+            ++seen;
+        }
+        poll.did(seen);
+    }
+    std::size_t i = 0;
+    std::erase_if(keypoints, [&](const Keypoint&) { return dropped[i++] != 0; });
+}
+
 /// Calls scan(chunk, found) for every octave, level and `chunk_rows` rows, and joins what it found
-/// in that order.
+/// in that order, thinned.
 template <class Scan>
 Keypoints find(const ScaleSpace& space, std::size_t chunk_rows, float threshold, int threads,
                Scan scan) {
@@ -107,6 +147,7 @@ Keypoints find(const ScaleSpace& space, std::size_t chunk_rows, float threshold,
     });
     Keypoints all;
     for (const Keypoints& part : parts) all.insert(all.end(), part.begin(), part.end());
+    thin(all);
     return all;
 }
 
