@@ -32,14 +32,14 @@ py::tuple arrays_of(const Keypoints& keypoints) {
     return py::make_tuple(frames, responses);
 }
 
-using Detector = Keypoints (*)(const ScaleSpace&, float, int);
+using Detector = Keypoints (*)(const ScaleSpace&, std::size_t, float, int);
 
 template <Detector detector>
-py::tuple detect(const ScaleSpace& space, float threshold, int threads) {
+py::tuple detect(const ScaleSpace& space, std::size_t first_octave, float threshold, int threads) {
     Keypoints found;
     {
         const ReleasedGil nogil;  // the caller holds the space
-        found = detector(space, threshold, threads);
+        found = detector(space, first_octave, threshold, threads);
     }
     return arrays_of(found);
 }
@@ -85,8 +85,10 @@ py::list layers(const ScaleSpace& space) {
 
 void bind_regions(py::module_& m) {
     m.def("scale_space_layers", &layers, "space"_a);
-    m.def("detect_hessian", &detect<detect_hessian>, "space"_a, "threshold"_a, "threads"_a);
-    m.def("detect_harris", &detect<detect_harris>, "space"_a, "threshold"_a, "threads"_a);
+    m.def("detect_hessian", &detect<detect_hessian>, "space"_a, "first_octave"_a, "threshold"_a,
+          "threads"_a);
+    m.def("detect_harris", &detect<detect_harris>, "space"_a, "first_octave"_a, "threshold"_a,
+          "threads"_a);
     m.def("affine_shapes", &shapes, "space"_a, "frames"_a.noconvert(), "max_iterations"_a,
           "convergence"_a, "max_anisotropy"_a, "threads"_a);
 }

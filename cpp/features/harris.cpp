@@ -133,7 +133,8 @@ constexpr Scan variants[isa_count] = {scan_scalar, nullptr, nullptr};
 
 }  // namespace
 
-Keypoints detect_harris(const ScaleSpace& space, float threshold, int threads) {
+Keypoints detect_harris(const ScaleSpace& space, std::size_t first_octave, float threshold,
+                        int threads) {
     std::vector<Taps> taps(space.octaves());
     for (std::size_t o = 0; o < taps.size(); ++o)
         for (std::size_t level = 0; level < taps[o].size(); ++level) {
@@ -141,7 +142,7 @@ Keypoints detect_harris(const ScaleSpace& space, float threshold, int threads) {
             taps[o][level] = gaussian_taps(layer.sigma / layer.step);
         }
     const auto scan = pick(variants);
-    return laplace::find(space, chunk_rows, threshold, threads,
+    return laplace::find(space, first_octave, chunk_rows, threshold, threads,
                          [&](const Chunk& chunk, Keypoints& found) {
                              scan(chunk, taps[chunk.o][chunk.level], found);
                          });

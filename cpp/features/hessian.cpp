@@ -73,8 +73,9 @@ constexpr Scan variants[isa_count] = {scan_scalar, nullptr, nullptr};
 
 }  // namespace
 
-Keypoints detect_hessian(const ScaleSpace& space, float threshold, int threads) {
-    return laplace::find(space, chunk_rows, threshold, threads, pick(variants));
+Keypoints detect_hessian(const ScaleSpace& space, std::size_t first_octave, float threshold,
+                         int threads) {
+    return laplace::find(space, first_octave, chunk_rows, threshold, threads, pick(variants));
 }
 
 }  // namespace trouvaille

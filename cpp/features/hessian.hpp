@@ -12,11 +12,13 @@ namespace trouvaille {
 ///
 /// where its trace, the Laplacian, is an extremum over scale: Hessian-Laplace (Mikolajczyk and
 /// Schmid, IJCV 2004), thinned as in features/laplace.hpp. Scales are a third of an octave apart,
-/// from that of the space's second layer. Position and scale are refined by parabolas.
+/// from that of the second layer of octave number `first_octave` of the space. Position and scale
+/// are refined by parabolas.
 ///
 /// Frames are isotropic, upright and of scale sigma; responses are the determinant, in squared gray
 /// levels, above `threshold` (> 0). In order of octave, scale and row. The same bits on every
 /// instruction set and for any number of threads.
-Keypoints detect_hessian(const ScaleSpace& space, float threshold, int threads);
+Keypoints detect_hessian(const ScaleSpace& space, std::size_t first_octave, float threshold,
+                         int threads);
 
 }  // namespace trouvaille

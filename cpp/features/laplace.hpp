@@ -126,13 +126,13 @@ inline void thin(Keypoints& keypoints) {
     std::erase_if(keypoints, [&](const Keypoint&) { return dropped[i++] != 0; });
 }
 
-/// Calls scan(chunk, found) for every octave, level and `chunk_rows` rows, and joins what it found
-/// in that order, thinned.
+/// Calls scan(chunk, found) for every octave from number `first` on, level and `chunk_rows` rows,
+/// and joins what it found in that order, thinned.
 template <class Scan>
-Keypoints find(const ScaleSpace& space, std::size_t chunk_rows, float threshold, int threads,
-               Scan scan) {
+Keypoints find(const ScaleSpace& space, std::size_t first, std::size_t chunk_rows, float threshold,
+               int threads, Scan scan) {
     std::vector<Chunk> chunks;
-    for (std::size_t o = 0; o < space.octaves(); ++o) {
+    for (std::size_t o = first; o < space.octaves(); ++o) {
         const Octave octave = space.octave(o);
         const ImageView<const float>& image = octave[0].image;
         if (std::min(image.width, image.height) <= 2 * extrema_border) continue;

@@ -55,6 +55,24 @@ def describe_sift(
     threads: int,
 ) -> NDArray[np.uint8]: ...
 
+def detect_hessian(
+    space: ScaleSpace, first_octave: int, threshold: float, threads: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+def detect_harris(
+    space: ScaleSpace, first_octave: int, threshold: float, threads: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+def affine_shapes(
+    space: ScaleSpace,
+    frames: NDArray[np.float32],
+    max_iterations: int,
+    convergence: float,
+    max_anisotropy: float,
+    threads: int,
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]: ...
+def scale_space_layers(
+    space: ScaleSpace,
+) -> list[tuple[NDArray[np.float32], float, float]]: ...
+
 # words
 max_byte_dims: int
 

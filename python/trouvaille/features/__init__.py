@@ -4,6 +4,14 @@
 from ._network import network
 from ._opencv import from_keypoints, opencv, opencv_sift, orb, to_keypoints
 from ._types import Features, Photo, Regions
+from .affine import (
+    AffineShapes,
+    affine_shapes,
+    harris,
+    harris_affine,
+    hessian,
+    hessian_affine,
+)
 from .describe import DESCRIPTORS, DIMENSIONS, FINGERPRINT, describe, describe_sift, sift
 from .detect import DETECTORS, dense, dog
 from .drawing import draw
@@ -24,6 +32,7 @@ __all__ = [
     "FINGERPRINT",
     "MAX_ID_LENGTH",
     "SIFT_FLAVOURS",
+    "AffineShapes",
     "Descriptor",
     "Detector",
     "Extraction",
@@ -35,6 +44,7 @@ __all__ = [
     "PhotoRow",
     "Regions",
     "ScaleSpace",
+    "affine_shapes",
     "convert_sift",
     "dense",
     "describe",
@@ -48,6 +58,10 @@ __all__ = [
     "fingerprint",
     "from_colmap",
     "from_keypoints",
+    "harris",
+    "harris_affine",
+    "hessian",
+    "hessian_affine",
     "id_problem",
     "list_photos",
     "network",

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike
 
 from .. import _check, _core
 from ._opencv import describe_opencv_sift
+from ._selection import MAX_ORIENTATIONS
 from ._types import Features, Regions, scales_of, turned_up
-from .detect import MAX_ORIENTATIONS, dog
+from .detect import dog
 from .registry import DESCRIPTOR_ALIASES, Descriptor, Orientation, row_of
 from .scale_space import ScaleSpace, scale_space
 

@@ -4,23 +4,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
 from . import _opencv
-from ._types import Regions, scales_of
+from ._selection import MAX_ORIENTATIONS, chosen, mask_of, positive
+from ._types import Regions
+from .affine import harris, harris_affine, hessian, hessian_affine
 from .registry import Detector, Orientation
 from .scale_space import ScaleSpace, scale_space
 
 # A descriptor looks at so many scales around the centre of a feature: four cells of three.
 SUPPORT = 6.0
-
-
-# A keypoint may have so many dominant gradients, each a feature of its own.
-MAX_ORIENTATIONS = 4
 
 
 def dog(
@@ -76,8 +74,8 @@ def dog(
        patches", CVPR 2005.
     """
     space = scale_space(image, threads)
-    contrast = _positive([contrast_threshold], "contrast_threshold", minimum=0.0)[0]
-    ratio = _positive([edge_threshold], "edge_threshold", minimum=1.0)[0]
+    contrast = positive([contrast_threshold], "contrast_threshold", minimum=0.0)[0]
+    ratio = positive([edge_threshold], "edge_threshold", minimum=1.0)[0]
     ratio = min(ratio, float(np.finfo(np.float32).max))  # an infinite one would refuse all
     frames, responses = _core.detect_dog(
         space._space, contrast / 3 * 255, ratio, _check.threads(threads)
@@ -85,41 +83,6 @@ def dog(
     return chosen(
         space, frames, responses, max_features, orientation, max_orientations, mask, spread, threads
     )
-
-
-def chosen(
-    space: ScaleSpace,
-    frames: NDArray[np.float32],
-    responses: NDArray[np.float32],
-    max_features: int,
-    orientation: Orientation,
-    max_orientations: int,
-    mask: ArrayLike | None,
-    spread: bool,
-    threads: int | None,
-) -> Regions:
-    """Keep the strongest of what a detector found, under the mask, and turn them.
-
-    What every detector does in the end; the parameters are those of `dog`.
-    """
-    max_features = _check.count(max_features, "max_features")
-    max_orientations = _check.count(max_orientations, "max_orientations", maximum=36)
-    if orientation not in ("dominant", "upright"):
-        raise ValueError(f'orientation must be "dominant" or "upright", got {orientation!r}')
-    if not isinstance(spread, bool | np.bool_):
-        raise TypeError(f"spread must be True or False, got {spread!r}")
-    shape = space.height, space.width
-    inside = None if mask is None else np.ascontiguousarray(_mask(mask, shape)).view(np.uint8)
-    kept = _core.select(
-        frames, responses, space.width, space.height, max_features, inside, bool(spread)
-    )
-    frames, responses = frames[kept], responses[kept]
-    if orientation == "dominant":
-        frames, sources = _core.orient(
-            space._space, frames, max_orientations, _check.threads(threads)
-        )
-        frames, responses = frames[:max_features], responses[sources[:max_features]]
-    return Regions(frames, responses, scales_of(frames))
 
 
 def dense(
@@ -171,10 +134,10 @@ def dense(
     [[15.5, 15.5], [47.5, 15.5], [15.5, 47.5], [47.5, 47.5]]
     """
     height, width = _size(image)
-    step = _positive([step], "step", minimum=1.0)[0]
-    sizes = sorted(_positive(scales, "scales", minimum=0.0))
+    step = positive([step], "step", minimum=1.0)[0]
+    sizes = sorted(positive(scales, "scales", minimum=0.0))
     shape = (height, width)
-    kept = None if mask is None else _mask(mask, shape)
+    kept = None if mask is None else mask_of(mask, shape)
     if max_features is not None:
         limit = _check.count(max_features, "max_features")
         sizes = sizes[:limit]
@@ -199,26 +162,6 @@ def _size(image: ArrayLike | tuple[int, int]) -> tuple[int, int]:
     return _check.count(height, "image's height"), _check.count(width, "image's width")
 
 
-def _positive(values: Sequence[float], name: str, minimum: float) -> list[float]:
-    numbers: NDArray[np.float64] = _check.array(values, name, np.float64, ndim=1)
-    if numbers.size == 0:
-        raise ValueError(f"{name} must hold at least one number, got none")
-    if not (numbers > 0).all() or (numbers < minimum).any():
-        least = f"at least {minimum:g}" if minimum > 0 else "positive"
-        raise ValueError(f"{name} must be {least}, got {numbers.min():g}")
-    return [float(number) for number in numbers]
-
-
-def _mask(mask: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    given = np.asarray(mask)
-    if given.shape != shape:
-        raise ValueError(f"mask must have the image's shape {shape}, got {given.shape}")
-    if given.dtype.kind not in "bui":
-        raise TypeError(f"mask must hold whole numbers or booleans, got dtype {given.dtype}")
-    inside: NDArray[np.bool_] = given != 0
-    return inside
-
-
 def _counts(shape: tuple[int, int], step: float, scale: float) -> tuple[int, int]:
     """Return the rows and columns of the grid of one scale."""
     rows, cols = (int((side - 1 - 2 * SUPPORT * scale) // step) + 1 for side in shape)
@@ -239,16 +182,19 @@ def _grid(shape: tuple[int, int], step: float, scale: float) -> NDArray[np.float
 
 _OPTIONS = ("max_orientations", "mask", "spread")
 
+
+def _of_scale_space(name: str, find: Callable[..., Regions], *options: str) -> Detector:
+    return Detector(name, find, options=(*_OPTIONS, *options), threads=True, scale_space=True)
+
+
 DETECTORS: dict[str, Detector] = {
     row.name: row
     for row in (
-        Detector(
-            "dog",
-            dog,
-            options=(*_OPTIONS, "contrast_threshold", "edge_threshold"),
-            threads=True,
-            scale_space=True,
-        ),
+        _of_scale_space("dog", dog, "contrast_threshold", "edge_threshold"),
+        _of_scale_space("harris", harris, "threshold", "first_octave"),
+        _of_scale_space("harris_affine", harris_affine, "threshold", "first_octave"),
+        _of_scale_space("hessian", hessian, "threshold", "first_octave"),
+        _of_scale_space("hessian_affine", hessian_affine, "threshold", "first_octave"),
         Detector("opencv_sift", _opencv.opencv_sift, descriptor="opencv_sift", describes=True),
         Detector(
             "orb", _opencv.find_orb, descriptor="orb", describes=True, orientations=("dominant",)
