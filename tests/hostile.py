@@ -34,6 +34,7 @@ def bytes_or_floats(x):
 ROLES = {
     "descriptors": bytes_or_floats,  # (n, d): bytes stay bytes
     "frames": lambda x: x.astype(np.float32),  # (n, 2, 3)
+    "image": lambda x: x.astype(np.uint8),  # (h, w)
     "offsets": lambda x: x.astype(np.int64),  # (n + 1,)
     "pairs": lambda x: x.astype(np.int32),  # (n, 2)
     "bytes": lambda x: x.astype(np.uint8),  # (n, d)
@@ -316,10 +317,30 @@ THREADS = [
 ]
 
 
+# Whole numbers other than bytes are no gray levels; floats are.
+NO_IMAGES = {"list", "tuple", "int64", "uint64", "big-endian int32"}
+IMAGE_CASES = {
+    **{name: (TYPE if name in NO_IMAGES else EXACT, case) for name, case in FORMS.items()},
+    **{name: (TYPE, case) for name, case in NO_NUMBERS.items() if name != "masked"},
+    **{name: (VALUE, NO_VALUES[name]) for name in ("NaN", "infinity", "one axis less")},
+    **{name: (EITHER, case) for name, case in CONTENTS.items() if name != "no rows"},
+    **{name: (VALUE, FLOATS_ONLY[name]) for name in ("1e300",)},
+    "no rows": (VALUE, lambda x: x[:0]),
+    "negative": (VALUE, lambda x: -x.astype(float)),
+    "0 to 1": (VALUE, lambda x: x / 255),
+    "one pixel": (EITHER, lambda x: x[:1, :1]),
+    "one column": (EITHER, lambda x: x[:, :1]),
+    "white": (EITHER, lambda x: np.full_like(x, 255)),
+    "stripes": (EITHER, lambda x: (np.arange(x.size).reshape(x.shape) % 2 * 255).astype(x.dtype)),
+}
+
+
 def cases_of(role, dtype):
     """Give the cases of an argument: name -> (rule, function of a plain array)."""
     if role == "sparse":
         return SPARSE_CASES
+    if role == "image":
+        return IMAGE_CASES
     integers = dtype.kind in "ui" and role != "descriptors"
     cases = {name: (EXACT, case) for name, case in FORMS.items()}
     cases |= {name: (TYPE, case) for name, case in NO_NUMBERS.items()}
@@ -486,7 +507,54 @@ def offset(place, value):
     return lambda x: set_to(place, value)(x)
 
 
+def image_arguments(rng):
+    coarse = rng.integers(0, 256, (10, 12))
+    return {"image": np.kron(coarse, np.ones((6, 6))).astype(np.uint8), "max_features": 20}
+
+
+def shape_arguments(rng):
+    frames = np.tile(np.float32([[4, 0, 30], [0, 4, 30]]), (9, 1, 1))
+    frames[:, :, 2] += rng.integers(-20, 20, (9, 2))
+    return {"image": image_arguments(rng)["image"], "regions": frames, "max_iterations": 16}
+
+
+def affine_shapes(module, **arguments):
+    shapes = module.affine_shapes(**arguments)
+    return (*shapes.regions, shapes.kept)
+
+
 KERNELS = [
+    *(
+        Kernel(
+            "features.affine",
+            name,
+            lambda module, name=name, **arguments: getattr(module, name)(**arguments),
+            image_arguments,
+            {"image": "image"},
+            counts=("max_features",),
+            special={
+                "threshold 0": (VALUE, "threshold", lambda given: given | {"threshold": 0}),
+                "threshold NaN": (VALUE, "threshold", lambda given: given | {"threshold": np.nan}),
+                "huge threshold": (EITHER, "threshold", lambda given: given | {"threshold": 1e300}),
+                "first_octave": (VALUE, "first_octave", lambda given: given | {"first_octave": 2}),
+            },
+        )
+        for name in ("hessian", "harris", "hessian_affine", "harris_affine")
+    ),
+    Kernel(
+        "features.affine",
+        "affine_shapes",
+        affine_shapes,
+        shape_arguments,
+        {"image": "image", "regions": "frames"},
+        counts=("max_iterations",),
+        columns=("regions",),
+        special={
+            "no area": (EITHER, "regions", replacing(regions=lambda x: x * 0)),
+            "far away": (EITHER, "regions", replacing(regions=lambda x: x * 1e30)),
+            "convergence": (VALUE, "convergence", lambda given: given | {"convergence": -1}),
+        },
+    ),
     *(
         Kernel(
             "words",

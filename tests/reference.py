@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.ndimage
+from scipy.ndimage import gaussian_filter, map_coordinates, maximum_filter
 
 
 def root_sift(sift):
@@ -644,3 +645,98 @@ def sift(space, frame, magnification=3, root=True):
     if not h.any():
         return h
     return np.minimum(512 * (np.sqrt(h / h.sum()) if root else h / np.linalg.norm(h)), 255)
+def _shifted(image, dx, dy):
+    return np.roll(image, (-dy, -dx), (0, 1))  # around the borders, where nothing is compared
+
+
+def laplacian(image, sigma):
+    """|sigma^2 (Lxx + Lyy)| of an image smoothed by sigma pixels."""
+    around = sum(_shifted(image, *d) for d in ((1, 0), (-1, 0), (0, 1), (0, -1)))
+    return np.abs(sigma**2 * (around - 4 * image))
+
+
+def hessian_determinant(image, sigma):
+    """sigma^4 (Lxx Lyy - Lxy^2) of an image smoothed by sigma pixels."""
+    xx = _shifted(image, 1, 0) + _shifted(image, -1, 0) - 2 * image
+    yy = _shifted(image, 0, 1) + _shifted(image, 0, -1) - 2 * image
+    corners = [_shifted(image, x, y) * x * y for x in (-1, 1) for y in (-1, 1)]
+    return sigma**4 * (xx * yy - (sum(corners) / 4) ** 2)
+
+
+def harris_measure(image, sigma_d, sigma):
+    """det M - 0.04 (trace M)^2, of the moments M of an image smoothed by sigma_d pixels."""
+    dy, dx = np.gradient(np.pad(image, 1, mode="reflect"))
+    dx, dy = dx[1:-1, 1:-1], dy[1:-1, 1:-1]
+    xx, xy, yy = (
+        sigma_d**2 * gaussian_filter(product, sigma, mode="mirror", truncate=5)
+        for product in (dx * dx, dx * dy, dy * dy)
+    )
+    return xx * yy - xy**2 - 0.04 * (xx + yy) ** 2
+
+
+def _peak(a, b, c):
+    """Where the parabola through (-1, a), (0, b), (1, c) has its peak."""
+    return np.clip((a - c) / (2 * (a - 2 * b + c)), -0.5, 0.5)
+
+
+def laplace_selected(octaves, measure, threshold):
+    """Rows (x, y, sigma, response): maxima over space at which the Laplacian peaks over scale.
+
+    An octave is a list of (image, sigma, step); `measure` takes the octave and a layer's number.
+    """
+    found = []
+    for octave in octaves:
+        step = octave[0][2]
+        for k in (1, 2, 3):
+            response = measure(octave, k)
+            scales = [laplacian(image, sigma / step) for image, sigma, _ in octave[k - 1 : k + 2]]
+            maxima = (response == maximum_filter(response, 3)) & (response > threshold)
+            maxima &= (scales[1] > scales[0]) & (scales[1] >= scales[2])
+            for y, x in np.argwhere(maxima[5:-5, 5:-5]) + 5:
+                dx = _peak(*response[y, x - 1 : x + 2])
+                dy = _peak(*response[y - 1 : y + 2, x])
+                ds = _peak(*(scale[y, x] for scale in scales))
+                sigma = octave[k][1] * 2 ** (ds / 3)
+                found.append(((x + dx) * step, (y + dy) * step, sigma, response[y, x]))
+    return np.array(found).reshape(-1, 4)
+
+
+def thin(found):
+    """Of two near doubles among rows (x, y, sigma, response) only the stronger."""
+    kept = []
+    for row in found[np.argsort(-found[:, 3], kind="stable")]:
+        doubles = [
+            np.hypot(*(row[:2] - other[:2])) < other[2] / 2
+            and max(row[2], other[2]) < 1.4 * min(row[2], other[2])
+            for other in kept
+        ]
+        if not any(doubles):
+            kept.append(row)
+    return np.array(kept).reshape(-1, 4)
+
+
+def affine_shape(image, x, y, scale, max_iterations=16, convergence=0.1, max_anisotropy=6.0):
+    """The axes of the region, a lower triangle, and what became of it.
+
+    All in pixels of `image`, which is smoothed by half the scale.
+    """
+    grid = (np.arange(16) - 7.5) * 0.75
+    u = np.stack(np.meshgrid(grid, grid))
+    window = np.exp(-0.5 * (u**2).sum(axis=0) / (5 * 0.75) ** 2)[1:-1, 1:-1]
+    axes = np.eye(2)
+    for _ in range(max_iterations):
+        at_x, at_y = np.einsum("ij,jkl->ikl", scale * axes, u) + np.array([x, y])[:, None, None]
+        patch = map_coordinates(image, [at_y, at_x], order=1, mode="nearest")
+        dx = (patch[:, 2:] - patch[:, :-2])[1:-1]
+        dy = (patch[2:] - patch[:-2])[:, 1:-1]
+        xx, xy, yy = ((window * product).sum() for product in (dx * dx, dx * dy, dy * dy))
+        moments = np.array([[xx, xy], [xy, yy]])
+        if np.linalg.det(moments) <= 1e-6 * np.trace(moments) ** 2:
+            return axes, "unstructured"
+        change = np.linalg.cholesky(np.linalg.inv(moments / np.sqrt(np.linalg.det(moments))))
+        axes = axes @ change
+        if np.linalg.cond(axes) > max_anisotropy:
+            return axes, "elongated"
+        if np.linalg.cond(change) * (1 - convergence) < 1:
+            return scale * axes, "converged"
+    return axes, "unconverged"
