@@ -15,7 +15,7 @@ namespace trouvaille {
 namespace {
 
 constexpr std::size_t side = 16;  // samples; the outermost have no gradient
-constexpr float spacing = 0.6F;   // of a frame's scale: samples reach to 4.2 times it
+constexpr float spacing = 0.45F;  // of a frame's scale: samples reach to 3.2 times it, two sigma
 constexpr std::size_t bins = 36;
 constexpr std::size_t grain = 64;  // frames
 
