@@ -58,7 +58,7 @@ class Extractor:
     Examples
     --------
     >>> Extractor("dense", orientation="upright", options={"step": 16}).fingerprint
-    'opencv-sift/rootsift/uint8/128/dense/upright'
+    'trouvaille-sift/rootsift/uint8/128/dense/upright'
     """
 
     detector: DetectorLike = "sift"

@@ -75,8 +75,7 @@ class FolderFeatures:
     Examples
     --------
     >>> folder = FolderFeatures.open("features/")  # doctest: +SKIP
-    >>> for id in folder.ids:
-    ...     print(id, len(folder[id].frames))
+    >>> {id: len(folder[id].frames) for id in folder}  # doctest: +SKIP
     """
 
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
