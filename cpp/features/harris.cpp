@@ -139,7 +139,8 @@ Keypoints detect_harris(const ScaleSpace& space, std::size_t first_octave, float
     for (std::size_t o = 0; o < taps.size(); ++o)
         for (std::size_t level = 0; level < taps[o].size(); ++level) {
             const Layer& layer = space.octave(o)[level + layers_between];
-            taps[o][level] = gaussian_taps(layer.sigma / layer.step);
+            // The same in the pixels of every octave but one of the first two, which share a step.
+            taps[o][level] = o < 2 ? gaussian_taps(layer.sigma / layer.step) : taps[1][level];
         }
     const auto scan = pick(variants);
     return laplace::find(space, first_octave, chunk_rows, threshold, threads,

@@ -16,7 +16,7 @@ namespace trouvaille {
 /// is that of the layer below. Position and scale are refined by parabolas.
 ///
 /// Frames are isotropic, upright and of scale sigma; responses are the measure, in gray levels to
-/// the fourth power, above `threshold` (> 0). In order of octave, scale and row. The same bits on
+/// the fourth power, above `threshold` (> 0). In order of octave and rows. The same bits on
 /// every instruction set and for any number of threads.
 Keypoints detect_harris(const ScaleSpace& space, std::size_t first_octave, float threshold,
                         int threads);

@@ -15,7 +15,7 @@ namespace {
 
 using laplace::Chunk;
 
-constexpr std::size_t chunk_rows = 64;
+constexpr std::size_t chunk_rows = 32;
 constexpr std::size_t pad = 16;  // values that a vector may pass a row's width by, and more
 
 // One row of the determinant, derivatives being differences of neighbours.

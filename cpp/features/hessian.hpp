@@ -16,7 +16,7 @@ namespace trouvaille {
 /// are refined by parabolas.
 ///
 /// Frames are isotropic, upright and of scale sigma; responses are the determinant, in squared gray
-/// levels, above `threshold` (> 0). In order of octave, scale and row. The same bits on every
+/// levels, above `threshold` (> 0). In order of octave and rows. The same bits on every
 /// instruction set and for any number of threads.
 Keypoints detect_hessian(const ScaleSpace& space, std::size_t first_octave, float threshold,
                          int threads);

@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <functional>
-#include <numeric>
+#include <cstring>
+#include <utility>
 #include <vector>
 
 #include "core/interrupt.hpp"
@@ -62,11 +62,19 @@ ALWAYS_INLINE void scan_row(Octave octave, std::size_t k, std::size_t y, const R
         const Ints<N> maxima = where_negative<N>(bits<N>(before - v) & ~bits<N>(v - after));
         store(marks + (x - begin), __builtin_convertvector(maxima, Marks));
     }
+    std::fill_n(marks + (end - begin), sizeof(std::uint64_t), std::int8_t{0});
     for (std::size_t x = begin; x < end; ++x) {
+        std::uint64_t eight;
+        std::memcpy(&eight, marks + (x - begin), sizeof eight);
+        if (eight == 0) {
+            x += sizeof eight - 1;
+            continue;
+        }
         if (marks[x - begin] == 0) continue;
-        const float below = laplacian(octave[k - 1], x, y), here = laplacian(octave[k], x, y),
-                    above = laplacian(octave[k + 1], x, y);
-        if (!(here > below && here >= above)) continue;
+        const float here = laplacian(octave[k], x, y), below = laplacian(octave[k - 1], x, y);
+        if (!(here > below)) continue;
+        const float above = laplacian(octave[k + 1], x, y);
+        if (!(here >= above)) continue;
         const float dx = peak(rows.at[x - 1], rows.at[x], rows.at[x + 1]);
         const float dy = peak(rows.up[x], rows.at[x], rows.down[x]);
         const float ds = peak(below, here, above);
@@ -94,33 +102,38 @@ struct Chunk {
 /// maximum at neighbouring scales; without this one in four was another's double. The order stays.
 inline void thin(Keypoints& keypoints) {
     constexpr float reach = 0.5F, max_ratio = 1.4F;
-    const std::size_t n = keypoints.size();
-    std::vector<std::size_t> by_strength(n), by_x(n);
-    std::iota(by_strength.begin(), by_strength.end(), std::size_t{0});
-    by_x = by_strength;
-    std::ranges::stable_sort(by_strength, std::greater(),
-                             [&](std::size_t i) { return keypoints[i].response; });
-    std::ranges::stable_sort(by_x, std::less(),
-                             [&](std::size_t i) { return keypoints[i].frame.x; });
-    std::vector<char> dropped(n, 0);
+    struct Place {
+        float x, y, scale, response;
+        std::size_t index;
+    };
+    std::vector<Place> by_x;
+    for (const Keypoint& k : keypoints)
+        by_x.push_back({k.frame.x, k.frame.y, k.frame.a11, k.response, by_x.size()});
+    std::ranges::sort(by_x, [](const Place& a, const Place& b) {
+        return a.x < b.x || (a.x == b.x && a.index < b.index);
+    });
+    std::vector<std::pair<float, std::size_t>> by_strength;  // places in by_x
+    for (const Place& place : by_x) by_strength.emplace_back(place.response, by_strength.size());
+    std::ranges::sort(by_strength, [&](const auto& a, const auto& b) {
+        return a.first > b.first ||
+               (a.first == b.first && by_x[a.second].index < by_x[b.second].index);
+    });
+    std::vector<char> dropped(keypoints.size(), 0);
     InterruptPoll poll;
-    for (const std::size_t i : by_strength) {
-        if (dropped[i]) continue;
-        const Frame& kept = keypoints[i].frame;
-        const float scale = kept.a11, radius = reach * scale;
-        const auto first =
-            std::ranges::lower_bound(by_x, kept.x - radius, std::less(),
-                                     [&](std::size_t j) { return keypoints[j].frame.x; });
-        std::size_t seen = 1;
-        for (auto j = first; j != by_x.end() && keypoints[*j].frame.x < kept.x + radius; ++j) {
-            const Frame& other = keypoints[*j].frame;
+    for (const auto& [response, i] : by_strength) {
+        const Place& kept = by_x[i];
+        if (dropped[kept.index]) continue;
+        const float radius = reach * kept.scale;
+        const auto check = [&](const Place& other) {
             const float dx = other.x - kept.x, dy = other.y - kept.y;
-            if (dx * dx + dy * dy < radius * radius && other.a11 < max_ratio * scale &&
-                scale < max_ratio * other.a11 && *j != i)
-                dropped[*j] = 1;
-            ++seen;
-        }
-        poll.did(seen);
+            if (dx * dx + dy * dy < radius * radius && other.scale < max_ratio * kept.scale &&
+                kept.scale < max_ratio * other.scale)
+                dropped[other.index] = 1;
+        };
+        std::size_t left = i, right = i + 1;
+        while (left > 0 && kept.x - by_x[left - 1].x < radius) check(by_x[--left]);
+        while (right < by_x.size() && by_x[right].x - kept.x < radius) check(by_x[right++]);
+        poll.did(right - left);
     }
     std::size_t i = 0;
     std::erase_if(keypoints, [&](const Keypoint&) { return dropped[i++] != 0; });
@@ -137,8 +150,9 @@ Keypoints find(const ScaleSpace& space, std::size_t first, std::size_t chunk_row
         const ImageView<const float>& image = octave[0].image;
         if (std::min(image.width, image.height) <= 2 * extrema_border) continue;
         const std::size_t end = image.height - extrema_border;
-        for (std::size_t level = 0; level < ScaleSpace::intervals; ++level)
-            for (std::size_t y = extrema_border; y < end; y += chunk_rows)
+        // Levels innermost: each looks at the rows of its neighbours, which are still in a cache.
+        for (std::size_t y = extrema_border; y < end; y += chunk_rows)
+            for (std::size_t level = 0; level < ScaleSpace::intervals; ++level)
                 chunks.push_back({o, octave, level, y, std::min(y + chunk_rows, end), threshold});
     }
     std::vector<Keypoints> parts(chunks.size());
