@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.ndimage
-from scipy.ndimage import gaussian_filter, map_coordinates, maximum_filter
 
 
 def root_sift(sift):
@@ -498,7 +497,9 @@ def detect_dog(space, threshold, max_edge_ratio):
     found = []
     for octave in space:
         step, grid = octave[0][2], 2 if octave[0][1] < 1.2 * octave[0][2] else 1
-        d = np.stack([coarse[0] - fine[0] for fine, coarse in zip(octave, octave[1:], strict=False)])
+        d = np.stack(
+            [coarse[0] - fine[0] for fine, coarse in zip(octave, octave[1:], strict=False)]
+        )
         if min(d.shape[1:]) <= 10:  # all of it is border
             continue
         places = _extremal(d, threshold / 2) | _extremal(-d, threshold / 2)
@@ -645,6 +646,8 @@ def sift(space, frame, magnification=3, root=True):
     if not h.any():
         return h
     return np.minimum(512 * (np.sqrt(h / h.sum()) if root else h / np.linalg.norm(h)), 255)
+
+
 def _shifted(image, dx, dy):
     return np.roll(image, (-dy, -dx), (0, 1))  # around the borders, where nothing is compared
 
@@ -667,16 +670,23 @@ def harris_measure(image, sigma_d, sigma):
     """det M - 0.04 (trace M)^2, of the moments M of an image smoothed by sigma_d pixels."""
     dy, dx = np.gradient(np.pad(image, 1, mode="reflect"))
     dx, dy = dx[1:-1, 1:-1], dy[1:-1, 1:-1]
-    xx, xy, yy = (
-        sigma_d**2 * gaussian_filter(product, sigma, mode="mirror", truncate=5)
-        for product in (dx * dx, dx * dy, dy * dy)
-    )
+    xx, xy, yy = (sigma_d**2 * blur(product, sigma) for product in (dx * dx, dx * dy, dy * dy))
     return xx * yy - xy**2 - 0.04 * (xx + yy) ** 2
 
 
 def _peak(a, b, c):
     """Where the parabola through (-1, a), (0, b), (1, c) has its peak."""
     return np.clip((a - c) / (2 * (a - 2 * b + c)), -0.5, 0.5)
+
+
+def _peak_in_plane(near):
+    """Where the quadratic through 3 x 3 values has its peak: x and y."""
+    gradient = [(near[1, 2] - near[1, 0]) / 2, (near[2, 1] - near[0, 1]) / 2]
+    xx, yy = (line[0] - 2 * line[1] + line[2] for line in (near[1], near[:, 1]))
+    xy = (near[2, 2] - near[2, 0] - near[0, 2] + near[0, 0]) / 4
+    if xx * yy - xy**2 <= 0:
+        return np.zeros(2)
+    return np.clip(-np.linalg.solve([[xx, xy], [xy, yy]], gradient), -0.5, 0.5)
 
 
 def laplace_selected(octaves, measure, threshold):
@@ -690,11 +700,12 @@ def laplace_selected(octaves, measure, threshold):
         for k in (1, 2, 3):
             response = measure(octave, k)
             scales = [laplacian(image, sigma / step) for image, sigma, _ in octave[k - 1 : k + 2]]
-            maxima = (response == maximum_filter(response, 3)) & (response > threshold)
+            maxima = (response == scipy.ndimage.maximum_filter(response, 3)) & (
+                response > threshold
+            )
             maxima &= (scales[1] > scales[0]) & (scales[1] >= scales[2])
             for y, x in np.argwhere(maxima[5:-5, 5:-5]) + 5:
-                dx = _peak(*response[y, x - 1 : x + 2])
-                dy = _peak(*response[y - 1 : y + 2, x])
+                dx, dy = _peak_in_plane(response[y - 1 : y + 2, x - 1 : x + 2])
                 ds = _peak(*(scale[y, x] for scale in scales))
                 sigma = octave[k][1] * 2 ** (ds / 3)
                 found.append(((x + dx) * step, (y + dy) * step, sigma, response[y, x]))
@@ -715,28 +726,23 @@ def thin(found):
     return np.array(kept).reshape(-1, 4)
 
 
-def affine_shape(image, x, y, scale, max_iterations=16, convergence=0.1, max_anisotropy=6.0):
-    """The axes of the region, a lower triangle, and what became of it.
-
-    All in pixels of `image`, which is smoothed by half the scale.
-    """
-    grid = (np.arange(16) - 7.5) * 0.75
-    u = np.stack(np.meshgrid(grid, grid))
-    window = np.exp(-0.5 * (u**2).sum(axis=0) / (5 * 0.75) ** 2)[1:-1, 1:-1]
-    axes = np.eye(2)
+def affine_shape(space, frame, max_iterations=16, convergence=0.1, max_anisotropy=6.0):
+    """The axes of the region, a lower triangle, and what became of it."""
+    scale, axes = scale_of(frame), np.eye(2)
+    layer = nearest_layer(space, scale / 2)
+    u = (np.arange(1, 15) - 7.5) / 5
+    window = np.exp(-0.5 * u**2) * np.exp(-0.5 * u[:, None] ** 2)
     for _ in range(max_iterations):
-        at_x, at_y = np.einsum("ij,jkl->ikl", scale * axes, u) + np.array([x, y])[:, None, None]
-        patch = map_coordinates(image, [at_y, at_x], order=1, mode="nearest")
-        dx = (patch[:, 2:] - patch[:, :-2])[1:-1]
-        dy = (patch[2:] - patch[:-2])[:, 1:-1]
+        patch = sampled(layer, np.column_stack([scale * axes, frame[:, 2]]), 0.75, 16)
+        dx, dy = (patch[:, 2:] - patch[:, :-2])[1:-1], (patch[2:] - patch[:-2])[:, 1:-1]
         xx, xy, yy = ((window * product).sum() for product in (dx * dx, dx * dy, dy * dy))
         moments = np.array([[xx, xy], [xy, yy]])
         if np.linalg.det(moments) <= 1e-6 * np.trace(moments) ** 2:
-            return axes, "unstructured"
+            return scale * axes, "unstructured"
         change = np.linalg.cholesky(np.linalg.inv(moments / np.sqrt(np.linalg.det(moments))))
         axes = axes @ change
         if np.linalg.cond(axes) > max_anisotropy:
-            return axes, "elongated"
+            return scale * axes, "elongated"
         if np.linalg.cond(change) * (1 - convergence) < 1:
             return scale * axes, "converged"
-    return axes, "unconverged"
+    return scale * axes, "unconverged"

@@ -38,15 +38,6 @@ def photo():
     return made_photo()
 
 
-def octaves_of(space, first_octave):
-    """Each octave's six layers, in float64; octaves -1 and 0 share three."""
-    layers = [(image.astype(float), *rest) for image, *rest in _core.scale_space_layers(space)]
-    begins = [0, 3] if first_octave < 0 else [0]
-    while begins[-1] + 12 <= len(layers):
-        begins.append(begins[-1] + 6)
-    return [layers[begin : begin + 6] for begin in begins]
-
-
 def measure(name):
     def hessian(octave, k):
         image, sigma, step = octave[k]
@@ -71,7 +62,7 @@ def test_keypoints_are_those_of_the_reference(name, first_octave, photo, isa, th
     kernel, threshold = KERNELS[name]
     space = _core.ScaleSpace(photo, first_octave, 1)
     frames, responses = kernel(space, 0, threshold, threads)
-    octaves = octaves_of(space, first_octave)
+    octaves = reference.scale_space(photo, first_octave)
     expected = reference.thin(reference.laplace_selected(octaves, measure(name), threshold))
     assert len(expected) > (100 if first_octave < 0 else 30)
     found = np.column_stack([frames[:, :, 2], frames[:, 0, 0], responses])
@@ -112,26 +103,23 @@ def test_first_octaves_may_be_left_out(photo):
 
 
 def test_affine_shapes_are_those_of_the_reference(photo, isa, threads):
-    space = _core.ScaleSpace(photo, -1, 1)
-    layers = [(image.astype(float), *rest) for image, *rest in _core.scale_space_layers(space)]
+    octaves = reference.scale_space(photo)
     rng = np.random.default_rng(5)
-    sigma, step = layers[4][1:]  # twice this scale is measured in this layer
     frames = np.zeros((200, 2, 3), np.float32)
-    frames[:, 0, 0] = frames[:, 1, 1] = 2 * sigma
+    frames[:, 0, 0] = frames[:, 1, 1] = 2 ** rng.uniform(1, 4, 200)
     frames[:, 0, 2], frames[:, 1, 2] = rng.uniform(0, [[202], [149]], (2, 200))
+    space = _core.ScaleSpace(photo, -1, 1)
     shapes, outcomes = _core.affine_shapes(space, frames, 16, 0.1, 6.0, threads)
     agree = 0
     for frame, shape, outcome in zip(frames, shapes, outcomes, strict=True):
-        axes, expected = reference.affine_shape(layers[4][0], *frame[:, 2] / step, 2 * sigma / step)
-        if features.affine.OUTCOMES[outcome] != expected:
-            continue
-        agree += 1
-        if expected == "converged":
-            np.testing.assert_allclose(shape[:, :2], axes * step, atol=2e-3 * sigma)
+        axes, expected = reference.affine_shape(octaves, frame)
+        agree += features.affine.OUTCOMES[outcome] == expected
+        if features.affine.OUTCOMES[outcome] == expected == "converged":
+            np.testing.assert_allclose(shape[:, :2], axes, atol=2e-3 * frame[0, 0])
             np.testing.assert_array_equal(shape[:, 2], frame[:, 2])
-        else:
+        elif outcome != 0:
             np.testing.assert_array_equal(shape, frame)
-    assert agree >= 198
+    assert agree >= 198  # one may be within rounding of another iteration
     assert (outcomes == 0).sum() > 100
 
 
@@ -235,11 +223,11 @@ def test_dropped_shapes_are_counted():
         ([[3, 0, 50], [0, 3, 1e30]], "outside"),
         ([[0, 0, 50], [0, 0, 50]], "outside"),
         ([[1e30, 0, 50], [0, 1e30, 50]], "outside"),
-        ([[1e-30, 0, 50], [0, 1e-30, 50]], "outside"),
+        ([[1e-30, 0, 50], [0, 1e-30, 50]], "unstructured"),
         ([[3, 3, 50], [3, 3, 50]], "outside"),
         ([[3, 0, 50], [0, 3, 20]], "unstructured"),
         ([[3, 0, 50], [0, 3, 75]], "unstructured"),  # in the middle of a straight edge
-        ([[1e6, 0, 50], [0, 1e6, 50]], "unstructured"),
+        ([[201, 0, 50], [0, 201, 50]], "outside"),
     ],
 )
 def test_hopeless_frames_are_dropped_and_named(frame, outcome, isa):

@@ -67,24 +67,9 @@ py::tuple shapes(const ScaleSpace& space, const Array<float>& frames, int max_it
     return py::make_tuple(adapted, outcomes);
 }
 
-// For tests: copies of the layers, with sigma and step.
-py::list layers(const ScaleSpace& space) {
-    py::list listed;
-    for (const Layer& layer : space.layers()) {
-        const auto& image = layer.image;
-        Array<float> pixels(
-            {static_cast<py::ssize_t>(image.height), static_cast<py::ssize_t>(image.width)});
-        for (std::size_t y = 0; y < image.height; ++y)
-            std::copy_n(image.row(y), image.width, pixels.mutable_data() + y * image.width);
-        listed.append(py::make_tuple(pixels, layer.sigma, layer.step));
-    }
-    return listed;
-}
-
 }  // namespace
 
 void bind_regions(py::module_& m) {
-    m.def("scale_space_layers", &layers, "space"_a);
     m.def("detect_hessian", &detect<detect_hessian>, "space"_a, "first_octave"_a, "threshold"_a,
           "threads"_a);
     m.def("detect_harris", &detect<detect_harris>, "space"_a, "first_octave"_a, "threshold"_a,

@@ -76,9 +76,13 @@ ALWAYS_INLINE Moments moments(const Patch<side>& patch, const Weights& weights) 
     return {total<N>(xx), total<N>(xy), total<N>(yy)};
 }
 
+// Whether a frame is finite, has a scale no greater than the photo, and its center in it.
 bool inside(const ScaleSpace& space, const Frame& frame) {
-    return frame.x >= 0 && frame.y >= 0 && frame.x <= static_cast<float>(space.width() - 1) &&
-           frame.y <= static_cast<float>(space.height() - 1);
+    const auto width = static_cast<float>(space.width()),
+               height = static_cast<float>(space.height());
+    const float scale = frame.scale();
+    return frame.x >= 0 && frame.y >= 0 && frame.x <= width - 1 && frame.y <= height - 1 &&
+           scale > 0 && scale <= width + height;
 }
 
 // The ratio of the axes of the ellipse that a matrix of determinant 1 makes of the unit circle.
@@ -96,9 +100,8 @@ struct Scratch {
 template <std::size_t N>
 ALWAYS_INLINE ShapeOutcome adapt(const ScaleSpace& space, const AffineShapeOptions& options,
                                  Scratch& scratch, Frame& frame) {
+    if (!inside(space, frame)) return ShapeOutcome::outside;
     const float scale = frame.scale();
-    if (!inside(space, frame) || !(scale > 0) || !std::isfinite(scale))
-        return ShapeOutcome::outside;
     const Layer& layer = space.nearest(scale * derivation);
     Triangle a{1, 0, 1};
     for (int iteration = 0; iteration < options.max_iterations; ++iteration) {

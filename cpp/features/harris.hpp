@@ -13,7 +13,7 @@ namespace trouvaille {
 /// where the Laplacian of L(sigma) is an extremum over scale: Harris-Laplace (Mikolajczyk and
 /// Schmid, IJCV 2004), thinned as in features/laplace.hpp. Scales are a third of an octave apart,
 /// from that of the second layer of octave number `first_octave` of the space; sigma_D = 0.79 sigma
-/// is that of the layer below. Position and scale are refined by parabolas.
+/// is that of the layer below. Position and scale are refined by quadratics.
 ///
 /// Frames are isotropic, upright and of scale sigma; responses are the measure, in gray levels to
 /// the fourth power, above `threshold` (> 0). In order of octave and rows. The same bits on

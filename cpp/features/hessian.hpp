@@ -13,7 +13,7 @@ namespace trouvaille {
 /// where its trace, the Laplacian, is an extremum over scale: Hessian-Laplace (Mikolajczyk and
 /// Schmid, IJCV 2004), thinned as in features/laplace.hpp. Scales are a third of an octave apart,
 /// from that of the second layer of octave number `first_octave` of the space. Position and scale
-/// are refined by parabolas.
+/// are refined by quadratics.
 ///
 /// Frames are isotropic, upright and of scale sigma; responses are the determinant, in squared gray
 /// levels, above `threshold` (> 0). In order of octave and rows. The same bits on every

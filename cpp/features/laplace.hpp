@@ -42,9 +42,21 @@ inline float peak(float a, float b, float c) {
     return curvature < 0 ? std::clamp((a - c) / (2 * curvature), -0.5F, 0.5F) : 0.0F;
 }
 
+/// Where the quadratic through a maximum and its eight neighbours has its peak, off the middle.
+inline std::pair<float, float> peak(const Rows& rows, std::size_t x) {
+    const float *up = rows.up + x, *at = rows.at + x, *down = rows.down + x;
+    const float gx = 0.5F * (at[1] - at[-1]), gy = 0.5F * (*down - *up);
+    const float xx = (at[1] - 2 * *at) + at[-1], yy = (*down - 2 * *at) + *up;
+    const float xy = 0.25F * ((down[1] - down[-1]) - (up[1] - up[-1]));
+    const float determinant = xx * yy - xy * xy;
+    if (!(determinant > 0)) return {0.0F, 0.0F};
+    return {std::clamp((xy * gy - yy * gx) / determinant, -0.5F, 0.5F),
+            std::clamp((xy * gx - xx * gy) / determinant, -0.5F, 0.5F)};
+}
+
 /// Appends the maxima of row y, x ascending, at which the Laplacian of layer `k` is above those of
-/// its neighbours, 1 <= k <= 4; both are refined by parabolas. `marks` is scratch for the width and
-/// a vector.
+/// its neighbours, 1 <= k <= 4; both are refined by quadratics. `marks` is scratch for the width
+/// and a vector.
 template <std::size_t N>
 ALWAYS_INLINE void scan_row(Octave octave, std::size_t k, std::size_t y, const Rows& rows,
                             float threshold, std::int8_t* marks, Keypoints& found) {
@@ -75,8 +87,7 @@ ALWAYS_INLINE void scan_row(Octave octave, std::size_t k, std::size_t y, const R
         if (!(here > below)) continue;
         const float above = laplacian(octave[k + 1], x, y);
         if (!(here >= above)) continue;
-        const float dx = peak(rows.at[x - 1], rows.at[x], rows.at[x + 1]);
-        const float dy = peak(rows.up[x], rows.at[x], rows.down[x]);
+        const auto [dx, dy] = peak(rows, x);
         const float ds = peak(below, here, above);
         const float step = octave[k].step;
         const auto sigma = static_cast<float>(

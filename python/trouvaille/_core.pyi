@@ -69,9 +69,6 @@ def affine_shapes(
     max_anisotropy: float,
     threads: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]: ...
-def scale_space_layers(
-    space: ScaleSpace,
-) -> list[tuple[NDArray[np.float32], float, float]]: ...
 
 # words
 max_byte_dims: int

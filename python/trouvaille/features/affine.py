@@ -32,7 +32,8 @@ class AffineShapes(NamedTuple):
         The row of each in the regions given.
     dropped : dict of str to int
         How many were dropped, by reason: ``unconverged``, ``elongated`` (an edge), ``unstructured``
-        (a gradient of one direction, or none) and ``outside`` (the centre is not in the image).
+        (a gradient of one direction, or none) and ``outside`` (the centre is not in the image, or
+        the scale is greater than it or zero).
     """
 
     regions: Regions
