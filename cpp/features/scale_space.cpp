@@ -69,22 +69,27 @@ ScaleSpace::ScaleSpace(ImageView<const T> photo, int first_octave, int threads)
     const auto levels = sizes(width_, height_);
     // Octaves -1 and 0 are one row of layers at the photo's resolution.
     const std::size_t finest = layers_an_octave + (first_octave < 0 ? intervals : 0);
-    std::size_t floats = Planes::size(width_, height_);
+    const auto layers_of = [&](std::size_t l) { return l == 0 ? finest : layers_an_octave; };
+    std::size_t floats = 0;
     for (std::size_t l = 0; l < levels.size(); ++l)
-        floats +=
-            (l == 0 ? finest : layers_an_octave) * Planes::size(levels[l].first, levels[l].second);
+        floats += layers_of(l) * Planes::size(levels[l].first, levels[l].second);
     planes_ = Planes(floats);
 
-    const ImageView<float> original = planes_.take(width_, height_);
-    as_floats(photo, original, threads);
+    ImageView<float> original;
     for (std::size_t l = 0; l < levels.size(); ++l) {
         const auto [width, height] = levels[l];
         const int octave = l == 0 ? first_octave : static_cast<int>(l);
         const auto step = static_cast<float>(std::exp2(l));
         octaves_.push_back(layers_.size());
         if (l == 0 && first_octave < 0) octaves_.push_back(intervals);
-        for (std::size_t i = 0; i < (l == 0 ? finest : layers_an_octave); ++i) {
-            const ImageView<float> plane = planes_.take(width, height);
+        std::vector<ImageView<float>> planes(layers_of(l));
+        for (ImageView<float>& plane : planes) plane = planes_.take(width, height);
+        if (l == 0) {  // the photo lies where its last layer will, long after the first needed it
+            original = planes.back();
+            as_floats(photo, original, threads);
+        }
+        for (std::size_t i = 0; i < planes.size(); ++i) {
+            const ImageView<float> plane = planes[i];
             if (l > 0 && i == 0) {  // of twice the scale that begins the octave before
                 every_second(layers_[layers_.size() - intervals].image, plane, threads);
             } else {
@@ -104,7 +109,7 @@ template ScaleSpace::ScaleSpace(ImageView<const float>, int, int);
 
 const Layer& ScaleSpace::nearest(double sigma) const {
     // The middle layers of the octaves, 1 to `intervals`, in one sequence of growing scale.
-    // A singular frame's scale is 0, a huge one's infinite: lround has no answer to their logarithms.
+    // A singular frame's scale is 0, a huge one's infinite: their logarithms are not to be rounded.
     const double place = std::clamp(std::log2(sigma / base_sigma) * intervals, -1e3, 1e3);
     const auto wanted = std::lround(place) - 1 - first_octave_ * static_cast<long>(intervals);
     const long last = static_cast<long>(octaves() * intervals) - 1;

@@ -43,14 +43,14 @@ class ScaleSpace:
         If the image is neither bytes nor floats.
     ValueError
         If it has another shape, is empty, holds NaN, infinity or what is no gray level, or has
-        2^31 pixels.
+        2^31 pixels, or more than 2^24 a side.
 
     Notes
     -----
-    Octaves of three scales, each 2^(1/3) times the one before; 44 bytes a pixel of the image (26
-    from octave 0). The finest octave is not sampled at twice the image's resolution as usual [1]_:
-    a Gaussian of 0.8 pixels leaves nothing beyond the image's own sampling limit, so extrema are
-    interpolated instead.
+    Octaves of three scales, each 2^(1/3) times the one before; 44 bytes a pixel of the image (32
+    from octave 0), its rows rounded up to an odd multiple of 16 pixels. The finest octave is not
+    sampled at twice the image's resolution as usual [1]_: a Gaussian of 0.8 pixels leaves nothing
+    beyond the image's own sampling limit, so extrema are interpolated instead.
 
     References
     ----------
