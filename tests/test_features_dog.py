@@ -17,7 +17,9 @@ def photo():
 
 
 def dog(photo, threshold=THRESHOLD, edge=EDGE, first_octave=-1, threads=1):
-    return _core.detect_dog(_core.ScaleSpace(photo, first_octave, threads), threshold, edge, threads)
+    return _core.detect_dog(
+        _core.ScaleSpace(photo, first_octave, threads), threshold, edge, threads
+    )
 
 
 def upright(photo, **options):
@@ -251,9 +253,7 @@ def test_a_mask_keeps_the_regions_within(photo):
     inside = mask[y, x] > 0
     assert 20 < inside.sum() < len(inside) - 20
     for other in (mask, mask.astype(bool), mask.astype(np.int64) * -5, np.asfortranarray(mask)):
-        np.testing.assert_array_equal(
-            upright(photo, mask=other).frames, everything.frames[inside]
-        )
+        np.testing.assert_array_equal(upright(photo, mask=other).frames, everything.frames[inside])
     assert len(upright(photo, mask=mask * 0).frames) == 0
     few = features.dog(photo, orientation="upright", max_features=9, mask=mask)
     np.testing.assert_array_equal(few.frames, everything.frames[inside][:9])

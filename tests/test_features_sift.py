@@ -271,7 +271,11 @@ def test_describing_by_dominant_orientation_forgets_how_frames_were_turned(photo
 
 EXTREME = [0, 1e-45, 1e-38, 1e-20, 1e-3, 1, 300, 2**24, 2**31, 1e10, 1e19, 2e19, 1e30, 3e38]
 extreme = st.sampled_from(EXTREME) | st.sampled_from([-x for x in EXTREME])
-numbers = extreme | st.floats(-400, 400, width=32) | st.floats(width=32, allow_nan=False, allow_infinity=False)
+numbers = (
+    extreme
+    | st.floats(-400, 400, width=32)
+    | st.floats(width=32, allow_nan=False, allow_infinity=False)
+)
 any_frames = st.lists(st.lists(numbers, min_size=6, max_size=6), max_size=9).map(
     lambda rows: np.array(rows, np.float32).reshape(-1, 2, 3)
 )
