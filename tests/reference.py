@@ -2,6 +2,7 @@
 """What each kernel means, in NumPy: short, slow and obviously right."""
 
 import functools
+import itertools
 import math
 from typing import NamedTuple
 
@@ -557,7 +558,8 @@ def _refined(d, r, y, x, grid, threshold, max_edge_ratio):
                 area, sum_squared = xx * yy - xy * xy, (xx + yy) ** 2
                 edge = sum_squared * max_edge_ratio >= (max_edge_ratio + 1) ** 2 * area
                 weak = abs(response) < threshold
-                return None if weak or area <= 0 or edge else (*(offset + [r, y, x]), abs(response))
+                s, y, x = np.add([r, y, x], offset)
+                return None if weak or area <= 0 or edge else (s, y, x, abs(response))
             if not (np.abs(offset) < [4, 8, 8]).all():
                 return None
             move = np.rint(offset).astype(int)

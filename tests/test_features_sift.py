@@ -338,11 +338,11 @@ def test_frames_must_be_finite(photo, value, orientation):
     bad = regions([isotropic(50, 50, 3)] * 3)
     bad.frames[1, 0, 0] = value
     for call in (features.describe_sift, features.describe):
-        with pytest.raises(ValueError, match="regions.* finite"):
+        with pytest.raises(ValueError, match=r"regions.* finite"):
             call(photo, bad, orientation=orientation)
     everything = features.Features(bad.frames, np.zeros((3, 128), np.uint8), *bad[1:])
     for given_ in (everything, bad.frames):
-        with pytest.raises(ValueError, match="regions.* finite"):
+        with pytest.raises(ValueError, match=r"regions.* finite"):
             features.describe(photo, given_)
 
 

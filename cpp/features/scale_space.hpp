@@ -52,8 +52,8 @@ class ScaleSpace {
     /// All layers, in order of octave and scale.
     std::span<const Layer> layers() const { return layers_; }
 
-    /// The layer whose scale is nearest to `sigma` (>= 0) by ratio; of several steps, that where the
-    /// smoothing is between 1.8 and 3.6 of its pixels, or the nearest to that.
+    /// The layer whose scale is nearest to `sigma` (>= 0) by ratio; of several steps, that where
+    /// the smoothing is between 1.8 and 3.6 of its pixels, or the nearest to that.
     const Layer& nearest(double sigma) const;
 
   private:
