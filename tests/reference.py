@@ -498,9 +498,7 @@ def detect_dog(space, threshold, max_edge_ratio):
     found = []
     for octave in space:
         step, grid = octave[0][2], 2 if octave[0][1] < 1.2 * octave[0][2] else 1
-        d = np.stack(
-            [coarse[0] - fine[0] for fine, coarse in zip(octave, octave[1:], strict=False)]
-        )
+        d = np.stack([coarse[0] - fine[0] for fine, coarse in itertools.pairwise(octave)])
         if min(d.shape[1:]) <= 10:  # all of it is border
             continue
         places = _extremal(d, threshold / 2) | _extremal(-d, threshold / 2)

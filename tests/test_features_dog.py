@@ -121,7 +121,7 @@ def test_regions_are_different_ordered_and_inside(isa, photo):
     assert len(np.unique(found.frames.reshape(-1, 6), axis=0)) == len(found.frames)
     order = np.lexsort((found.scales, x, y, -found.responses))
     np.testing.assert_array_equal(order, np.arange(len(order)))
-    assert ((x >= 4.5) & (x <= width - 5.5) & (y >= 4.5) & (y <= height - 5.5)).all()
+    assert ((x >= 4.5) & (x <= width - 5.25) & (y >= 4.5) & (y <= height - 5.25)).all()
     np.testing.assert_array_equal(found.frames[:, [0, 1], [1, 0]], 0)
     np.testing.assert_array_equal(found.frames[:, 0, 0], found.frames[:, 1, 1])
 

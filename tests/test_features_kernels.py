@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every kernel of the features owes: the same bits everywhere, memory, and an end on Ctrl-C."""
+"""What every kernel of the features owes: the same bits everywhere, and what it may take."""
 
 import subprocess
 import sys
@@ -154,7 +154,8 @@ import resource
 import numpy as np
 from trouvaille import features
 rng = np.random.default_rng(0)
-photo = np.kron(rng.integers(0, 256, ({side} // 8,) * 2).astype(np.uint8), np.ones((8, 8), np.uint8))
+tiles = rng.integers(0, 256, ({side} // 8, {side} // 8)).astype(np.uint8)
+photo = np.kron(tiles, np.ones((8, 8), np.uint8))
 features.sift(photo[:300, :300], threads=2)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 found = features.sift(photo, threads=2, spread={spread})
