@@ -9,7 +9,7 @@ namespace trouvaille {
 
 /// Blobs: the extrema over space and scale of the difference of Gaussians (Lowe 2004), in gray
 /// levels, refined to a fraction of a pixel and of a scale. Frames are upright and isotropic, their
-/// scale the sigma of the finer Gaussian. In order of octave, row and scale; the same bits on every
+/// scale the sigma of the finer Gaussian. In an order of the photo's alone; the same bits on every
 /// instruction set and for any number of threads.
 Keypoints detect_dog(const ScaleSpace& space, const ExtremaOptions& options, int threads);
 
