@@ -9,6 +9,7 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/gil.hpp"
+#include "features/cs_lbp.hpp"
 #include "features/dog.hpp"
 #include "features/orientation.hpp"
 #include "features/scale_space.hpp"
@@ -135,6 +136,19 @@ Array<std::uint8_t> describe_sift(const ScaleSpace& space, const Array<float>& f
     return descriptors;
 }
 
+Array<std::uint8_t> describe_cs_lbp(const ScaleSpace& space, const Array<float>& frames,
+                                    float magnification, bool root, int threads) {
+    const std::span<const Frame> described = frames_view(frames);
+    Array<std::uint8_t> descriptors(
+        {static_cast<py::ssize_t>(described.size()), static_cast<py::ssize_t>(cs_lbp_dimensions)});
+    const MatrixView<std::uint8_t> rows = mutable_view(descriptors);
+    {
+        const ReleasedGil nogil;
+        trouvaille::describe_cs_lbp(space, described, {magnification, root}, rows, threads);
+    }
+    return descriptors;
+}
+
 }  // namespace
 
 void bind_features(py::module_& m) {
@@ -150,6 +164,8 @@ void bind_features(py::module_& m) {
           "height"_a, "max_features"_a, "mask"_a.noconvert().none(true), "spread"_a);
     m.def("orient", &orient, "space"_a, "frames"_a.noconvert(), "max_orientations"_a, "threads"_a);
     m.def("describe_sift", &describe_sift, "space"_a, "frames"_a.noconvert(), "magnification"_a,
+          "root"_a, "threads"_a);
+    m.def("describe_cs_lbp", &describe_cs_lbp, "space"_a, "frames"_a.noconvert(), "magnification"_a,
           "root"_a, "threads"_a);
 }
 

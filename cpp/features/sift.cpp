@@ -8,6 +8,7 @@
 #include "core/parallel.hpp"
 #include "core/target.hpp"
 #include "features/gradient.hpp"
+#include "features/histogram.hpp"
 #include "features/patch.hpp"
 
 namespace trouvaille {
@@ -108,32 +109,6 @@ ALWAYS_INLINE void histogram(const Patch<side>& patch, Columns& columns, float* 
     }
 }
 
-// sum of f(value), in an order that does not depend on N.
-template <class F>
-ALWAYS_INLINE float sum_of(const float* values, F f) {
-    float sums[16] = {};
-    for (std::size_t i = 0; i < sift_dimensions; i += 16)
-        for (std::size_t l = 0; l < 16; ++l) sums[l] += f(values[i + l]);
-    for (std::size_t half = 8; half > 0; half /= 2)
-        for (std::size_t l = 0; l < half; ++l) sums[l] += sums[l + half];
-    return sums[0];
-}
-
-ALWAYS_INLINE void normalise(float* values, float most, bool root, std::uint8_t* to) {
-    const auto square = [](float v) { return v * v; };
-    const float length = std::sqrt(sum_of(values, square));
-    const float limit = most * length;
-    for (std::size_t i = 0; i < sift_dimensions; ++i) values[i] = std::min(values[i], limit);
-    const float total =
-        root ? sum_of(values, [](float v) { return v; }) : std::sqrt(sum_of(values, square));
-    const float scale = total > 0 ? 1 / total : 0;
-    for (std::size_t i = 0; i < sift_dimensions; ++i) {
-        const float share = values[i] * scale;
-        const float value = 512 * (root ? std::sqrt(share) : share) + 0.5F;
-        to[i] = static_cast<std::uint8_t>(static_cast<std::int32_t>(std::min(value, 255.0F)));
-    }
-}
-
 struct Work {
     const ScaleSpace& space;
     std::span<const Frame> frames;
@@ -143,7 +118,6 @@ struct Work {
 
 template <std::size_t N>
 ALWAYS_INLINE void describe(const Work& work, std::size_t begin, std::size_t end) {
-    constexpr float most = 0.2F;  // of the length: a strong edge does not outweigh the rest
     Patch<side> patch;
     PatchScratch<side> scratch;
     Columns columns;
@@ -153,7 +127,7 @@ ALWAYS_INLINE void describe(const Work& work, std::size_t begin, std::size_t end
         const Frame& frame = work.frames[i];
         sample<N>(work.space.nearest(frame.scale()), frame, spacing, scratch, patch);
         histogram<N>(patch, columns, values);
-        normalise(values, most, work.options.root, work.descriptors.row(i));
+        histogram_to_bytes<sift_dimensions>(values, work.options.root, work.descriptors.row(i));
     }
 }
 

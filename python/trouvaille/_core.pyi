@@ -54,6 +54,14 @@ def describe_sift(
     root: bool,
     threads: int,
 ) -> NDArray[np.uint8]: ...
+def describe_cs_lbp(
+    space: ScaleSpace,
+    frames: NDArray[np.float32],
+    magnification: float,
+    root: bool,
+    threads: int,
+) -> NDArray[np.uint8]: ...
+
 def detect_hessian(
     space: ScaleSpace, first_octave: int, threshold: float, threads: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...

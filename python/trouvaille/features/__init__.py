@@ -12,7 +12,7 @@ from .affine import (
     hessian,
     hessian_affine,
 )
-from .describe import DESCRIPTORS, DIMENSIONS, FINGERPRINT, describe, describe_sift, sift
+from .describe import DESCRIPTORS, DIMENSIONS, FINGERPRINT, cs_lbp, describe, describe_sift, sift
 from .detect import DETECTORS, dense, dog
 from .drawing import draw
 from .extraction import Extraction, extract, extract_all
@@ -46,6 +46,7 @@ __all__ = [
     "ScaleSpace",
     "affine_shapes",
     "convert_sift",
+    "cs_lbp",
     "dense",
     "describe",
     "describe_sift",

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
 from ._opencv import describe_opencv_sift
@@ -107,15 +108,82 @@ def describe_sift(
     TypeError, ValueError
         As `ScaleSpace`; and if an argument is none of those that it can be.
     """
-    regions = _as_regions(regions)
+    return _described(
+        _core.describe_sift, image, regions, orientation, root, magnification, threads
+    )
+
+
+def cs_lbp(
+    image: ArrayLike | ScaleSpace,
+    regions: Regions | Features | ArrayLike,
+    *,
+    orientation: Orientation = "given",
+    root: bool = True,
+    magnification: float = 3.0,
+    threads: int | None = None,
+) -> Features:
+    """Describe regions of any affine shape by centre-symmetric local binary patterns [1]_.
+
+    The image is sampled in each region's own plane, from half the region's scale, at 48 x 48
+    places. Eight neighbours lie around each of the inner 44 x 44, on a circle of two samples; a
+    pattern says of each of the four pairs of opposite ones whether the first is brighter, by more
+    than a hundredth of the gray levels' range. The 16 patterns are counted in 4 x 4 cells. What
+    only changes brightness and contrast changes no pattern, and other monotonic changes few.
+
+    Parameters
+    ----------
+    image : array_like or ScaleSpace
+        As `ScaleSpace` takes it.
+    regions : Regions, Features, or array_like of shape (n, 2, 3)
+        Where; frames alone have a response of 1.
+    orientation : {"given", "dominant", "upright"}
+        As in `describe`.
+    root : bool
+        ``round(512 * sqrt(x / sum(x)))`` of the counts, as `sift` does it; else they are scaled to
+        a length of 512 as in [1]_, the largest cut off. The roots match more precisely.
+    magnification : float
+        Side of a cell, in units of the region's scale.
+    threads : int, optional
+        Worker threads; one for each core by default. The result does not depend on it.
+
+    Returns
+    -------
+    Features
+        In the order of the regions, with 256 bytes each. What is flat has a descriptor of zeros.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `ScaleSpace`; and if the regions are no frames, or an option is none that it can be.
+
+    References
+    ----------
+    .. [1] M. Heikkilä, M. Pietikäinen, C. Schmid, "Description of interest regions with local
+       binary patterns", Pattern Recognition 2009.
+    """
+    return _described(
+        _core.describe_cs_lbp, image, regions, orientation, root, magnification, threads
+    )
+
+
+def _described(
+    kernel: Callable[..., NDArray[np.uint8]],
+    image: ArrayLike | ScaleSpace,
+    given: Regions | Features | ArrayLike,
+    orientation: Orientation,
+    root: bool,
+    magnification: float,
+    threads: int | None,
+) -> Features:
+    """Turn regions and describe them by a kernel that looks at patches."""
+    regions = _as_regions(given)
     space = scale_space(image, threads)
     size = _check.array([magnification], "magnification", np.float64, ndim=1)[0]
     if not 0 < size <= 1000:
         raise ValueError(f"magnification must be positive, up to 1,000, got {magnification!r}")
     turned = _turned(space, regions, orientation, threads)
-    descriptors = _core.describe_sift(
-        space._space, turned.frames, float(size), bool(root), _check.threads(threads)
-    )
+    workers = _check.threads(threads)
+    descriptors = kernel(space._space, turned.frames, float(size), bool(root), workers)
     return Features(turned.frames, descriptors, *turned[1:])
 
 
@@ -223,6 +291,18 @@ DESCRIPTORS: dict[str, Descriptor] = {
             threads=True,
             scale_space=True,
             detector="dog",
+        ),
+        Descriptor(
+            "cs_lbp",
+            cs_lbp,
+            "trouvaille-cs-lbp",
+            256,
+            ("given", "dominant", "upright"),
+            ("root", "plain"),
+            max_distance=235.0,
+            options=("magnification",),
+            threads=True,
+            scale_space=True,
         ),
         Descriptor("opencv_sift", describe_opencv_sift, "opencv-sift", 128, ("given", "upright")),
         Descriptor("orb", None, "opencv-orb", 32, ("dominant",), ("bits",), bits=True),
