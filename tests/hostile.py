@@ -503,6 +503,22 @@ def match_shortlist(module, candidate_words, candidate_descriptors, **arguments)
     return module.match_shortlist(candidates=[candidate, candidate], **arguments)
 
 
+PHOTO = np.random.default_rng(0).integers(0, 256, (40, 60)).astype(np.uint8)
+
+
+def region_arguments(rng):
+    frames = np.tile(np.float32([[3, 1, 0], [0, 2, 0]]), (9, 1, 1))
+    frames[:, :, 2] = rng.integers(0, 60, (9, 2))
+    return {"regions": frames, "magnification": 3.0}
+
+
+def describe_regions(name):
+    def call(module, **arguments):
+        return getattr(module, name)(PHOTO, **arguments)
+
+    return call
+
+
 def offset(place, value):
     return lambda x: set_to(place, value)(x)
 
@@ -719,6 +735,27 @@ KERNELS = [
                 replacing(max_distances=offset(1, 2**31 - 1)),
             ),
             "bound -1": (EITHER, "max_distances", replacing(max_distances=offset(1, -1))),
+        },
+    ),
+    Kernel(
+        "features",
+        "cs_lbp",
+        describe_regions("cs_lbp"),
+        region_arguments,
+        {"regions": "frames"},
+        columns=("regions",),
+        special={
+            "singular frames": (EITHER, "regions", replacing(regions=lambda x: x * 0)),
+            "mirrored frames": (EITHER, "regions", replacing(regions=lambda x: -x[..., ::-1])),
+            "frames of 1e-38": (
+                EITHER,
+                "regions",
+                replacing(regions=lambda x: x * np.float32(1e-38)),
+            ),
+            "magnification 0": (VALUE, "magnification", lambda g: g | {"magnification": 0}),
+            "magnification NaN": (VALUE, "magnification", lambda g: g | {"magnification": np.nan}),
+            "magnification text": (TYPE, "magnification", lambda g: g | {"magnification": "3"}),
+            "orientation": (VALUE, "orientation", lambda g: g | {"orientation": "north"}),
         },
     ),
 ]

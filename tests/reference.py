@@ -631,6 +631,14 @@ def turned(frame, turn):
     return np.column_stack([np.asarray(frame)[:, :2] @ [[c, s], [-s, c]], np.asarray(frame)[:, 2]])
 
 
+def clipped(h, root):
+    """A histogram without values above 0.2 of its length, then of length 512: a descriptor."""
+    h = np.minimum(h, 0.2 * np.linalg.norm(h))
+    if not h.any():
+        return h
+    return np.minimum(512 * (np.sqrt(h / h.sum()) if root else h / np.linalg.norm(h)), 255)
+
+
 def sift(space, frame, magnification=3, root=True):
     """The SIFT descriptor of a frame before rounding: 4 x 4 cells of 8 directions."""
     patch = sampled(nearest_layer(space, scale_of(frame)), frame, magnification / 6, 32)
@@ -646,6 +654,28 @@ def sift(space, frame, magnification=3, root=True):
     if not h.any():
         return h
     return np.minimum(512 * (np.sqrt(h / h.sum()) if root else h / np.linalg.norm(h)), 255)
+    return clipped(h, root)
+
+
+def cs_lbp(space, frame, magnification=3, root=True):
+    """The CS-LBP descriptor of a frame before rounding: 4 x 4 cells of 16 patterns."""
+    layer = nearest_layer(space, max(scale_of(frame) / 2, 1e-9))
+    patch = sampled(layer, frame, magnification / 11, 48)
+    if np.ptp(patch) == 0:
+        return np.zeros(256)
+    y, x = np.mgrid[2:46, 2:46].astype(float)
+    pattern = np.zeros((44, 44), int)
+    for i in range(4):
+        dx, dy = 2 * np.cos(np.pi / 4 * i), -2 * np.sin(np.pi / 4 * i)
+        ahead, behind = (
+            scipy.ndimage.map_coordinates(patch, [y + sign * dy, x + sign * dx], order=1)
+            for sign in (1, -1)
+        )
+        pattern += (ahead - behind > 0.01 * np.ptp(patch)) << i
+    place = (np.arange(44) - 21.5) / 11  # in cells
+    cells = np.maximum(0, 1 - np.abs(place - np.arange(-1.5, 2)[:, None]))
+    h = np.einsum("ri,cj,pij->rcp", cells, cells, pattern == np.arange(16)[:, None, None])
+    return clipped(h.ravel(), root)
 
 
 def _shifted(image, dx, dy):
