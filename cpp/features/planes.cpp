@@ -48,7 +48,8 @@ ImageView<float> Planes::take(std::size_t width, std::size_t height) {
 }
 
 std::size_t Planes::size(std::size_t width, std::size_t height) {
-    return checked_mul(padded_stride(width), checked_add(height, 1, "height"), "planes");
+    const std::size_t rows = checked_add(height, 1, "height");
+    return checked_add(checked_mul(padded_stride(width), rows, "planes"), beyond, "planes");
 }
 
 }  // namespace trouvaille

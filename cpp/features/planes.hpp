@@ -19,8 +19,12 @@ class Planes {
     Planes& operator=(Planes&&) noexcept = default;
     ~Planes();
 
+    /// Values beyond the row below a plane: a stride may be no more than the width.
+    static constexpr std::size_t beyond = 16;
+
     /// Cuts the next plane off, with the stride of `padded_stride` and one row more than `height`,
-    /// so that the neighbour right and below can be read everywhere. Requires what `size` counts.
+    /// and `beyond` values more, so that the neighbour right and below can be read everywhere.
+    /// Requires what `size` counts.
     ImageView<float> take(std::size_t width, std::size_t height);
 
     /// Floats that a plane takes. Throws std::length_error where they do not fit 64 bits.

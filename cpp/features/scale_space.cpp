@@ -31,7 +31,7 @@ std::vector<std::pair<std::size_t, std::size_t>> sizes(std::size_t width, std::s
 
 // Zeros right and below, which readers beyond the border weigh with 0.
 void finish_row_below(ImageView<float> plane) {
-    std::fill_n(plane.row(plane.height), plane.stride, 0.0F);
+    std::fill_n(plane.row(plane.height), plane.stride + Planes::beyond, 0.0F);
 }
 
 template <class T>
