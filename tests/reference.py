@@ -609,7 +609,7 @@ def scale_of(frame):
 
 def orientations(space, frame, max_orientations=4):
     """The dominant directions of the gradients around a frame, in turns, the strongest first."""
-    spacing = 0.6
+    spacing = 0.45
     patch = sampled(nearest_layer(space, scale_of(frame)), frame, spacing, 16)
     length, turn = polar_gradients(patch)
     u = (np.arange(14) - 6.5) * spacing

@@ -229,7 +229,7 @@ def test_dropped_shapes_are_counted():
         ([[3, 0, -1], [0, 3, 50]], "outside"),
         ([[3, 0, 50], [0, 3, 1e30]], "outside"),
         ([[0, 0, 50], [0, 0, 50]], "outside"),
-        ([[1e30, 0, 50], [0, 1e30, 50]], "unstructured"),
+        ([[1e30, 0, 50], [0, 1e30, 50]], "outside"),
         ([[1e-30, 0, 50], [0, 1e-30, 50]], "unstructured"),
         ([[3, 3, 50], [3, 3, 50]], "outside"),
         ([[3, 0, 50], [0, 3, 20]], "unstructured"),

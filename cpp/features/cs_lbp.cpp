@@ -83,8 +83,8 @@ ALWAYS_INLINE Ints<N> patterns_at(const float* centre, float least) {
            (where_negative<N>(bits<N>(limit - diagonal<N>(centre, -1))) & 8);
 }
 
-// The patterns of row i, counted in each column of cells. Neighbouring samples, which often have the
-// same pattern, are counted in four places, so as not to wait for each other.
+// The patterns of row i, counted in each column of cells. Neighbouring samples, which often have
+// the same pattern, are counted in four places, so as not to wait for each other.
 template <std::size_t N>
 ALWAYS_INLINE void count_row(const Patch<side>& patch, std::size_t i, float least,
                              std::array<Counts, patterns>& counts) {

@@ -61,7 +61,6 @@ def describe_cs_lbp(
     root: bool,
     threads: int,
 ) -> NDArray[np.uint8]: ...
-
 def detect_hessian(
     space: ScaleSpace, first_octave: int, threshold: float, threads: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
