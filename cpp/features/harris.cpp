@@ -31,12 +31,13 @@ struct Scratch {
     std::vector<const float*> rows;
     std::vector<std::int8_t> marks;
 
-    void reserve(std::size_t height, std::size_t stride, std::span<const float> taps) {
-        const std::size_t needed = height + 2 * (taps.size() - 1);
+    // For `height` rows of an image.
+    void reserve(std::size_t height, ImageView<const float> image, std::span<const float> taps) {
+        const std::size_t stride = image.stride, needed = height + 2 * (taps.size() - 1);
         const auto grow = [](auto& values, std::size_t n) {
             if (values.size() < n) values.resize(n);
         };
-        grow(products, needed * stride);
+        grow(products, std::min(needed, image.height) * stride);
         grow(moments, 3 * height * stride + 2 * pad);
         grow(sums, strip::sums_size(height, stride, taps));
         grow(rows, needed);
@@ -95,7 +96,7 @@ ALWAYS_INLINE void scan(const Chunk& chunk, std::span<const float> taps, Keypoin
     const std::size_t stride = chunk.octave[0].image.stride;
     // A row more on both sides, for the neighbours.
     const std::size_t begin = chunk.begin - 1, end = chunk.end + 1, size = (end - begin) * stride;
-    scratch.reserve(chunk_rows + 2, stride, taps);
+    scratch.reserve(end - begin, layer.image, taps);
     float* const a = scratch.moments.data() + Scratch::pad;
     float *const b = a + size, *const c = b + size;
     moment_rows<N, xx>(layer, taps, begin, end, scratch, a);
