@@ -58,5 +58,13 @@ def test_sift(benchmark, rng):
     benchmark(features.sift, rng.integers(0, 256, (480, 640), dtype=np.uint8))
 
 
+def test_cs_lbp(benchmark, rng):
+    space = features.ScaleSpace(rng.integers(0, 256, (480, 640), dtype=np.uint8))
+    frames = np.zeros((500, 2, 3), np.float32)
+    frames[:, 0, 0] = frames[:, 1, 1] = 4
+    frames[:, :, 2] = rng.uniform(0, 480, (500, 2))
+    benchmark(features.cs_lbp, space, frames, threads=1)
+
+
 def test_checksum(benchmark, rng):
     benchmark(_core.crc32c, rng.bytes(2**22))
