@@ -37,7 +37,7 @@ struct Scratch {
         const auto grow = [](auto& values, std::size_t n) {
             if (values.size() < n) values.resize(n);
         };
-        grow(products, std::min(needed, image.height) * stride);
+        grow(products, std::min(needed, image.height) * stride + pad);
         grow(moments, 3 * height * stride + 2 * pad);
         grow(sums, strip::sums_size(height, stride, taps));
         grow(rows, needed);
@@ -55,9 +55,11 @@ ALWAYS_INLINE void product_row(ImageView<const float> image, std::size_t y, floa
     const auto row = static_cast<std::ptrdiff_t>(y);
     const float *up = image.row(mirrored(row - 1, image.height)), *at = image.row(y),
                 *down = image.row(mirrored(row + 1, image.height));
-    for (std::size_t x = 0; x < image.width; x += N) {
-        const Floats<N> dx = load<N>(at + x + 1) - load<N>(at + x - 1);
-        const Floats<N> dy = load<N>(down + x) - load<N>(up + x);
+    // Nothing lies left of the first row.
+    for (std::size_t x = product == yy ? 0 : 1; x < image.width; x += N) {
+        Floats<N> dx{}, dy{};
+        if constexpr (product != yy) dx = load<N>(at + x + 1) - load<N>(at + x - 1);
+        if constexpr (product != xx) dy = load<N>(down + x) - load<N>(up + x);
         if constexpr (product == xx)
             store(to + x, factor * (dx * dx));
         else if constexpr (product == xy)
