@@ -55,20 +55,32 @@ def memory_of(folder: Path, queries: list[Path]) -> tuple[int, int]:
     return anonymous, mapped
 
 
-def learn(data: Path, tested: str, max_features: int, max_size: int):
+def learn(data: Path, tested: str, max_features: int, max_size: int, **chosen: str):
     """Learn the vocabulary for `tested` from photos of everything else."""
     from trouvaille.words import Vocabulary
 
     photos = [data / "distractors", *(data / other for other in SETS if other != tested)]
-    return Vocabulary.learn(photos, NUM_WORDS, max_features=max_features, max_size=max_size)
+    return Vocabulary.learn(
+        photos, NUM_WORDS, max_features=max_features, max_size=max_size, **chosen
+    )
 
 
-def index(folder: Path, data: Path, tested: str, vocabulary, max_features: int, max_size: int):
+def index(
+    folder: Path,
+    data: Path,
+    tested: str,
+    vocabulary,
+    max_features: int,
+    max_size: int,
+    **chosen: str,
+):
     from trouvaille import Collection
     from trouvaille.evaluation import GroundTruth
 
     truth = GroundTruth.load(data / tested / "gt.json")
-    collection = Collection.create(folder, vocabulary, max_features=max_features, max_size=max_size)
+    collection = Collection.create(
+        folder, vocabulary, max_features=max_features, max_size=max_size, **chosen
+    )
     reports = [
         collection.add([data / tested / name for name in truth.database], list(truth.database)),
         collection.add(data / "distractors"),
