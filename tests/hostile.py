@@ -35,6 +35,7 @@ ROLES = {
     "descriptors": bytes_or_floats,  # (n, d): bytes stay bytes
     "frames": lambda x: x.astype(np.float32),  # (n, 2, 3)
     "image": lambda x: x.astype(np.uint8),  # (h, w)
+    "gray levels": lambda x: x.astype(np.float32),  # (h, w)
     "offsets": lambda x: x.astype(np.int64),  # (n + 1,)
     "pairs": lambda x: x.astype(np.int32),  # (n, 2)
     "bytes": lambda x: x.astype(np.uint8),  # (n, d)
@@ -321,8 +322,11 @@ THREADS = [
 NO_IMAGES = {"list", "tuple", "int64", "uint64", "big-endian int32"}
 IMAGE_CASES = {
     **{name: (TYPE if name in NO_IMAGES else EXACT, case) for name, case in FORMS.items()},
-    **{name: (TYPE, case) for name, case in NO_NUMBERS.items() if name != "masked"},
-    **{name: (VALUE, NO_VALUES[name]) for name in ("NaN", "infinity", "one axis less")},
+    **{name: (TYPE, case) for name, case in NO_NUMBERS.items()},
+    **{
+        name: (VALUE, NO_VALUES[name])
+        for name in ("NaN", "infinity", "-infinity", "one axis less", "ragged")
+    },
     **{name: (EITHER, case) for name, case in CONTENTS.items() if name != "no rows"},
     **{name: (VALUE, FLOATS_ONLY[name]) for name in ("1e300",)},
     "no rows": (VALUE, lambda x: x[:0]),
@@ -334,9 +338,19 @@ IMAGE_CASES = {
     "stripes": (EITHER, lambda x: (np.arange(x.size).reshape(x.shape) % 2 * 255).astype(x.dtype)),
 }
 
+GRAY_CASES = {
+    **IMAGE_CASES,
+    **{name: (EXACT, FORMS[name]) for name in ("list", "tuple")},  # of floats, like their array
+    **{name: (EITHER, FLOAT_CONTENTS[name]) for name in ("-0", "denormal")},
+    "above white": (VALUE, put(255.001)),
+    "colour": (VALUE, lambda x: np.stack([x] * 3, 2)),
+}
+
 
 def cases_of(role, dtype):
     """Give the cases of an argument: name -> (rule, function of a plain array)."""
+    if role == "gray levels":
+        return GRAY_CASES
     if role == "sparse":
         return SPARSE_CASES
     if role == "image":
@@ -526,6 +540,38 @@ def offset(place, value):
 def image_arguments(rng):
     coarse = rng.integers(0, 256, (10, 12))
     return {"image": np.kron(coarse, np.ones((6, 6))).astype(np.uint8), "max_features": 20}
+
+
+def gray_arguments(rng):
+    arguments = image_arguments(rng)
+    return arguments | {"image": arguments["image"].astype(np.float32)}
+
+
+def described_arguments(rng):
+    return {"image": image_arguments(rng)["image"], **region_arguments(rng)}
+
+
+def named(name):
+    """Make a call of one function of the module."""
+    return lambda module, **arguments: tuple(getattr(module, name)(**arguments))
+
+
+def layers_of_space(module, image, threads=None):
+    octaves = module.ScaleSpace(image, threads=threads)._space.octaves()
+    return tuple(layer[0] for octave in octaves for layer in octave)
+
+
+def with_nan_in(part):
+    """Make regions of which one part holds NaN."""
+
+    def change(frames):
+        from trouvaille import features
+
+        parts = {"frames": frames, "responses": np.ones(9, "f4"), "scales": np.ones(9, "f4")}
+        parts[part] = put(np.nan)(parts[part])
+        return features.Regions(**parts)
+
+    return change
 
 
 def shape_arguments(rng):
@@ -737,8 +783,95 @@ KERNELS = [
             "bound -1": (EITHER, "max_distances", replacing(max_distances=offset(1, -1))),
         },
     ),
+    *(
+        Kernel(
+            "features.scale_space",
+            "ScaleSpace",
+            layers_of_space,
+            lambda rng, dtype=dtype: {"image": image_arguments(rng)["image"].astype(dtype)},
+            {"image": role},
+            variant=role,
+        )
+        for role, dtype in [("image", np.uint8), ("gray levels", np.float32)]
+    ),
+    *(
+        Kernel(
+            module,
+            name,
+            named(name),
+            arguments,
+            {"image": role},
+            counts=("max_features", "max_orientations"),
+            variant=role,
+            special={
+                f"{option} {value}": (rule, option, lambda g, o=option, v=value: g | {o: v})
+                for option, value, rule in [
+                    ("contrast_threshold", 0, VALUE),
+                    ("contrast_threshold", np.nan, VALUE),
+                    ("contrast_threshold", 1e300, EITHER),
+                    ("contrast_threshold", 1e-300, EITHER),
+                    ("contrast_threshold", "0.04", TYPE),
+                    ("edge_threshold", 0.5, VALUE),
+                    ("edge_threshold", np.inf, VALUE),
+                    ("edge_threshold", 1e300, EITHER),
+                    ("edge_threshold", None, TYPE),
+                    ("max_orientations", 37, VALUE),
+                    ("orientation", "north", VALUE),
+                    ("spread", True, EITHER),
+                    ("spread", 1, TYPE),
+                    ("mask", np.ones((60, 72), bool), EITHER),
+                    ("mask", np.zeros((60, 72), np.uint8), EITHER),
+                    ("mask", np.ones((72, 60), bool), VALUE),
+                    ("mask", np.ones((60, 72)), TYPE),
+                ]
+            },
+        )
+        for module, name in [("features.detect", "dog"), ("features.describe", "sift")]
+        for role, arguments in [
+            ("image", lambda rng: image_arguments(rng) | {"max_orientations": 4}),
+            ("gray levels", lambda rng: gray_arguments(rng) | {"max_orientations": 4}),
+        ]
+    ),
+    *(
+        Kernel(
+            "features.describe",
+            name,
+            named(name),
+            described_arguments,
+            {"image": "image", "regions": "frames"},
+            columns=("regions",),
+            special={
+                "singular frames": (EITHER, "regions", replacing(regions=lambda x: x * 0)),
+                "mirrored frames": (EITHER, "regions", replacing(regions=lambda x: -x[..., ::-1])),
+                "tiny frames": (EITHER, "regions", replacing(regions=lambda x: x * 1e-30)),
+                "huge frames": (EITHER, "regions", replacing(regions=lambda x: x * 1e30)),
+                "far frames": (
+                    EITHER,
+                    "regions",
+                    replacing(regions=lambda x: x + np.float32([0, 0, 3e9])),
+                ),
+                **{
+                    f"NaN in {part}": (VALUE, "regions", replacing(regions=with_nan_in(part)))
+                    for part in ("frames", "responses", "scales")
+                },
+                "magnification 0": (VALUE, "magnification", lambda g: g | {"magnification": 0}),
+                "magnification 1e-9": (
+                    EITHER,
+                    "magnification",
+                    lambda g: g | {"magnification": 1e-9},
+                ),
+                "magnification 1001": (
+                    VALUE,
+                    "magnification",
+                    lambda g: g | {"magnification": 1001},
+                ),
+                "orientation": (VALUE, "orientation", lambda g: g | {"orientation": "north"}),
+            },
+        )
+        for name in ("describe_sift", "describe")
+    ),
     Kernel(
-        "features",
+        "features.describe",
         "cs_lbp",
         describe_regions("cs_lbp"),
         region_arguments,
@@ -763,6 +896,9 @@ KERNELS = [
 # Public names of the stages that need no entry, and why.
 EXEMPT = {
     "words.Vocabulary": "keeps what KMeans learns, and passes the rest to assign",
+    "features.detect.dense": "lays a grid, and looks at no pixels",
+    "features.describe.check_orientation": "checks an argument",
+    "features.scale_space.scale_space": "returns a ScaleSpace",
 }
 
 # Cases that fail today: why, and whether they may be tried. A mended one fails the suite until it

@@ -28,7 +28,7 @@ def array(x: ArrayLike, name: str, dtype: DTypeLike, ndim: int | None = None) ->
         If it is not an array, has another number of axes, holds NaN or infinity, or values that
         `dtype` cannot represent.
     """
-    given = _as_array(x, name)
+    given = as_array(x, name)
     if given.dtype.kind not in "uif":
         raise TypeError(f"{name} must hold {np.dtype(dtype)} numbers, got dtype {given.dtype}")
     if ndim is not None and given.ndim != ndim:
@@ -38,7 +38,8 @@ def array(x: ArrayLike, name: str, dtype: DTypeLike, ndim: int | None = None) ->
     return np.require(_exactly(given, name, np.dtype(dtype)), requirements=["C", "A"])
 
 
-def _as_array(x: ArrayLike, name: str) -> NDArray[Any]:
+def as_array(x: ArrayLike, name: str) -> NDArray[Any]:
+    """Return `x` as an array of whatever it holds, or say that it is none."""
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{name} must not be a masked array; fill it: {name}.filled(...)")
     try:
@@ -93,7 +94,7 @@ def matrix(x: ArrayLike, name: str, dtype: DTypeLike, cols: int | None = None) -
 def descriptors(x: ArrayLike, name: str, cols: int | None = None) -> NDArray[Any]:
     """Return `x` as a matrix of bytes if it is one, and of float32 otherwise; see `array`."""
     # A tensor of another library has a dtype of its own; NumPy's is known once it is converted.
-    given = _as_array(x, name)
+    given = as_array(x, name)
     dtype = np.uint8 if given.dtype == np.uint8 else np.float32
     return matrix(given, name, dtype, cols)
 

@@ -82,7 +82,7 @@ def scale_space(
 
 
 def _gray(image: ArrayLike) -> NDArray[Any]:
-    given = np.asarray(image)
+    given = _check.as_array(image, "image")
     gray = _gray_floats(given) if given.dtype.kind == "f" else images.as_gray(given)
     if gray.shape[0] * (gray.shape[1] + 32) > MAX_PIXELS or max(gray.shape) > MAX_SIDE:
         raise ValueError(
