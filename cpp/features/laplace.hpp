@@ -15,7 +15,6 @@
 #include "core/interrupt.hpp"
 #include "core/parallel.hpp"
 #include "core/simd.hpp"
-#include "features/extrema.hpp"
 #include "features/keypoint.hpp"
 #include "features/scale_space.hpp"
 
@@ -60,7 +59,7 @@ inline std::pair<float, float> peak(const Rows& rows, std::size_t x) {
 template <std::size_t N>
 ALWAYS_INLINE void scan_row(Octave octave, std::size_t k, std::size_t y, const Rows& rows,
                             float threshold, std::int8_t* marks, Keypoints& found) {
-    const std::size_t begin = extrema_border, end = octave[0].image.width - extrema_border;
+    const std::size_t begin = border, end = octave[0].image.width - border;
     using Marks = typename VectorOf<std::int8_t, N>::type;
     // Of equal neighbours the first in order of row and column counts as the maximum.
     for (std::size_t x = begin; x < end; x += N) {
@@ -159,10 +158,10 @@ Keypoints find(const ScaleSpace& space, std::size_t first, std::size_t chunk_row
     for (std::size_t o = first; o < space.octaves(); ++o) {
         const Octave octave = space.octave(o);
         const ImageView<const float>& image = octave[0].image;
-        if (std::min(image.width, image.height) <= 2 * extrema_border) continue;
-        const std::size_t end = image.height - extrema_border;
+        if (std::min(image.width, image.height) <= 2 * border) continue;
+        const std::size_t end = image.height - border;
         // Levels innermost: each looks at the rows of its neighbours, which are still in a cache.
-        for (std::size_t y = extrema_border; y < end; y += chunk_rows)
+        for (std::size_t y = border; y < end; y += chunk_rows)
             for (std::size_t level = 0; level < ScaleSpace::intervals; ++level)
                 chunks.push_back({o, octave, level, y, std::min(y + chunk_rows, end), threshold});
     }

@@ -12,7 +12,7 @@ namespace trouvaille {
 namespace {
 
 constexpr std::size_t alignment = 64;
-constexpr std::size_t most_kept = (128 << 20) / sizeof(float);
+constexpr std::size_t most_kept = (64 << 20) / sizeof(float);
 
 }  // namespace
 

@@ -9,7 +9,7 @@
 namespace trouvaille {
 
 /// Memory for planes of floats, aligned to 64 bytes, contents unspecified. A thread keeps one block
-/// that it no longer needs, of at most 128 MiB, for its next photo: fresh pages cost as much as
+/// that it no longer needs, of at most 64 MiB, for its next photo: fresh pages cost as much as
 /// the blurs that fill them.
 class Planes {
   public:

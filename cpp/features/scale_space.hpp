@@ -18,13 +18,19 @@ struct Layer {
     float step;                    ///< pixels of the photo a pixel: a power of 2
 };
 
+/// Layers of one step, in order of scale.
+using Octave = std::span<const Layer>;
+
+/// Pixels at an octave's border where no detector looks.
+inline constexpr std::size_t border = 5;
+
 /// A photo's Gaussian scale space (Lindeberg 1994, Lowe 2004): octaves of `intervals` scales, each
 /// 2^(1/3) times the one before, and three more, so that differences of neighbours have a
 /// neighbour above and below.
 ///
 /// Octave -1 holds sigma 0.8 to 2.5 pixels at the photo's own resolution, not at twice it: a
 /// Gaussian of 0.8 pixels passes 4 % of the amplitude at the sampling limit, so nothing is gained
-/// by more samples but their cost. Extrema are interpolated there (features/extrema.hpp). It shares
+/// by more samples but their cost. Extrema are interpolated there (features/dog.cpp). It shares
 /// its last three layers with octave 0 (1.6 to 5.1 pixels). Each later octave halves the
 /// resolution. The photo itself is taken to have a blur of sigma 0.35.
 ///
@@ -45,9 +51,7 @@ class ScaleSpace {
 
     /// `layers_an_octave` layers of one step, in order of scale. Detections belong to the octave's
     /// layers 1 to `intervals`.
-    std::span<const Layer> octave(std::size_t o) const {
-        return {layers_.data() + octaves_[o], layers_an_octave};
-    }
+    Octave octave(std::size_t o) const { return {layers_.data() + octaves_[o], layers_an_octave}; }
 
     /// All layers, in order of octave and scale.
     std::span<const Layer> layers() const { return layers_; }
