@@ -209,9 +209,8 @@ def hessian_affine(data: Path, threads: int) -> None:
     except ImportError:
         notes = "without pyhesaff, which is not installed"
     else:
-        threshold = lowest_threshold(graf)
-        contenders["pyhesaff, upright"] = hesaff(threshold, oriented=False)
-        contenders["pyhesaff, turned"] = hesaff(threshold, oriented=True)
+        for name, oriented in (("pyhesaff, upright", False), ("pyhesaff, turned", True)):
+            contenders[name] = hesaff(lowest_threshold(graf, oriented), oriented)
     compare(
         "Hessian-affine with SIFT, 2,000 features, graf 1, 800 x 640",
         data,
@@ -223,10 +222,10 @@ def hessian_affine(data: Path, threads: int) -> None:
     )
 
 
-def lowest_threshold(gray: Any) -> float:
+def lowest_threshold(gray: Any, oriented: bool) -> float:
     threshold = 16 / 3
-    while len(hesaff(threshold, oriented=False)(gray)[0]) > 2000:
-        threshold *= 1.02
+    while len(hesaff(threshold, oriented)(gray)[0]) > 2000:
+        threshold *= 1.03
     return threshold
 
 
