@@ -123,7 +123,7 @@ def test_regions_are_different_ordered_and_inside(isa, photo):
     assert len(np.unique(found.frames.reshape(-1, 6), axis=0)) == len(found.frames)
     order = np.lexsort((found.scales, x, y, -found.responses))
     np.testing.assert_array_equal(order, np.arange(len(order)))
-    assert ((x >= 4.5) & (x <= width - 5.25) & (y >= 4.5) & (y <= height - 5.25)).all()
+    assert ((x >= 4.3) & (x <= width - 5.15) & (y >= 4.3) & (y <= height - 5.15)).all()
     np.testing.assert_array_equal(found.frames[:, [0, 1], [1, 0]], 0)
     np.testing.assert_array_equal(found.frames[:, 0, 0], found.frames[:, 1, 1])
 
@@ -151,15 +151,16 @@ def test_a_blob_is_found_once_where_it_is(isa, rng, layer, sign):
 
 
 def test_most_blobs_are_found_at_any_scale_and_place(rng):
-    """Between two pixels and two scales Newton's steps may go to and fro, and the blob is lost."""
+    """Between two places each one's quadratic may put the blob nearer to the other, and steps go to
+    and fro; between two octaves, both may find it."""
     found = []
     for _ in range(150):
         sigma = np.exp(rng.uniform(np.log(1.3), np.log(5)))
         half = int(10 * sigma) + 12
         x, y = half + rng.uniform(-2, 2, 2)
         found.append(len(upright(blob(x, y, sigma, 100, (2 * half, 2 * half))).frames))
-    assert set(found) <= {0, 1}
-    assert np.mean(found) > 0.8
+    assert set(found) <= {0, 1, 2}
+    assert np.mean(np.array(found) == 1) > 0.98
 
 
 MOVES = {

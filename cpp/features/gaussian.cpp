@@ -35,7 +35,10 @@ constexpr void (*variants[isa_count])(const strip::BlurStrip&) = {blur_scalar, n
 }  // namespace
 
 std::vector<float> gaussian_taps(double sigma) {
-    constexpr std::size_t least_radius = 6;  // where the spectrum's cut at the limit rings
+    // A spectrum cut at the sampling limit rings: half of the last of the alternating taps is
+    // nearly the sum of those left out.
+    constexpr std::size_t least_radius = 6;
+    constexpr double rings_below = 1.3;
     constexpr int steps = 256;
     const std::size_t radius =
         std::max(least_radius, static_cast<std::size_t>(std::ceil(3.5 * sigma)));
@@ -48,6 +51,7 @@ std::vector<float> gaussian_taps(double sigma) {
             weights[k] += (i == 0 || i == steps ? 0.5 : 1) * std::exp(-w * w * sigma * sigma / 2) *
                           std::cos(w * static_cast<double>(k));
         }
+        if (k == radius && sigma < rings_below) weights[k] /= 2;
         total += k == 0 ? weights[k] : 2 * weights[k];
     }
     std::vector<float> taps(radius + 1);
