@@ -44,6 +44,26 @@ def test_opencvs_detectors(photo, make, fingerprint):
     assert empty.descriptors.dtype == np.uint8
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 2)])
+def test_tiny_photos_have_none(shape):
+    tiny = np.full(shape, 7, np.uint8)
+    for find in (features.orb, features.opencv(cv2.ORB_create), features.opencv(cv2.SIFT_create)):
+        assert len(find(tiny).frames) == 0
+    for orientation in ("dominant", "upright"):
+        found = features.opencv_sift(tiny, orientation=orientation)
+        assert [part.shape for part in found] == [(0, 2, 3), (0, 128), (0,), (0,)]
+
+
+def test_a_photo_that_opencv_refuses_does_not_end_the_run(photo):
+    deep = features.opencv(lambda: cv2.ORB_create(100, nlevels=20))
+    tiny = np.full((8, 8), 7, np.uint8)
+    with pytest.raises(ValueError, match=r"OpenCV refuses an image of shape \(8, 8\)"):
+        deep(tiny)
+    rows = list(features.extract_all([photo, tiny, photo], deep, workers=2))
+    assert [row.status for row in rows] == ["ok", "unsupported", "ok"]
+    assert "OpenCV refuses" in rows[1].error
+
+
 def test_an_adapted_detector_extracts(photo):
     found = features.extract(photo, features.opencv(cv2.ORB_create), max_features=40).features
     assert len(found.frames) == 40

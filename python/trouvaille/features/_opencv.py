@@ -53,7 +53,9 @@ def opencv_sift(
     if orientation == "dominant":
         keypoints, described = detector.detectAndCompute(gray, None)
     elif orientation == "upright":
-        keypoints, described = detector.compute(gray, _upright(detector.detect(gray, None)))
+        keypoints, described = _upright(detector.detect(gray, None)), None
+        if keypoints:  # without one OpenCV fails on a photo too small for an octave
+            keypoints, described = detector.compute(gray, keypoints)
     else:
         raise ValueError(f'orientation must be "dominant" or "upright", got {orientation!r}')
     if described is None:
@@ -242,20 +244,32 @@ class OpenCVFeatures:
 
     def __call__(self, image: ArrayLike) -> Features:
         """Return the features of an image, the strongest first; see `opencv`."""
-        gray = images.as_gray(image)
-        if self._shared is None:
-            if not hasattr(self._own, "detector"):
-                self._own.detector = self._make()
-            found, described = self._own.detector.detectAndCompute(gray, None)
-        else:
-            with self._lock:
-                found, described = self._shared.detectAndCompute(gray, None)
+        found, described = self._run(images.as_gray(image))
         kind = parse_fingerprint(self.fingerprint)
         if described is None:
             found, described = (), np.empty((0, kind.dimensions), kind.dtype)
         regions, order = _ordered(found, len(found))
         described = _check.matrix(described, "descriptors", kind.dtype, kind.dimensions)
         return Features(regions.frames, described[order], *regions[1:])
+
+    def _run(self, gray: NDArray[np.uint8]) -> tuple[Sequence[Any], Any]:
+        """Return keypoints and descriptors; an ImageError where OpenCV cannot look at the image."""
+        import cv2
+
+        if min(gray.shape) == 1:  # nothing is to be found there; ORB's pyramid would end in none
+            return (), None
+        try:
+            if self._shared is not None:
+                with self._lock:
+                    return self._shared.detectAndCompute(gray, None)  # type: ignore[no-any-return]
+            if not hasattr(self._own, "detector"):
+                self._own.detector = self._make()
+            return self._own.detector.detectAndCompute(gray, None)  # type: ignore[no-any-return]
+        except cv2.error as error:
+            raise images.ImageError(
+                f"OpenCV refuses an image of shape {gray.shape}: {str(error).strip()}",
+                "unsupported",
+            ) from error
 
 
 def opencv(detector: Any, *, fingerprint: str | None = None) -> OpenCVFeatures:
@@ -282,6 +296,8 @@ def opencv(detector: Any, *, fingerprint: str | None = None) -> OpenCVFeatures:
     ------
     TypeError
         If it is no detector, or does not say what its descriptor is and no fingerprint is given.
+    ImageError
+        When called, if OpenCV cannot look at the image, as one too small for so many levels.
 
     Examples
     --------

@@ -152,7 +152,10 @@ def _extract(
         return Extraction(photo, "unreadable", str(error))
     work = pixels if max_size is None else images.resize_to(pixels, max_size)[0]
     decoded = time.perf_counter()
-    features = extractor(work, threads=threads)
+    try:
+        features = extractor(work, threads=threads)
+    except images.ImageError as error:  # it can be read, but the detector cannot look at it
+        return Extraction(photo, error.status, str(error))
     return Extraction(
         photo,
         "ok",
