@@ -84,6 +84,7 @@ def test_options_go_to_whom_they_belong(photo):
         (["opencv_sift"], {"orientation": "given"}, ValueError, "orientation must be"),
         (["opencv_sift"], {"root": 1}, TypeError, "root must be"),
         (["opencv_sift"], {"max_features": 0}, ValueError, "max_features"),
+        (["hessian_affine", "opencv_sift"], {}, ValueError, "describes circles only, and detector"),
         (["dense", "orb"], {}, ValueError, "what its own detector finds: detector='orb'"),
         (["orb"], {"orientation": "upright"}, ValueError, "orientation must be 'dominant' for"),
         ([lambda image: None], {}, TypeError, "must return Features or Regions, got NoneType"),
@@ -94,6 +95,25 @@ def test_says_what_is_wrong(photo, arguments, options, error, message):
         features.extract(photo, *arguments, **options)
     with pytest.raises(error, match=message):
         next(features.extract_all([photo], *arguments, **options))
+
+
+def test_every_pair_works_or_is_refused_before_any_photo(photo):
+    works = set()
+    for detector in features.DETECTORS:
+        for descriptor in features.DESCRIPTORS:
+            for orientation in ("dominant", "upright"):
+                try:
+                    chosen = Extractor(detector, descriptor, 50, orientation)
+                except ValueError:
+                    continue
+                n, width = chosen(photo).descriptors.shape
+                assert 0 < n <= 50
+                assert width == chosen.dimensions
+                works.add((detector, descriptor, orientation))
+    # What a scale space's detector has turned need only be described as it is.
+    assert {("dog", "opencv_sift", o) for o in ("dominant", "upright")} <= works
+    assert {(d, "sift", o) for d in features.DETECTORS for o in ("dominant", "upright")} <= works
+    assert len(works) == 8 * 2 * 2 + 3 * 2 + 4 + 1
 
 
 def test_one_may_bring_a_detector(photo):

@@ -304,7 +304,14 @@ DESCRIPTORS: dict[str, Descriptor] = {
             threads=True,
             scale_space=True,
         ),
-        Descriptor("opencv_sift", describe_opencv_sift, "opencv-sift", 128, ("given", "upright")),
+        Descriptor(
+            "opencv_sift",
+            describe_opencv_sift,
+            "opencv-sift",
+            128,
+            ("given", "upright"),
+            affine=False,
+        ),
         Descriptor("orb", None, "opencv-orb", 32, ("dominant",), ("bits",), bits=True),
     )
 }

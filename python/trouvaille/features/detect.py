@@ -183,8 +183,12 @@ def _grid(shape: tuple[int, int], step: float, scale: float) -> NDArray[np.float
 _OPTIONS = ("max_orientations", "mask", "spread")
 
 
-def _of_scale_space(name: str, find: Callable[..., Regions], *options: str) -> Detector:
-    return Detector(name, find, options=(*_OPTIONS, *options), threads=True, scale_space=True)
+def _of_scale_space(
+    name: str, find: Callable[..., Regions], *options: str, affine: bool = False
+) -> Detector:
+    return Detector(
+        name, find, options=(*_OPTIONS, *options), threads=True, scale_space=True, affine=affine
+    )
 
 
 DETECTORS: dict[str, Detector] = {
@@ -192,9 +196,9 @@ DETECTORS: dict[str, Detector] = {
     for row in (
         _of_scale_space("dog", dog, "contrast_threshold", "edge_threshold"),
         _of_scale_space("harris", harris, "threshold", "first_octave"),
-        _of_scale_space("harris_affine", harris_affine, "threshold", "first_octave"),
+        _of_scale_space("harris_affine", harris_affine, "threshold", "first_octave", affine=True),
         _of_scale_space("hessian", hessian, "threshold", "first_octave"),
-        _of_scale_space("hessian_affine", hessian_affine, "threshold", "first_octave"),
+        _of_scale_space("hessian_affine", hessian_affine, "threshold", "first_octave", affine=True),
         Detector("opencv_sift", _opencv.opencv_sift, descriptor="opencv_sift", describes=True),
         Detector(
             "orb", _opencv.find_orb, descriptor="orb", describes=True, orientations=("dominant",)

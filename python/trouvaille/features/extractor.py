@@ -104,7 +104,14 @@ class Extractor:
                 f"detector={describer.name!r}"
             )
         else:
-            check_orientation(describer, self.orientation)
+            turned = finder is not None and finder.scale_space  # described as it is found, then
+            if not turned or "given" not in describer.orientations:
+                check_orientation(describer, self.orientation)
+            if finder is not None and finder.affine and not describer.affine:
+                raise ValueError(
+                    f"descriptor {describer.name!r} describes circles only, and detector "
+                    f"{finder.name!r} finds ellipses"
+                )
 
     @property
     def _finder(self) -> Detector | None:

@@ -44,6 +44,8 @@ class Detector:
         Whether it takes ``threads=``.
     scale_space : bool
         Whether it takes a ScaleSpace in place of the image, and turns what it finds.
+    affine : bool
+        Whether its regions are ellipses; else circles.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Detector:
     orientations: tuple[Orientation, ...] = ("dominant", "upright")
     threads: bool = False
     scale_space: bool = False
+    affine: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ class Descriptor:
         Whether it takes ``threads=``.
     scale_space : bool
         Whether it takes a ScaleSpace in place of the image.
+    affine : bool
+        Whether it describes ellipses; else circles only.
     detector : str
         The detector whose regions it describes unless another is named, so that the fingerprint
         need not name it.
@@ -102,6 +107,7 @@ class Descriptor:
     options: tuple[str, ...] = ()
     threads: bool = False
     scale_space: bool = False
+    affine: bool = True
     detector: str = ""
 
 
