@@ -137,6 +137,13 @@ def test_a_keypoint_without_an_angle_is_upright():
     assert frame.tolist() == [[5, 0, 3], [0, 5, 4]]
 
 
+def test_regions_for_keypoints_are_checked(photo):
+    frames = features.dog(photo, max_features=5).frames
+    assert [k.response for k in features.to_keypoints(frames)] == [1] * 5
+    with pytest.raises(ValueError, match="5 frames and 2 responses"):
+        features.to_keypoints(features.Regions(frames, np.ones(2), np.ones(5)))
+
+
 def test_turning_a_frame_turns_its_keypoint():
     """Angles run clockwise as seen, from x to y."""
     (keypoint,) = features.to_keypoints(

@@ -253,6 +253,22 @@ def test_not_finite_frames_are_outside(photo):
     assert [features.affine.OUTCOMES[outcome] for outcome in outcomes] == ["outside"] * 3
 
 
+def test_regions_of_any_kind_are_checked_and_taken(photo):
+    found = features.hessian(photo, max_features=9)
+    expected = features.affine_shapes(photo, found).regions
+    doubled = features.Regions(*(part.astype(np.float64) for part in found))
+    for same in (doubled, features.describe_sift(photo, found)):
+        for part, other in zip(features.affine_shapes(photo, same).regions, expected, strict=True):
+            np.testing.assert_array_equal(part, other)
+    for wrong in (
+        found._replace(responses=found.responses[:2]),
+        found._replace(frames=found.frames * np.nan),
+        found._replace(frames=found.frames[:, :, :2]),
+    ):
+        with pytest.raises(ValueError, match="regions"):
+            features.affine_shapes(photo, wrong)
+
+
 def test_too_few_iterations_do_not_converge(photo):
     found = features.hessian(photo, orientation="upright")
     dropped = features.affine_shapes(photo, found, max_iterations=1, convergence=1e-6).dropped

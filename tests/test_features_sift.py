@@ -332,6 +332,29 @@ def test_far_outside_there_is_nothing(space):
 BAD_FRAMES = [np.nan, np.inf, -np.inf]
 
 
+MOST = np.finfo(np.float32).max
+
+
+@pytest.mark.parametrize("orientation", ["given", "upright"])
+@pytest.mark.parametrize(
+    "axes", [[[MOST, MOST], [-MOST, MOST]], [[MOST, MOST], [MOST, MOST]], [[1, 0], [MOST, MOST]]]
+)
+def test_the_greatest_finite_frames_have_finite_features(axes, orientation):
+    frames = np.full((1, 2, 3), 5, np.float32)
+    frames[:, :, :2] = axes
+    found = features.describe_sift(np.eye(20, dtype=np.uint8), frames, orientation=orientation)
+    assert all(np.isfinite(part).all() for part in found)
+
+
+def test_upright_frames_are_those_of_the_ellipses_whatever_scales_are_told():
+    frames = np.float32([[[2, 1, 9], [0, 3, 9]]])
+    told = features.Regions(frames, np.ones(1, np.float32), np.float32([1e30]))
+    image = np.eye(20, dtype=np.uint8)
+    ours = features.describe_sift(image, told, orientation="upright")
+    plain = features.describe_sift(image, frames, orientation="upright")
+    np.testing.assert_array_equal(ours.frames, plain.frames)
+
+
 @pytest.mark.parametrize("value", BAD_FRAMES)
 @pytest.mark.parametrize("orientation", ["given", "dominant", "upright"])
 def test_frames_must_be_finite(photo, value, orientation):

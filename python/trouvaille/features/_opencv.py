@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, images
-from ._types import Features, Regions, scales_of, turned_up
+from ._types import Features, Regions, as_regions, scales_of, turned_up
 from .registry import Orientation, parse_fingerprint
 
 SIFT_DIMENSIONS = 128
@@ -181,12 +181,12 @@ def from_keypoints(keypoints: Sequence[Any]) -> Regions:
     return Regions(frames, response.astype(np.float32), scales)
 
 
-def to_keypoints(regions: Regions | Features) -> list[Any]:
+def to_keypoints(regions: Regions | Features | ArrayLike) -> list[Any]:
     """Return regions as OpenCV's keypoints, in their order.
 
     Parameters
     ----------
-    regions : Regions or Features
+    regions : Regions, Features, or array_like of shape (n, 2, 3)
         A keypoint has no affine shape: of a frame it keeps the centre, the scale, and the direction
         of the first axis as its angle.
 
@@ -196,9 +196,9 @@ def to_keypoints(regions: Regions | Features) -> list[Any]:
     """
     import cv2
 
-    frames = _check.frames(regions.frames, "regions.frames")
+    frames, responses, scales = as_regions(regions)
     angles = np.rad2deg(np.arctan2(frames[:, 1, 0], frames[:, 0, 0])) % 360
-    table = np.column_stack([frames[:, :, 2], 2 * regions.scales, angles, regions.responses])
+    table = np.column_stack([frames[:, :, 2], 2 * scales, angles, responses])
     return [cv2.KeyPoint(*map(float, row)) for row in table]
 
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from .. import images
+from .. import _check, images
 
 Photo: TypeAlias = "images.Source | NDArray[np.uint8]"
 """A path, a file's bytes, or pixels: gray or RGB(A)."""
@@ -67,7 +67,13 @@ def scales_of(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the scale of each frame: the square root of the area of its axes, shape (n,)."""
     axes = frames[:, :, :2].astype(np.float64)
     area = axes[:, 0, 0] * axes[:, 1, 1] - axes[:, 0, 1] * axes[:, 1, 0]
-    return np.sqrt(np.abs(area)).astype(np.float32)
+    return _to_float32(np.sqrt(np.abs(area)))
+
+
+def _to_float32(x: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Round to float32; what is greater than any finite one becomes the greatest."""
+    most = np.finfo(np.float32).max
+    return np.clip(x, -most, most).astype(np.float32)
 
 
 def turned_up(regions: Regions) -> Regions:
@@ -76,7 +82,22 @@ def turned_up(regions: Regions) -> Regions:
     xx, xy = (axes[:, 0] ** 2).sum(1), (axes[:, 0] * axes[:, 1]).sum(1)
     width = np.sqrt(np.maximum(xx, np.finfo(np.float64).tiny))
     frames = regions.frames.copy()
-    frames[:, 0, 0], frames[:, 0, 1] = width, 0
-    frames[:, 1, 0] = xy / width
-    frames[:, 1, 1] = regions.scales.astype(np.float64) ** 2 / width
+    area = np.abs(axes[:, 0, 0] * axes[:, 1, 1] - axes[:, 0, 1] * axes[:, 1, 0])
+    frames[:, 0, 0], frames[:, 0, 1] = _to_float32(width), 0
+    frames[:, 1, 0], frames[:, 1, 1] = _to_float32(xy / width), _to_float32(area / width)
     return regions._replace(frames=frames)
+
+
+def as_regions(given: Regions | Features | ArrayLike) -> Regions:
+    """Return what a user gives for regions, checked; frames alone have a response of 1."""
+    if not isinstance(given, Regions | Features):
+        frames = _check.frames(given, "regions")
+        return Regions(frames, np.ones(len(frames), np.float32), scales_of(frames))
+    frames = _check.frames(given.frames, "regions")
+    parts = []
+    for name in ("responses", "scales"):
+        part = _check.array(getattr(given, name), f"regions' {name}", np.float32, ndim=1)
+        if len(part) != len(frames):
+            raise ValueError(f"regions have {len(frames)} frames and {len(part)} {name}")
+        parts.append(part)
+    return Regions(frames, *parts)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
 from ._selection import MAX_ORIENTATIONS, chosen, positive
-from ._types import Regions, scales_of
+from ._types import Features, Regions, as_regions, scales_of
 from .registry import Orientation
 from .scale_space import ScaleSpace, scale_space
 
@@ -199,7 +199,7 @@ def harris_affine(
 
 def affine_shapes(
     image: ArrayLike | ScaleSpace,
-    regions: Regions | ArrayLike,
+    regions: Regions | Features | ArrayLike,
     *,
     max_iterations: int = 16,
     convergence: float = 0.1,
@@ -215,7 +215,7 @@ def affine_shapes(
     ----------
     image : array_like or ScaleSpace
         As `ScaleSpace` takes it.
-    regions : Regions, or array_like of shape (n, 2, 3)
+    regions : Regions, Features, or array_like of shape (n, 2, 3)
         Where; frames alone have a response of 1.
     max_iterations : int
         A region whose shape still changes after so many is dropped.
@@ -243,11 +243,7 @@ def affine_shapes(
        scale object retrieval", CVPR 2009.
     """
     space = scale_space(image, threads)
-    if isinstance(regions, Regions):
-        frames, responses = regions.frames, regions.responses
-    else:
-        frames = _check.frames(regions, "regions")
-        responses = np.ones(len(frames), np.float32)
+    frames, responses, _ = as_regions(regions)
     adapted, outcomes = _core.affine_shapes(
         space._space,
         frames,

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _check, _core
 from ._opencv import describe_opencv_sift
 from ._selection import MAX_ORIENTATIONS
-from ._types import Features, Regions, scales_of, turned_up
+from ._types import Features, Regions, as_regions, scales_of, turned_up
 from .detect import dog
 from .registry import DESCRIPTOR_ALIASES, Descriptor, Orientation, row_of
 from .scale_space import ScaleSpace, scale_space
@@ -176,7 +176,7 @@ def _described(
     threads: int | None,
 ) -> Features:
     """Turn regions and describe them by a kernel that looks at patches."""
-    regions = _as_regions(given)
+    regions = as_regions(given)
     space = scale_space(image, threads)
     size = _check.array([magnification], "magnification", np.float64, ndim=1)[0]
     if not 0 < size <= 1000:
@@ -252,21 +252,7 @@ def describe(
     if unknown := sorted(options.keys() - {*row.options, *(("threads",) if row.threads else ())}):
         known = ", ".join(row.options) or "none"
         raise TypeError(f"descriptor {row.name!r} has no option {unknown[0]!r}; it has {known}")
-    return row.describe(image, _as_regions(regions), orientation=orientation, root=root, **options)
-
-
-def _as_regions(given: Regions | Features | ArrayLike) -> Regions:
-    if not isinstance(given, Regions | Features):
-        frames = _check.frames(given, "regions")
-        return Regions(frames, np.ones(len(frames), np.float32), scales_of(frames))
-    frames = _check.frames(given.frames, "regions")
-    parts = []
-    for name in ("responses", "scales"):
-        part = _check.array(getattr(given, name), f"regions' {name}", np.float32, ndim=1)
-        if len(part) != len(frames):
-            raise ValueError(f"regions have {len(frames)} frames and {len(part)} {name}")
-        parts.append(part)
-    return Regions(frames, *parts)
+    return row.describe(image, as_regions(regions), orientation=orientation, root=root, **options)
 
 
 def check_orientation(row: Descriptor, orientation: object) -> None:
