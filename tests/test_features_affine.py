@@ -307,6 +307,15 @@ def test_says_what_is_wrong(options, error, message, photo, detector):
         detector(photo, **options)
 
 
+def test_a_space_without_the_finest_octave_has_the_scales_it_has(photo, detector):
+    space = features.ScaleSpace(photo, first_octave=0)
+    found = detector(space, first_octave=-1)
+    for first_octave in (0, 0.0, np.int8(0)):
+        for part, other in zip(detector(space, first_octave=first_octave), found, strict=True):
+            np.testing.assert_array_equal(part, other)
+    assert found.scales.min() > 1.6
+
+
 @pytest.mark.parametrize("name", ["max_iterations", "convergence", "max_anisotropy"])
 def test_shape_options_are_checked(name, photo):
     with pytest.raises(ValueError, match=name):

@@ -269,6 +269,8 @@ def test_a_mask_keeps_the_regions_within(photo):
         (np.ones((240, 320)), TypeError),
         (np.ones(320, bool), ValueError),
         ("mask", ValueError),
+        ([[1], [1, 0]], ValueError),
+        (np.ma.masked_all((240, 320), bool), TypeError),
     ],
 )
 def test_a_mask_that_is_none(photo, mask, error):

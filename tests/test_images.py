@@ -870,6 +870,11 @@ def test_as_gray(image, expected):
     assert gray.flags.c_contiguous
 
 
+def test_as_gray_refuses_masked_arrays():
+    with pytest.raises(TypeError, match="image must not be a masked array"):
+        images.as_gray(np.ma.masked_equal(GRAY, 0))
+
+
 def test_as_gray_does_not_copy_what_is_gray_already():
     assert np.shares_memory(images.as_gray(GRAY), GRAY)
 

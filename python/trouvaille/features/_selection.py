@@ -63,7 +63,7 @@ def positive(values: Sequence[float], name: str, minimum: float) -> list[float]:
 
 
 def mask_of(mask: ArrayLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    given = np.asarray(mask)
+    given = _check.as_array(mask, "mask")
     if given.shape != shape:
         raise ValueError(f"mask must have the image's shape {shape}, got {given.shape}")
     if given.dtype.kind not in "bui":

@@ -65,7 +65,8 @@ def hessian(
         Of the response: ``sigma^4 (Lxx Lyy - Lxy^2)``, in squared gray levels.
     first_octave : {0, -1}
         Where scales begin: 0 at sigma = 2 pixels, -1 at 1: more and smaller regions, which a
-        sharp photo from another viewpoint shows again, and a blurred one does not.
+        sharp photo from another viewpoint shows again, and a blurred one does not. A ScaleSpace
+        that begins at 0 has none of those.
     orientation : {"dominant", "upright"}
         Turn each region to its dominant gradients, a region for each of them; or let up be up.
     max_orientations : int
@@ -120,7 +121,8 @@ def harris(
         Of the response ``det M - 0.04 trace(M)^2``, M being the second moments of the gradients
         times sigma; in gray levels to the fourth power.
     first_octave : {-1, 0}
-        Where scales begin: -1 at sigma = 1 pixel, 0 at 2, where there are few corners.
+        Where scales begin: -1 at sigma = 1 pixel, 0 at 2, where there are few corners. A
+        ScaleSpace that begins at 0 has no others.
 
     Returns
     -------
@@ -278,7 +280,7 @@ def _detect(
     # Affine shapes are measured at half a region's scale: they gain by the finest octave even where
     # no region is looked for in it.
     space = scale_space(image, threads, first_octave=-1 if affine else first_octave)
-    skipped = max(first_octave - space.first_octave, 0)
+    skipped = max(int(first_octave) - space.first_octave, 0)
     frames, responses = kernel(space._space, skipped, least, _check.threads(threads))
     if affine:
         found = Regions(frames, responses, scales_of(frames))

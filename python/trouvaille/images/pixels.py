@@ -76,7 +76,7 @@ def as_rgb(image: ArrayLike) -> NDArray[np.uint8]:
 
 
 def _checked(image: ArrayLike) -> NDArray[np.uint8]:
-    pixels = np.asarray(image)
+    pixels = _check.as_array(image, "image")
     if pixels.dtype != np.uint8:
         raise TypeError(f"image must be uint8, got {pixels.dtype}{_dtype_advice(pixels.dtype)}")
     if pixels.ndim == 3 and pixels.shape[2] == 1:
