@@ -77,6 +77,14 @@ def test_a_vocabulary_goes_with_its_descriptor(tmp_path, width):
     assert not (tmp_path / "d.tv").exists()
 
 
+def test_words_of_other_options_are_of_another_descriptor(tmp_path):
+    photos = [scenes.scene(i) for i in range(2)]
+    words = Vocabulary.learn(photos, 60, magnification=6.0, max_features=100, max_size=200)
+    assert words.fingerprint == features.FINGERPRINT + "/magnification=6"
+    with pytest.raises(ValueError, match="this collection has"):
+        Collection.create(tmp_path / "c.tv", words)
+
+
 def test_orientation_is_the_collections(tmp_path):
     """Turned photos are found with dominant orientations, and upright ones with both."""
     turned = scenes.view(scenes.scene(1), scenes.similarity(1, 90, 0, 0))

@@ -47,6 +47,8 @@ def test_fingerprints_name_all_that_must_agree():
     assert name("opencv_sift", orientation="upright") == "opencv-sift/rootsift/uint8/128/upright"
     assert name("orb") == "opencv-orb/bits/uint8/32"
     assert name("sift") == features.FINGERPRINT
+    wide = Extractor("dog", orientation="upright", options={"magnification": 6, "spread": True})
+    assert wide.fingerprint == features.FINGERPRINT + "/upright/magnification=6"
     dense = name("dense", "opencv_sift", orientation="upright")
     assert dense == "opencv-sift/rootsift/uint8/128/dense/upright"
 

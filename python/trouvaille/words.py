@@ -385,16 +385,17 @@ class Vocabulary:
                 "root: words are learned from RootSIFT, whose fingerprint they carry; for others "
                 "use Vocabulary.from_descriptors(X, num_words, fingerprint)"
             )
-        names = ("detector", "descriptor", "orientation")
-        chosen = {name: options.pop(name) for name in names if name in options}
-        extractor = features.Extractor(**chosen)
+        chosen = _popped(options, "detector", "descriptor", "orientation", "max_features")
+        decoding = _popped(options, "max_size", "apply_exif")
+        extractor = features.Extractor(**chosen, options=options)
         if extractor.bits:
             raise ValueError(
                 f"descriptor {extractor.descriptor!r} is of bits, of which there are no words"
             )
         kind = features.parse_fingerprint(extractor.fingerprint)
         workers = _check.threads(threads)
-        found = features.extract_all(features.expand(photos), workers=workers, **chosen, **options)
+        listed = features.expand(photos)
+        found = features.extract_all(listed, extractor, workers=workers, **decoding)
         descriptors: list[NDArray[Any]] = [np.empty((0, kind.dimensions), kind.dtype)]
         unread = []
         for extraction in found:
@@ -487,3 +488,7 @@ def _check_prefix(prefix: bytes, path: str | os.PathLike[str]) -> None:
         raise FormatVersionError(path, f"vocabulary format {version}", f"format {_VERSION}")
     if version < _VERSION:
         raise IndexCorruptError(path, "prefix", len(_MAGIC), f"there is no format {version}")
+
+
+def _popped(options: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: options.pop(name) for name in names if name in options}

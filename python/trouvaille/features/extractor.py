@@ -170,8 +170,9 @@ class Extractor:
         """Names the descriptors: only those of one fingerprint are to be compared.
 
         ``flavour/normalisation/dtype/dimensions``, then the detector, unless it is the one that
-        this descriptor comes with, and ``upright``, if it is that. The detector belongs to it
-        because words learned on one detector's regions fit another's badly, if quietly.
+        this descriptor comes with, ``upright``, if it is that, and the descriptor's own options, if
+        they are given, as ``magnification=6``. The detector belongs to it because words learned on
+        one detector's regions fit another's badly, if quietly.
 
         Raises
         ------
@@ -198,6 +199,9 @@ class Extractor:
             parts.append(_name(self.detector))
         if self.orientation == "upright":
             parts.append("upright")
+        if row is not None:
+            given = {name: self.options[name] for name in row.options if name in self.options}
+            parts += [f"{name}={_plain(value)}" for name, value in given.items()]
         return "/".join(parts)
 
     def as_dict(self) -> dict[str, Any]:
@@ -318,6 +322,11 @@ class Extractor:
         """Return those options that are given, and threads if they are."""
         given = {name: self.options[name] for name in names if name in self.options}
         return given if threads is None else given | {"threads": threads}
+
+
+def _plain(value: object) -> str:
+    """Return a value as a fingerprint shows it: 6 and 6.0 are one."""
+    return f"{value:g}" if isinstance(value, int | float | np.number) else str(value)
 
 
 def _name(given: object) -> str:
