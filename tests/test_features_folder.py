@@ -158,6 +158,17 @@ def test_other_settings_are_refused(photos, written, options, message):
     assert content(path) == before
 
 
+def test_settings_that_never_made_features_are_not_held_against_the_folder(tmp_path):
+    photo, folder = scenes.scene(1), tmp_path / "f"
+    with pytest.raises(ValueError, match="contrast_threshold"):
+        extract_folder([photo], folder, ids=["a"], contrast_threshold=-1.0)
+    assert extract_folder([photo], folder, ids=["a"], max_features=50).rows[0].n_features == 50
+    for wrong in ({"workers": 0}, {"mask": np.ones(photo.shape, bool)}):
+        with pytest.raises((TypeError, ValueError), match=r"workers|plain values"):
+            extract_folder([photo], tmp_path / "g", ids=["a"], **wrong)
+    assert not (tmp_path / "g").exists()
+
+
 def test_what_is_something_else_is_refused(photos, tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(ValueError, match=r"holds no features but 'notes.txt'"):
