@@ -184,6 +184,29 @@ def test_memory_is_as_promised(side):
     assert bytes_of_sift(side, False) < promised(side, 16e6)
 
 
+SPREAD = """
+import resource
+import numpy as np
+from trouvaille import _core
+frames = np.zeros((5000, 2, 3), np.float32)
+frames[:, :, 2] = np.random.default_rng(0).uniform(0, 90, (5000, 2))  # all in one corner
+responses = np.arange(5000, dtype=np.float32)
+_core.select(frames, responses, 100, 100, 4000, None, True)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+kept = _core.select(frames, responses, 40_000, 40_000, 4000, None, True)
+assert len(kept) == 4000, len(kept)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+
+
+def test_spreading_over_a_huge_photo_takes_little_memory():
+    run = subprocess.run(
+        [sys.executable, "-c", SPREAD], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) < 64e6
+
+
 @pytest.mark.slow
 def test_100_megapixels_take_the_memory_promised():
     side = 10_000

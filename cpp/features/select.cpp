@@ -46,7 +46,9 @@ Places suppressed(std::span<const Frame> frames, const Places& places, std::size
 Places spread(std::span<const Frame> frames, const Places& places, std::size_t width,
               std::size_t height, std::size_t most) {
     constexpr int halvings = 12;
-    constexpr float least = 1;  // pixels
+    constexpr float side_cells = 4096;  // of a square photo, at most: 16 MiB
+    const float area = static_cast<float>(width) * static_cast<float>(height);
+    const float least = std::max(1.0F, 2 * std::sqrt(area) / side_cells);  // pixels
     float near = least, far = static_cast<float>(std::max(width, height));
     Places kept = places;
     for (int i = 0; i < halvings && far > near * 1.02F; ++i) {

@@ -22,8 +22,9 @@ struct SelectOptions {
 ///
 /// `spread` keeps the strongest within some distance of each other (adaptive non-maximal
 /// suppression, Brown, Szeliski and Winder 2005, over squares): the greatest distance that leaves
-/// `max_features`. Requires as many responses as frames, finite, and centres within the photo of
-/// `width` x `height` and its mask.
+/// `max_features`, if it is above a pixel (of a photo of more than 4 megapixels, a 2048th of the
+/// root of its area: the table of places takes 16 MiB at most). Requires as many responses as
+/// frames, finite, and centres within the photo of `width` x `height` and its mask.
 std::vector<std::uint32_t> select(std::span<const Frame> frames, std::span<const float> responses,
                                   std::size_t width, std::size_t height,
                                   const SelectOptions& options);
