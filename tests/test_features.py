@@ -179,3 +179,18 @@ def test_photos_are_named_by_their_place(photo, tmp_path):
         features.list_photos(tmp_path / "nothing")
     with pytest.raises(TypeError, match="paths, bytes or arrays"):
         features.list_photos([3.5])
+
+
+def test_examples_are_true():
+    """Those of the docstrings of every module of the stage."""
+    import doctest
+    import importlib
+    import pkgutil
+
+    modules = [
+        importlib.import_module(f"trouvaille.features.{module.name}")
+        for module in pkgutil.iter_modules(features.__path__)
+    ]
+    failed, attempted = map(sum, zip(*map(doctest.testmod, modules), strict=True))
+    assert failed == 0
+    assert attempted >= 10
