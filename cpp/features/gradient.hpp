@@ -12,8 +12,8 @@ namespace trouvaille {
 template <std::size_t N>
 struct Gradients {
     Floats<N> magnitude;
-    Floats<N>
-        turn;  ///< 0 to 1 of a full turn, anticlockwise as seen (y points down), from the x axis
+    /// 0 to 1 of a full turn, anticlockwise as seen (y points down), from the x axis.
+    Floats<N> turn;
 };
 
 /// Central differences between the columns left and right of `row`, and the rows above and below.

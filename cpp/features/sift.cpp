@@ -16,8 +16,8 @@ namespace {
 
 constexpr std::size_t side = 32;  // samples; the outermost have no gradient
 constexpr std::size_t cells = 4, directions = 8;
-constexpr std::size_t samples_a_cell =
-    6;                             // 30 rows of gradients are 5 cells: 4, and half on each side
+// 30 rows of gradients are 5 cells: 4, and half on each side.
+constexpr std::size_t samples_a_cell = 6;
 constexpr std::size_t grain = 64;  // descriptors
 
 // Where a row or column of samples lies among the cells, and how much it weighs.

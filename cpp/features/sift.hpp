@@ -20,11 +20,11 @@ inline constexpr std::size_t sift_dimensions = 128;
 
 /// The SIFT descriptor of each frame (Lowe 2004), affine or not: row i describes frames[i].
 ///
-/// The photo is sampled in the frame's plane, from the layer of its scale, at 32 x 32 places half a
-/// cell's third apart. Their gradients, weighed by a Gaussian of two cells, are shared between the
-/// two nearest of 8 directions and the four nearest of 4 x 4 cells. The histogram is normalised,
-/// cut off at 0.2 and normalised again; SIFT is 512 times that, RootSIFT (Arandjelovic and
-/// Zisserman 2012) 512 times the square root of its shares, rounded, at most 255. The order is
+/// The photo is sampled in the frame's plane, from the layer of its scale, at 32 x 32 places a
+/// sixth of a cell apart. Their gradients, weighed by a Gaussian of two cells, are shared between
+/// the two nearest of 8 directions and the four nearest of 4 x 4 cells. The histogram is
+/// normalised, cut off at 0.2 and normalised again; SIFT is 512 times that, RootSIFT (Arandjelovic
+/// and Zisserman 2012) 512 times the square root of its shares, rounded, at most 255. The order is
 /// OpenCV's: cells by row and column of the frame's plane (y, then x), in each the directions
 /// anticlockwise as seen, from the frame's x axis. A frame without a gradient gives zeros.
 ///
