@@ -82,9 +82,26 @@ PEERS = {
     ),
 }
 
+
 # Ours: each gives `Features` of a photo and a number of features.
+def described(detect: Callable[..., features.Regions], **options: object):
+    """Return a contender: a detector's regions, described by SIFT."""
+
+    def run(photo: np.ndarray, max_features: int) -> features.Features:
+        space = features.ScaleSpace(photo)
+        return features.describe_sift(space, detect(space, max_features=max_features, **options))
+
+    return run
+
+
 OURS: dict[str, Callable[..., features.Features]] = {
     "sift": features.sift,
+    "hessian": described(features.hessian),
+    "harris": described(features.harris),
+    "hessian_affine": described(features.hessian_affine),
+    "hessian_affine, one orientation": described(features.hessian_affine, max_orientations=1),
+    "hessian_affine, upright": described(features.hessian_affine, orientation="upright"),
+    "harris_affine": described(features.harris_affine),
 }
 
 # What a contender has for a folder and a number: frames, and descriptors by their kind.
