@@ -159,7 +159,10 @@ def hessian_affine(
 ) -> Regions:
     """Find the blobs of `hessian`, and their affine shapes; those that have none are dropped.
 
-    Parameters, Returns and Raises as `hessian`; `affine_shapes` says how many are dropped, and why.
+    The blobs are those that `hessian` finds in a scale space from octave -1, wherever
+    `first_octave` lets their scales begin: shapes are measured in it. Parameters, Returns and
+    Raises as `hessian`. `affine_shapes` says how many are dropped, and why:
+    ``affine_shapes(space, hessian(space, max_features=10**6, orientation="upright")).dropped``.
 
     Examples
     --------
@@ -192,7 +195,8 @@ def harris_affine(
 ) -> Regions:
     """Find the corners of `harris`, and their affine shapes; those that have none are dropped.
 
-    Parameters, Returns and Raises as `harris`; `affine_shapes` says how many are dropped, and why.
+    Parameters, Returns and Raises as `harris`. `affine_shapes` says how many are dropped, and why:
+    ``affine_shapes(space, harris(space, max_features=10**6, orientation="upright")).dropped``.
     """
     return _detect(
         _core.detect_harris, True, image, max_features, threshold, first_octave, orientation,
