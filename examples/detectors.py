@@ -48,8 +48,11 @@ def main() -> None:
     parser.add_argument("--features", type=int, default=300, help="regions a photo, at most")
     parser.add_argument("--width", type=int, default=480, help="pixels of a column")
     given = parser.parse_args()
+    if not cv2.haveImageWriter(given.output.name):
+        parser.error(f"cannot write {given.output}: its name must end as a picture's, as in .png")
     sheet = np.vstack([row(path, given.features, given.width) for path in given.photos])
-    cv2.imwrite(str(given.output), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    if not cv2.imwrite(str(given.output), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
+        raise OSError(f"cannot write {given.output}")
     print(f"{given.output}: {sheet.shape[1]} x {sheet.shape[0]}")
 
 
