@@ -187,6 +187,33 @@ def test_an_extractor_is_a_value():
     assert Extractor("orb").bits
 
 
+def test_an_extractor_keeps_its_options_whatever_happens_to_the_callers():
+    options = {"step": 16, "scales": [2.0, 4.0], "magnification": 6}
+    one = Extractor("dense", orientation="upright", options=options)
+    name = one.fingerprint
+    options["scales"].append(8.0)
+    options["magnification"] = 3
+    assert one.fingerprint == name
+    assert one.options["scales"] == [2.0, 4.0]
+    with pytest.raises(TypeError):
+        one.options["step"] = 1
+    for again in (copy.copy(one), copy.deepcopy(one)):
+        assert again == one
+        assert again.fingerprint == name
+    with pytest.raises(TypeError, match="options must be a mapping"):
+        Extractor(options=["step"])
+
+
+def test_extractors_with_masks_are_compared():
+    mask = np.zeros((5, 6), np.uint8)
+    one, same = (Extractor(options={"mask": mask.copy()}) for _ in range(2))
+    assert one == same
+    assert one != Extractor(options={"mask": mask + 1})
+    assert one != Extractor(options={"mask": mask[1:]})
+    assert one != Extractor()
+    assert one != "sift"
+
+
 def test_describing_opencvs_own_regions_gives_its_own_descriptors(photo):
     """The octave and layer that a frame is described at are those that it was found at."""
     found = features.opencv_sift(photo, max_features=400)

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -48,7 +50,7 @@ class Extractor:
     root : bool
         RootSIFT, where the descriptor is SIFT.
     options : mapping
-        Options of the detector or the descriptor.
+        Options of the detector or the descriptor; kept as a copy that cannot be changed.
 
     Raises
     ------
@@ -76,6 +78,10 @@ class Extractor:
             raise ValueError(
                 f'orientation must be "dominant" or "upright", got {self.orientation!r}'
             )
+        if not isinstance(self.options, Mapping):
+            raise TypeError(f"options must be a mapping, got {self.options!r}")
+        own = copy.deepcopy(dict(self.options))
+        object.__setattr__(self, "options", MappingProxyType(own))
         finder, describer = self._finder, self._describer
         known: set[str] = set()
         if finder is not None:
@@ -90,6 +96,20 @@ class Extractor:
                 f"{self._names()} has no option {unknown[0]!r}; it has "
                 f"{', '.join(sorted(known)) or 'none of its own'}"
             )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Extractor):
+            return NotImplemented
+        if self._settings() != other._settings() or self.options.keys() != other.options.keys():
+            return False
+        # An option may be an array, whose == is not one answer.
+        return all(np.array_equal(self.options[k], other.options[k]) for k in self.options)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # what is kept of the options cannot be copied
+        return type(self), (*self._settings(), dict(self.options))
+
+    def _settings(self) -> tuple[Any, ...]:
+        return self.detector, self.descriptor, self.max_features, self.orientation, self.root
 
     def _check_pair(self, finder: Detector | None, describer: Descriptor) -> None:
         if finder is not None and self._at_once(finder, describer):
