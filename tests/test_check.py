@@ -132,6 +132,8 @@ def test_matrix_and_frames_check_shapes():
     assert _check.frames(np.zeros((0, 2, 3)), "x").shape == (0, 2, 3)
     with pytest.raises(ValueError, match=r"x must have shape \(n, 2, 3\), got \(1, 3, 2\)"):
         _check.frames(np.zeros((1, 3, 2)), "x")
+    with pytest.raises(ValueError, match=r"x must be within 1e\+18, got 2e\+18"):
+        _check.frames(np.full((1, 2, 3), -2e18, np.float32), "x", 1e18)
 
 
 def test_descriptors_stay_bytes():

@@ -72,6 +72,7 @@ def test_a_worked_example():
         ((9, 9), {"step": np.nan}, ValueError, "step must be finite"),
         ((9, 9), {"scales": []}, ValueError, "scales must hold"),
         ((9, 9), {"scales": [2, 0]}, ValueError, "scales must be positive, got 0"),
+        ((9, 9), {"scales": [2, 1e300]}, ValueError, r"scales must be at most 1e\+18, got 1e\+300"),
         ((9, 9), {"mask": np.ones((9, 8), bool)}, ValueError, "mask must have the image's shape"),
         ((9, 9), {"mask": np.ones((9, 9))}, TypeError, "mask must hold"),
         ((9, 9), {"max_features": 0}, ValueError, "max_features"),

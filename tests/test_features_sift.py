@@ -332,18 +332,27 @@ def test_far_outside_there_is_nothing(space):
 BAD_FRAMES = [np.nan, np.inf, -np.inf]
 
 
-MOST = np.finfo(np.float32).max
+MOST = np.float32(1e18)
 
 
-@pytest.mark.parametrize("orientation", ["given", "upright"])
+@pytest.mark.parametrize("orientation", ["given", "dominant", "upright"])
 @pytest.mark.parametrize(
     "axes", [[[MOST, MOST], [-MOST, MOST]], [[MOST, MOST], [MOST, MOST]], [[1, 0], [MOST, MOST]]]
 )
-def test_the_greatest_finite_frames_have_finite_features(axes, orientation):
+def test_the_greatest_frames_have_finite_features(axes, orientation):
     frames = np.full((1, 2, 3), 5, np.float32)
     frames[:, :, :2] = axes
     found = features.describe_sift(np.eye(20, dtype=np.uint8), frames, orientation=orientation)
     assert all(np.isfinite(part).all() for part in found)
+
+
+@pytest.mark.parametrize("value", [1.001e18, -3e38])
+@pytest.mark.parametrize("call", [features.describe_sift, features.cs_lbp, features.describe])
+def test_greater_frames_are_refused(photo, call, value):
+    frames = np.float32([isotropic(50, 50, 3)] * 3)
+    frames[1, 1, 2] = value
+    with pytest.raises(ValueError, match=r"regions must be within 1e\+18, got"):
+        call(photo, frames)
 
 
 def test_upright_frames_are_those_of_the_ellipses_whatever_scales_are_told():

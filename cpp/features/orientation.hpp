@@ -26,8 +26,8 @@ struct Oriented {
 /// surroundings (Lowe 2004): peaks of the histogram of 36 directions of gradients, weighed by a
 /// Gaussian of 1.5 times its scale, smoothed, and interpolated. The strongest peak comes first; of
 /// equal peaks, that of the smaller angle. Without a gradient a frame stays as it is. In the order
-/// of the frames. Requires finite frames; the same bits on every instruction set and for any
-/// number of threads.
+/// of the frames. Requires finite frames; of entries above 1e18 a turned one may be infinite. The
+/// same bits on every instruction set and for any number of threads.
 Oriented orient(const ScaleSpace& space, std::span<const Frame> frames,
                 const OrientationOptions& options, int threads);
 

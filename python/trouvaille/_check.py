@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 MAX_COUNT = 2**31 - 1
+MAX_FRAME = 1e18
+"""Of a frame's entries: whatever is computed of smaller ones, areas included, is a float32."""
 
 
 def array(x: ArrayLike, name: str, dtype: DTypeLike, ndim: int | None = None) -> NDArray[Any]:
@@ -99,11 +101,13 @@ def descriptors(x: ArrayLike, name: str, cols: int | None = None) -> NDArray[Any
     return matrix(given, name, dtype, cols)
 
 
-def frames(x: ArrayLike, name: str) -> NDArray[np.float32]:
-    """Return `x` as local affine frames, shape (n, 2, 3) float32; see `array`."""
+def frames(x: ArrayLike, name: str, limit: float = np.inf) -> NDArray[np.float32]:
+    """Return `x` as local affine frames, shape (n, 2, 3) float32, within limit; see `array`."""
     result = array(x, name, np.float32, ndim=3)
     if result.shape[1:] != (2, 3):
         raise ValueError(f"{name} must have shape (n, 2, 3), got {result.shape}")
+    if (np.abs(result) > limit).any():
+        raise ValueError(f"{name} must be within {limit:g}, got {np.abs(result).max():g}")
     return result
 
 

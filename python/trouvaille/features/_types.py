@@ -91,9 +91,9 @@ def turned_up(regions: Regions) -> Regions:
 def as_regions(given: Regions | Features | ArrayLike) -> Regions:
     """Return what a user gives for regions, checked; frames alone have a response of 1."""
     if not isinstance(given, Regions | Features):
-        frames = _check.frames(given, "regions")
+        frames = _check.frames(given, "regions", _check.MAX_FRAME)
         return Regions(frames, np.ones(len(frames), np.float32), scales_of(frames))
-    frames = _check.frames(given.frames, "regions")
+    frames = _check.frames(given.frames, "regions", _check.MAX_FRAME)
     parts = []
     for name in ("responses", "scales"):
         part = _check.array(getattr(given, name), f"regions' {name}", np.float32, ndim=1)

@@ -136,6 +136,8 @@ def dense(
     height, width = _size(image)
     step = positive([step], "step", minimum=1.0)[0]
     sizes = sorted(positive(scales, "scales", minimum=0.0))
+    if sizes[-1] > _check.MAX_FRAME:
+        raise ValueError(f"scales must be at most {_check.MAX_FRAME:g}, got {sizes[-1]:g}")
     shape = (height, width)
     kept = None if mask is None else mask_of(mask, shape)
     if max_features is not None:
