@@ -88,7 +88,12 @@ def test_what_cannot_be_seen_is_left_out():
     ("options", "error", "message"),
     [
         ({"dim": 2}, ValueError, "dim must be"),
+        ({"dim": np.nan}, ValueError, "dim must be finite"),
+        ({"dim": "dark"}, TypeError, "dim must hold"),
+        ({"dim": None}, TypeError, "dim must hold"),
         ({"magnification": 0}, ValueError, "magnification must be"),
+        ({"magnification": np.inf}, ValueError, "magnification must be finite"),
+        ({"magnification": "2"}, TypeError, "magnification must hold"),
         ({"colour": (1, 2)}, ValueError, "colour must be red, green and blue"),
         ({"colour": (1, 2, 256)}, ValueError, "colour must be uint8"),
         ({"max_features": 0}, ValueError, "max_features"),

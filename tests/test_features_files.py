@@ -100,6 +100,35 @@ def test_a_flat_frame_is_no_ellipse(tmp_path):
     assert not (tmp_path / "a.txt").exists()
 
 
+def test_frames_alone_are_written(tmp_path):
+    frames = np.float32([[[4, 0, 10], [0, 2, 20]]])
+    alone = Regions(frames, np.ones(1, np.float32), np.float32([8**0.5]))
+    for name, given_ in (("regions", alone), ("frames", frames.tolist())):
+        features.write_oxford(tmp_path / name, given_)
+    assert (tmp_path / "frames").read_bytes() == (tmp_path / "regions").read_bytes()
+    np.testing.assert_array_equal(features.to_colmap(frames), features.to_colmap(alone))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"descriptors": np.zeros((3, 4), np.uint8)}, ValueError, "2 frames and 3 descriptors"),
+        ({"descriptors": np.zeros(2, np.uint8)}, ValueError, "features' descriptors must be 2-D"),
+        ({"descriptors": np.zeros((2, 4), bool)}, TypeError, "features' descriptors"),
+        ({"responses": np.zeros(3, np.float32)}, ValueError, "2 frames and 3 responses"),
+        ({"frames": np.zeros((2, 3, 2), np.float32)}, ValueError, "features must have shape"),
+    ],
+)
+def test_features_must_be_features(tmp_path, change, error, message):
+    frames = np.float32([[[4, 0, 10], [0, 2, 20]]] * 2)
+    right = Features(frames, np.zeros((2, 4), np.uint8), np.ones(2, "f4"), np.ones(2, "f4"))
+    bad = right._replace(**change)
+    for call in (features.to_colmap, lambda given_: features.write_oxford(tmp_path / "a", given_)):
+        with pytest.raises(error, match=message):
+            call(bad)
+    assert not (tmp_path / "a").exists()
+
+
 @given(described())
 def test_colmaps_keypoints_round_trip(found):
     table = features.to_colmap(found)

@@ -355,6 +355,15 @@ def test_greater_frames_are_refused(photo, call, value):
         call(photo, frames)
 
 
+@pytest.mark.parametrize("call", [features.describe_sift, features.cs_lbp, features.describe])
+@pytest.mark.parametrize("value", ["no", 1, None])
+def test_root_is_true_or_false(photo, call, value):
+    frames = [isotropic(50, 50, 3)]
+    with pytest.raises(TypeError, match="root must be True or False"):
+        call(photo, frames, root=value)
+    call(photo, frames, root=np.False_)
+
+
 def test_upright_frames_are_those_of_the_ellipses_whatever_scales_are_told():
     frames = np.float32([[[2, 1, 9], [0, 3, 9]]])
     told = features.Regions(frames, np.ones(1, np.float32), np.float32([1e30]))

@@ -124,6 +124,13 @@ def count(n: int, name: str, minimum: int = 1, maximum: int = MAX_COUNT) -> int:
     return value
 
 
+def boolean(x: bool, name: str) -> bool:
+    """Return `x` if it is True or False; text and numbers are refused, since "no" would be true."""
+    if not isinstance(x, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {x!r}")
+    return bool(x)
+
+
 def threads(n: int | None) -> int:
     """Return the number of threads: `n`, or one for each core this process may use."""
     return available_cores() if n is None else count(n, "threads", maximum=1024)

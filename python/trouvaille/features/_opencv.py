@@ -214,7 +214,7 @@ def _similarity_frames(
 
 def sift_bytes(histograms: NDArray[Any], root: bool) -> NDArray[np.uint8]:
     """Return SIFT of OpenCV, whole numbers in float32, as bytes: RootSIFT, or as it is."""
-    if not root:
+    if not _check.boolean(root, "root"):
         return histograms.astype(np.uint8)
     total = histograms.sum(axis=1, keepdims=True)
     rooted = 512 * np.sqrt(histograms / np.maximum(total, 1))  # bytes: a sum below 1 is 0

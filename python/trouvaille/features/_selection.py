@@ -36,13 +36,10 @@ def chosen(
     max_orientations = _check.count(max_orientations, "max_orientations", maximum=36)
     if orientation not in ("dominant", "upright"):
         raise ValueError(f'orientation must be "dominant" or "upright", got {orientation!r}')
-    if not isinstance(spread, bool | np.bool_):
-        raise TypeError(f"spread must be True or False, got {spread!r}")
+    spread = _check.boolean(spread, "spread")
     shape = space.height, space.width
     inside = None if mask is None else np.ascontiguousarray(mask_of(mask, shape)).view(np.uint8)
-    kept = _core.select(
-        frames, responses, space.width, space.height, max_features, inside, bool(spread)
-    )
+    kept = _core.select(frames, responses, space.width, space.height, max_features, inside, spread)
     frames, responses = frames[kept], responses[kept]
     if orientation == "dominant":
         frames, sources = _core.orient(

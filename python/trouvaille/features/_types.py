@@ -88,16 +88,16 @@ def turned_up(regions: Regions) -> Regions:
     return regions._replace(frames=frames)
 
 
-def as_regions(given: Regions | Features | ArrayLike) -> Regions:
+def as_regions(given: Regions | Features | ArrayLike, name: str = "regions") -> Regions:
     """Return what a user gives for regions, checked; frames alone have a response of 1."""
     if not isinstance(given, Regions | Features):
-        frames = _check.frames(given, "regions", _check.MAX_FRAME)
+        frames = _check.frames(given, name, _check.MAX_FRAME)
         return Regions(frames, np.ones(len(frames), np.float32), scales_of(frames))
-    frames = _check.frames(given.frames, "regions", _check.MAX_FRAME)
+    frames = _check.frames(given.frames, name, _check.MAX_FRAME)
     parts = []
-    for name in ("responses", "scales"):
-        part = _check.array(getattr(given, name), f"regions' {name}", np.float32, ndim=1)
+    for column in ("responses", "scales"):
+        part = _check.array(getattr(given, column), f"{name}' {column}", np.float32, ndim=1)
         if len(part) != len(frames):
-            raise ValueError(f"regions have {len(frames)} frames and {len(part)} {name}")
+            raise ValueError(f"{name} have {len(frames)} frames and {len(part)} {column}")
         parts.append(part)
     return Regions(frames, *parts)

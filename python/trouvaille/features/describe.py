@@ -176,6 +176,7 @@ def _described(
     threads: int | None,
 ) -> Features:
     """Turn regions and describe them by a kernel that looks at patches."""
+    root = _check.boolean(root, "root")
     regions = as_regions(given)
     space = scale_space(image, threads)
     size = _check.array([magnification], "magnification", np.float64, ndim=1)[0]
@@ -183,7 +184,7 @@ def _described(
         raise ValueError(f"magnification must be positive, up to 1,000, got {magnification!r}")
     turned = _turned(space, regions, orientation, threads)
     workers = _check.threads(threads)
-    descriptors = kernel(space._space, turned.frames, float(size), bool(root), workers)
+    descriptors = kernel(space._space, turned.frames, float(size), root, workers)
     return Features(turned.frames, descriptors, *turned[1:])
 
 
@@ -252,6 +253,7 @@ def describe(
     if unknown := sorted(options.keys() - {*row.options, *(("threads",) if row.threads else ())}):
         known = ", ".join(row.options) or "none"
         raise TypeError(f"descriptor {row.name!r} has no option {unknown[0]!r}; it has {known}")
+    root = _check.boolean(root, "root")
     return row.describe(image, as_regions(regions), orientation=orientation, root=root, **options)
 
 

@@ -69,10 +69,12 @@ def draw(
     frames, scales = _frames_and_scales(features)
     most = len(frames) if max_features is None else _check.count(max_features, "max_features")
     frames, scales = frames[:most], scales[:most]
+    dim = float(_check.array(dim, "dim", np.float64, ndim=0))
     if not 0 <= dim <= 1:
-        raise ValueError(f"dim must be between 0 and 1, got {dim!r}")
-    if not 0 < magnification < np.inf:
-        raise ValueError(f"magnification must be positive, got {magnification!r}")
+        raise ValueError(f"dim must be between 0 and 1, got {dim}")
+    magnification = float(_check.array(magnification, "magnification", np.float64, ndim=0))
+    if magnification <= 0:
+        raise ValueError(f"magnification must be positive, got {magnification}")
     colours = _colours(scales) if colour is None else _one_colour(colour, len(frames))
     picture = _backdrop(images.load_rgb(photo), dim)
     lines = _outlines(frames, magnification)

@@ -12,13 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _files
-from ._types import Features, Regions, scales_of
+from ._types import Features, Regions, as_regions, scales_of
 
 MAX_DIMENSIONS = 65_536
 
 
 def write_oxford(
-    path: str | os.PathLike[str], features: Features | Regions, *, magnification: float = 1.0
+    path: str | os.PathLike[str],
+    features: Features | Regions | ArrayLike,
+    *,
+    magnification: float = 1.0,
 ) -> None:
     """Write features as ``dimensions``, ``number`` and a line ``x y a b c d0 d1 ...`` for each.
 
@@ -26,8 +29,9 @@ def write_oxford(
     ----------
     path : path
         The file; it appears whole or not at all, and is replaced if it exists.
-    features : Features or Regions
-        What to write; regions have no descriptors, and 1.0 for their dimensions, as is usual.
+    features : Features, Regions, or array_like of shape (n, 2, 3)
+        What to write; regions and frames have no descriptors, and 1.0 for their dimensions, as is
+        usual.
     magnification : float
         The ellipse ``a (u - x)^2 + 2 b (u - x)(v - y) + c (v - y)^2 = 1`` is so many times the
         frame. What is compared by its overlap, by Mikolajczyk's protocol, is the ellipse.
@@ -36,16 +40,27 @@ def write_oxford(
     -----
     The format keeps neither the turn of a frame nor its response; their order is kept.
     """
-    frames = _check.frames(features.frames, "features.frames")
+    frames, described = _frames_and_descriptors(features)
     factor = _positive(magnification)
     axes = frames[:, :, :2].astype(np.float64) * factor
     flat = scales_of(frames) == 0
     if flat.any():
-        raise ValueError(f"features.frames: feature {int(np.argmax(flat))} is flat, no ellipse")
+        raise ValueError(f"features: feature {int(np.argmax(flat))} is flat, no ellipse")
     shapes = np.linalg.inv(axes @ axes.transpose(0, 2, 1))
-    described = getattr(features, "descriptors", np.empty((len(frames), 0), np.uint8))
     head = f"{described.shape[1] or '1.0'}\n{len(frames)}\n"
     _files.replace(Path(path), [head.encode(), *_lines(frames[:, :, 2], shapes, described)])
+
+
+def _frames_and_descriptors(
+    given: Features | Regions | ArrayLike,
+) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    frames = as_regions(given, "features").frames
+    if not isinstance(given, Features):
+        return frames, np.empty((len(frames), 0), np.uint8)
+    descriptors = _check.descriptors(given.descriptors, "features' descriptors")
+    if len(descriptors) != len(frames):
+        raise ValueError(f"features have {len(frames)} frames and {len(descriptors)} descriptors")
+    return frames, descriptors
 
 
 def _lines(centres: NDArray[Any], shapes: NDArray[Any], described: NDArray[Any]) -> Iterator[bytes]:
@@ -193,11 +208,11 @@ def from_colmap(keypoints: ArrayLike) -> Regions:
     return Regions(frames, np.zeros(n, np.float32), scales_of(frames))
 
 
-def to_colmap(features: Features | Regions) -> NDArray[np.float32]:
+def to_colmap(features: Features | Regions | ArrayLike) -> NDArray[np.float32]:
     """Return features as keypoints of COLMAP's database: x, y and the frame, shape (n, 6).
 
     Their descriptors, if they are SIFT, are in COLMAP's order of bins already.
     """
-    frames = _check.frames(features.frames, "features.frames")
+    frames, _ = _frames_and_descriptors(features)
     centres = frames[:, :, 2] + np.float32(0.5)
     return np.hstack([centres, frames[:, :, :2].reshape(-1, 4)])
