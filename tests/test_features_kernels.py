@@ -147,6 +147,25 @@ def test_ctrl_c_stops_every_stage(large):
         assert interrupts.seconds_to_stop(stage, tries=2) < interrupts.LIMIT
 
 
+@pytest.mark.parametrize("order", ["random", "sorted"])
+def test_selection_stops_when_interrupted(order):
+    """While it sorts, and, if there is little to sort, while it looks for the distance."""
+    n, side = 3_000_000, 4000
+    rng = np.random.default_rng(0)
+    frames = np.zeros((n, 2, 3), np.float32)
+    frames[:, 0, 0] = frames[:, 1, 1] = 2
+    frames[:, :, 2] = rng.uniform(0, side - 1, (n, 2))
+    responses = rng.uniform(1, 9, n).astype(np.float32)
+    if order == "sorted":
+        responses[::-1].sort()
+
+    def select():
+        while True:
+            _core.select(frames, responses, side, side, 2_000_000, None, True)
+
+    assert interrupts.seconds_to_stop(select, tries=2) < interrupts.LIMIT
+
+
 # ---- Memory
 
 MEASURE = """

@@ -7,6 +7,8 @@
 #include <numeric>
 #include <tuple>
 
+#include "core/interrupt.hpp"
+
 namespace trouvaille {
 namespace {
 
@@ -20,13 +22,15 @@ std::size_t pixel(float coordinate, std::size_t size) {
 // Those of `places`, in order, that do not lie in a square of side 2 * distance around one kept
 // before; the first `most`.
 Places suppressed(std::span<const Frame> frames, const Places& places, std::size_t width,
-                  std::size_t height, float distance, std::size_t most) {
+                  std::size_t height, float distance, std::size_t most, InterruptPoll& poll) {
     const float cell = distance / 2;  // a keypoint covers the cells within two of its own
     const auto columns = static_cast<std::size_t>(static_cast<float>(width) / cell) + 1;
     const auto rows = static_cast<std::size_t>(static_cast<float>(height) / cell) + 1;
     std::vector<char> covered(rows * columns);
+    poll.did(covered.size() / 64);
     Places kept;
     for (const std::uint32_t i : places) {
+        poll.did(1);
         const auto along = [&](float coordinate, std::size_t cells) {
             return std::min(static_cast<std::size_t>(std::max(coordinate, 0.0F) / cell), cells - 1);
         };
@@ -44,7 +48,7 @@ Places suppressed(std::span<const Frame> frames, const Places& places, std::size
 }
 
 Places spread(std::span<const Frame> frames, const Places& places, std::size_t width,
-              std::size_t height, std::size_t most) {
+              std::size_t height, std::size_t most, InterruptPoll& poll) {
     constexpr int halvings = 12;
     constexpr float side_cells = 4096;  // of a square photo, at most: 16 MiB
     const float area = static_cast<float>(width) * static_cast<float>(height);
@@ -53,7 +57,7 @@ Places spread(std::span<const Frame> frames, const Places& places, std::size_t w
     Places kept = places;
     for (int i = 0; i < halvings && far > near * 1.02F; ++i) {
         const float middle = std::sqrt(near * far);
-        Places tried = suppressed(frames, places, width, height, middle, most);
+        Places tried = suppressed(frames, places, width, height, middle, most, poll);
         if (tried.size() < most) {
             far = middle;
         } else {
@@ -68,16 +72,19 @@ Places spread(std::span<const Frame> frames, const Places& places, std::size_t w
 
 Places select(std::span<const Frame> frames, std::span<const float> responses, std::size_t width,
               std::size_t height, const SelectOptions& options) {
+    InterruptPoll poll;
     Places places(frames.size());
     std::iota(places.begin(), places.end(), std::uint32_t{0});
     if (options.mask.data != nullptr)
         std::erase_if(places, [&](std::uint32_t i) {
+            poll.did(1);
             return options.mask.at(pixel(frames[i].x, width), pixel(frames[i].y, height)) == 0;
         });
     const auto key = [&](std::uint32_t i) {
         return std::tuple(-responses[i], frames[i].y, frames[i].x, frames[i].scale(), i);
     };
     const auto before = [&](std::uint32_t i, std::uint32_t j) {
+        poll.did(1);  // within sorting, too, which takes the longest
         return responses[i] != responses[j] ? responses[i] > responses[j] : key(i) < key(j);
     };
     // What cannot be among them is not sorted, unless there turn out to be doubles.
@@ -104,7 +111,7 @@ Places select(std::span<const Frame> frames, std::span<const float> responses, s
     }
     const std::size_t most = std::min(options.max_features, places.size());
     if (options.spread && most < places.size())
-        places = spread(frames, places, width, height, most);
+        places = spread(frames, places, width, height, most, poll);
     places.resize(most);
     return places;
 }
