@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bindings/arrays.hpp"
+#include "bindings/frames.hpp"
 #include "bindings/gil.hpp"
 #include "features/cs_lbp.hpp"
 #include "features/dog.hpp"
@@ -27,14 +28,6 @@ ImageView<const T> image_view(const Array<T>& image) {
     if (image.ndim() != 2 || pixels.rows == 0 || pixels.cols == 0)
         throw py::value_error("expected an image of at least one pixel");
     return {pixels.data, pixels.cols, pixels.rows, pixels.cols};
-}
-
-std::span<const Frame> frames_view(const Array<float>& frames) {
-    if (frames.ndim() != 3 || frames.shape(1) != 2 || frames.shape(2) != 3)
-        throw py::value_error("expected frames of shape (n, 2, 3)");
-    static_assert(sizeof(Frame) == 6 * sizeof(float));
-    return {reinterpret_cast<const Frame*>(view(frames).data),
-            static_cast<std::size_t>(frames.shape(0))};
 }
 
 template <class T, class Item>
@@ -70,25 +63,13 @@ py::list octaves(const ScaleSpace& space) {
     return all;
 }
 
-py::tuple arrays(const Keypoints& keypoints) {
-    const auto n = static_cast<py::ssize_t>(keypoints.size());
-    Array<float> frames({n, py::ssize_t{2}, py::ssize_t{3}}), responses(n);
-    float *frame = frames.mutable_data(), *response = responses.mutable_data();
-    for (const Keypoint& keypoint : keypoints) {
-        std::memcpy(frame, &keypoint.frame, sizeof keypoint.frame);
-        frame += 6;
-        *response++ = keypoint.response;
-    }
-    return py::make_tuple(frames, responses);
-}
-
 py::tuple detect_dog(const ScaleSpace& space, float threshold, float max_edge_ratio, int threads) {
     Keypoints keypoints;
     {
         const ReleasedGil nogil;
         keypoints = trouvaille::detect_dog(space, {threshold, max_edge_ratio}, threads);
     }
-    return arrays(keypoints);
+    return arrays_of(keypoints);
 }
 
 Array<std::uint32_t> select(const Array<float>& frames, const Array<float>& responses,

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 #include "bindings/arrays.hpp"
+#include "bindings/frames.hpp"
 #include "bindings/gil.hpp"
 #include "features/affine_shape.hpp"
 #include "features/harris.hpp"
@@ -14,23 +16,6 @@ namespace trouvaille::python {
 namespace {
 
 using namespace py::literals;
-
-static_assert(sizeof(Frame) == 6 * sizeof(float));
-
-Array<float> frames_of(std::size_t n) {
-    return Array<float>({static_cast<py::ssize_t>(n), py::ssize_t{2}, py::ssize_t{3}});
-}
-
-// Frames and responses.
-py::tuple arrays_of(const Keypoints& keypoints) {
-    Array<float> frames = frames_of(keypoints.size());
-    Array<float> responses(static_cast<py::ssize_t>(keypoints.size()));
-    auto* to = reinterpret_cast<std::byte*>(frames.mutable_data());
-    for (std::size_t i = 0; i < keypoints.size(); ++i)
-        std::memcpy(to + i * sizeof(Frame), &keypoints[i].frame, sizeof(Frame));
-    std::ranges::transform(keypoints, responses.mutable_data(), &Keypoint::response);
-    return py::make_tuple(frames, responses);
-}
 
 using Detector = Keypoints (*)(const ScaleSpace&, std::size_t, float, int);
 
@@ -46,23 +31,21 @@ py::tuple detect(const ScaleSpace& space, std::size_t first_octave, float thresh
 
 py::tuple shapes(const ScaleSpace& space, const Array<float>& frames, int max_iterations,
                  float convergence, float max_anisotropy, int threads) {
-    const auto rows = view(frames);
-    if (frames.ndim() != 3 || frames.shape(1) != 2 || frames.shape(2) != 3)
-        throw py::value_error("expected frames of shape (n, 2, 3)");
-    Keypoints keypoints(rows.rows);
-    for (std::size_t i = 0; i < rows.rows; ++i)
-        std::memcpy(&keypoints[i].frame, rows.row(i), sizeof(Frame));
+    const std::span<const Frame> given = frames_view(frames);
+    Keypoints keypoints(given.size());
+    std::ranges::transform(given, keypoints.begin(),
+                           [](const Frame& frame) { return Keypoint{frame, 0}; });
     AffineShapes found;
     {
         const ReleasedGil nogil;  // the caller holds the space
         found =
             affine_shapes(space, keypoints, {max_iterations, convergence, max_anisotropy}, threads);
     }
-    Array<float> adapted = frames_of(rows.rows);
-    Array<std::uint8_t> outcomes(static_cast<py::ssize_t>(rows.rows));
-    if (rows.rows > 0) {
-        std::memcpy(adapted.mutable_data(), found.frames.data(), rows.rows * sizeof(Frame));
-        std::memcpy(outcomes.mutable_data(), found.outcomes.data(), rows.rows);
+    Array<float> adapted = new_frames(given.size());
+    Array<std::uint8_t> outcomes(static_cast<py::ssize_t>(given.size()));
+    if (!given.empty()) {
+        std::memcpy(adapted.mutable_data(), found.frames.data(), given.size_bytes());
+        std::memcpy(outcomes.mutable_data(), found.outcomes.data(), given.size());
     }
     return py::make_tuple(adapted, outcomes);
 }
