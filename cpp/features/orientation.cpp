@@ -33,7 +33,10 @@ struct Weights {
     }
 };
 
-const Weights weights;
+const Weights& all_weights() {
+    static const Weights all;
+    return all;
+}
 
 struct Scratch {
     Patch<side> patch;
@@ -43,7 +46,7 @@ struct Scratch {
 };
 
 template <std::size_t N>
-ALWAYS_INLINE void histogram(Scratch& scratch, float* histogram) {
+ALWAYS_INLINE void histogram(Scratch& scratch, const Weights& weights, float* histogram) {
     for (std::size_t i = 1; i + 1 < side; ++i)
         for (std::size_t j = 0; j < side; j += N) {
             const float* row = scratch.patch.values[i] + j;
@@ -90,28 +93,35 @@ Frame turned(const Frame& frame, float turn) {
             frame.a21 * c + frame.a22 * s, frame.a22 * c - frame.a21 * s, frame.y};
 }
 
-using Histograms = void (*)(const ScaleSpace&, std::span<const Frame>, float*);
+struct Work {
+    const ScaleSpace& space;
+    std::span<const Frame> frames;
+    const Weights& weights;
+};
 
 template <std::size_t N>
-ALWAYS_INLINE void histograms(const ScaleSpace& space, std::span<const Frame> frames, float* to) {
+ALWAYS_INLINE void histograms(const Work& work, std::size_t begin, std::size_t end, float* to) {
     Scratch scratch;
-    for (const Frame& frame : frames) {
-        const Layer& layer = space.nearest(frame.scale());
+    for (std::size_t i = begin; i < end; ++i) {
+        const Frame& frame = work.frames[i];
+        const Layer& layer = work.space.nearest(frame.scale());
         sample<N>(layer, frame, spacing, scratch.places, scratch.patch);
-        histogram<N>(scratch, to);
+        histogram<N>(scratch, work.weights, to);
         to += bins;
     }
 }
 
-void histograms_scalar(const ScaleSpace& s, std::span<const Frame> f, float* to) {
-    histograms<4>(s, f, to);
+using Histograms = void (*)(const Work&, std::size_t, std::size_t, float*);
+
+void histograms_scalar(const Work& w, std::size_t begin, std::size_t end, float* to) {
+    histograms<4>(w, begin, end, to);
 }
 #if TROUVAILLE_X86
-TARGET_AVX2 void histograms_avx2(const ScaleSpace& s, std::span<const Frame> f, float* to) {
-    histograms<8>(s, f, to);
+TARGET_AVX2 void histograms_avx2(const Work& w, std::size_t begin, std::size_t end, float* to) {
+    histograms<8>(w, begin, end, to);
 }
-TARGET_AVX512 void histograms_avx512(const ScaleSpace& s, std::span<const Frame> f, float* to) {
-    histograms<16>(s, f, to);
+TARGET_AVX512 void histograms_avx512(const Work& w, std::size_t begin, std::size_t end, float* to) {
+    histograms<16>(w, begin, end, to);
 }
 constexpr Histograms variants[isa_count] = {histograms_scalar, histograms_avx2, histograms_avx512};
 #else
@@ -123,10 +133,11 @@ constexpr Histograms variants[isa_count] = {histograms_scalar, nullptr, nullptr}
 Oriented orient(const ScaleSpace& space, std::span<const Frame> frames,
                 const OrientationOptions& options, int threads) {
     const auto compute = pick(variants);
+    const Work work{space, frames, all_weights()};
     std::vector<Oriented> parts((frames.size() + grain - 1) / grain);
     parallel_for(frames.size(), grain, threads, [&](std::size_t begin, std::size_t end) {
         float values[grain * bins];
-        compute(space, frames.subspan(begin, end - begin), values);
+        compute(work, begin, end, values);
         Oriented& part = parts[begin / grain];
         std::vector<Peak> peaks;
         for (std::size_t i = begin; i < end; ++i) {

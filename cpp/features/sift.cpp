@@ -41,7 +41,10 @@ struct Weights {
     }
 };
 
-const Weights weights;
+const Weights& all_weights() {
+    static const Weights all;
+    return all;
+}
 
 // A column's histograms: for each row of cells and direction.
 struct Columns {
@@ -52,7 +55,7 @@ struct Columns {
 // rows between two cells' centres: `near` are the sums, `far` those weighed by the row's share of
 // the lower cell. What is not the lower cell's is the upper one's.
 template <std::size_t N>
-ALWAYS_INLINE void sum_rows(const Patch<side>& patch, Columns& columns) {
+ALWAYS_INLINE void sum_rows(const Patch<side>& patch, const Weights& weights, Columns& columns) {
     const Floats<N> zero = load<N>(weights.zero);
     std::fill_n(&columns.values[0][0][0], cells * directions * side, 0.0F);
     for (std::size_t j = 0; j < side; j += N) {
@@ -97,8 +100,9 @@ ALWAYS_INLINE Floats<N> dot(const float* column, const float* weight) {
 }
 
 template <std::size_t N>
-ALWAYS_INLINE void histogram(const Patch<side>& patch, Columns& columns, float* values) {
-    sum_rows<N>(patch, columns);
+ALWAYS_INLINE void histogram(const Patch<side>& patch, const Weights& weights, Columns& columns,
+                             float* values) {
+    sum_rows<N>(patch, weights, columns);
     for (std::size_t i = 0; i < sift_dimensions; i += N) {
         Floats<N> parts[N];
         for (std::size_t l = 0; l < N; ++l) {
@@ -114,6 +118,7 @@ struct Work {
     std::span<const Frame> frames;
     SiftOptions options;
     MatrixView<std::uint8_t> descriptors;
+    const Weights& weights;
 };
 
 template <std::size_t N>
@@ -126,7 +131,7 @@ ALWAYS_INLINE void describe(const Work& work, std::size_t begin, std::size_t end
     for (std::size_t i = begin; i < end; ++i) {
         const Frame& frame = work.frames[i];
         sample<N>(work.space.nearest(frame.scale()), frame, spacing, scratch, patch);
-        histogram<N>(patch, columns, values);
+        histogram<N>(patch, work.weights, columns, values);
         histogram_to_bytes<sift_dimensions>(values, work.options.root, work.descriptors.row(i));
     }
 }
@@ -153,7 +158,7 @@ constexpr void (*variants[isa_count])(const Work&, std::size_t, std::size_t) = {
 void describe_sift(const ScaleSpace& space, std::span<const Frame> frames,
                    const SiftOptions& options, MatrixView<std::uint8_t> descriptors, int threads) {
     const auto describe = pick(variants);
-    const Work work{space, frames, options, descriptors};
+    const Work work{space, frames, options, descriptors, all_weights()};
     parallel_for(frames.size(), grain, threads,
                  [&](std::size_t begin, std::size_t end) { describe(work, begin, end); });
 }
