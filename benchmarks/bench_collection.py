@@ -216,7 +216,6 @@ def both_cores(data: Path) -> None:
         unit="ms/photo",
         repeats=3,
         threads=2,
-        notes="OpenCV's own threads are left as they are",
     )
 
 
