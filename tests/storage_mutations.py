@@ -5,7 +5,7 @@ import contextlib
 import struct
 from uuid import UUID
 
-from trouvaille.collection.storage import blocks
+from trouvaille._sections import blocks
 from trouvaille.collection.storage.manifest import current, sign
 
 

@@ -13,8 +13,8 @@ import pytest
 
 import storage_examples as examples
 import storage_mutations as mutations
+from trouvaille._sections.blocks import BLOCK
 from trouvaille.collection.storage import CatalogueRow, Directory, Section, Storage, write_section
-from trouvaille.collection.storage.blocks import BLOCK
 from trouvaille.collection.storage.kinds import KINDS, Column
 from trouvaille.collection.storage.writer import publish
 from trouvaille.errors import CollectionLockedError, FormatVersionError, IndexCorruptError

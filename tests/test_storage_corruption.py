@@ -15,7 +15,8 @@ import pytest
 import storage_examples as examples
 import storage_mutations as mutations
 from storage_mutations import resign_manifest, resigned
-from trouvaille.collection.storage import CatalogueRow, Storage, blocks, write_section
+from trouvaille._sections import blocks
+from trouvaille.collection.storage import CatalogueRow, Storage, write_section
 from trouvaille.errors import FormatVersionError, IndexCorruptError
 
 INTEGERS = [0, 1, -1, 2**31 - 1, 2**31, 2**32 - 1, 2**63]
@@ -337,7 +338,7 @@ def test_forged_values_are_found(original, work):
     ]:  # fmt: skip
         file = folder / kind
         data = file.read_bytes()
-        spec = segment.sections[kind]._specs[name]
+        spec = segment.sections[kind].specs[name]
         width = spec.dtype.itemsize
         forged = {"counts": b"\0" * width, "frames": np.float32(np.nan).tobytes()}
         for at in range(spec.begin, spec.end, width):

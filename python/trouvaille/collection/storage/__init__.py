@@ -4,7 +4,7 @@
 `docs/format.md` describes every byte. What each file here is for, from the bottom up:
 
 - `directory`: the only code that touches the file system; `lock`: one writer at a time.
-- `blocks`: a checksum for every 64 KiB; `header`, `section`: named arrays in a file.
+- `section`: named arrays in a file, as `trouvaille._sections` lays them out.
 - `kinds`: which arrays there are, and what must hold of them; `catalogue`: the images, in SQLite.
 - `manifest`: the list of files that make a state; `segment`, `snapshot`: that state, opened.
 - `writer`: the next state; `cleaning`: what became of those that never were; `storage`: all of it.

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._files import is_utf8
+from ..._sections import blocks, text
+from ..._sections.blocks import BLOCK
 from ...errors import IndexCorruptError
-from . import blocks, text
-from .blocks import BLOCK
 from .directory import Directory
 from .manifest import FileEntry
 from .section import Section

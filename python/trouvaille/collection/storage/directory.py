@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ... import _files
 from ..._lock import Lock
 from ...errors import IndexCorruptError
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}")
 # A link is not followed; a pipe that lies where a file should be does not make opening wait.
 _SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-_HAS_TRACKFD = sys.version_info >= (3, 13) and sys.platform != "win32"
 _WRITE_AT_MOST = 1 << 26  # bytes a system call: Ctrl-C and errors come through in between
 
 
@@ -89,9 +89,7 @@ class Directory:
         with self._open(name) as file:
             if os.fstat(file).st_size == 0:
                 raise self._corrupt(name, 0, "is empty")
-            # Without its own copy of the file descriptor (Python 3.13) a map costs none.
-            options: Any = {"trackfd": False} if _HAS_TRACKFD else {}
-            return mmap.mmap(file, 0, access=mmap.ACCESS_READ, **options)
+            return _files.mapped(file)
 
     @contextlib.contextmanager
     def _open(self, name: str) -> Iterator[int]:

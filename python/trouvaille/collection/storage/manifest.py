@@ -10,8 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from ..._core import crc32c
+from ..._sections import text
 from ...errors import FormatVersionError, IndexCorruptError
-from . import text
 from .directory import Directory, is_plain_name
 
 VERSION = 1

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
+from ..._sections import text
 from ...errors import IndexCorruptError
-from . import text
 from .cleaning import remove_orphans
 from .directory import Directory, advice
 from .manifest import Manifest

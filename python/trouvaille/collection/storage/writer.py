@@ -11,7 +11,8 @@ from uuid import UUID, uuid4
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import blocks, catalogue
+from ..._sections import blocks
+from . import catalogue
 from .catalogue import CatalogueRow
 from .cleaning import remove_orphans
 from .directory import Directory, advice

@@ -11,7 +11,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._core import crc32c
+from .._core import crc32c
 
 BLOCK = 1 << 16
 

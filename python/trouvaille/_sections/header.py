@@ -71,6 +71,32 @@ def aligned(n: int) -> int:
     return -(-n // ALIGNMENT) * ALIGNMENT
 
 
+def size(data_end: int) -> int:
+    """Return the bytes of a file whose data end there: its table and its root follow."""
+    return data_end + 4 * (n_blocks(data_end) + 1)
+
+
+def place(
+    shapes: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]],
+) -> tuple[dict[str, ArraySpec], int]:
+    """Return where each array lies, one after the other from 0 on, and where the last ends."""
+    specs, end = {}, 0
+    for name, (dtype, shape) in shapes.items():
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"an array's name must be lower-case letters and digits, got {name!r}")
+        specs[name] = ArraySpec(dtype, shape, end, end + dtype.itemsize * math.prod(shape))
+        end = aligned(specs[name].end)
+    return specs, end
+
+
+def members(specs: Mapping[str, ArraySpec]) -> list[dict[str, Any]]:
+    """Return what JSON says of arrays that lie there; `parse_arrays` reads it."""
+    return [
+        {"name": name, "dtype": spec.dtype.name, "shape": list(spec.shape), "offset": spec.begin}
+        for name, spec in specs.items()
+    ]
+
+
 def encode(
     kind: str,
     uuid: UUID,
@@ -78,20 +104,15 @@ def encode(
     metadata: Mapping[str, Any],
 ) -> tuple[bytes, dict[str, ArraySpec], int]:
     """Return the head of a file, where its arrays go, and where its data end."""
-    members, specs, end = [], {}, 0
-    for name, (dtype, shape) in shapes.items():
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"an array's name must be lower-case letters and digits, got {name!r}")
-        members.append({"name": name, "dtype": dtype.name, "shape": list(shape), "offset": end})
-        specs[name] = ArraySpec(dtype, shape, end, end + dtype.itemsize * math.prod(shape))
-        end = aligned(specs[name].end)
-    description = text.dump({"kind": kind, "metadata": dict(metadata), "arrays": members})
+    specs, end = place(shapes)
+    description = text.dump({"kind": kind, "metadata": dict(metadata), "arrays": members(specs)})
     start = aligned(_PREFIX.size + len(description))
     if start > BLOCK:
         raise ValueError(f"the metadata of section {kind!r} must fit in {BLOCK} bytes")
     data_end = start + end
-    size = data_end + 4 * (n_blocks(data_end) + 1)
-    prefix = _PREFIX.pack(MAGIC, VERSION, BLOCK, uuid.bytes, size, data_end, len(description))
+    prefix = _PREFIX.pack(
+        MAGIC, VERSION, BLOCK, uuid.bytes, size(data_end), data_end, len(description)
+    )
     moved = {
         name: spec._replace(begin=start + spec.begin, end=start + spec.end)
         for name, spec in specs.items()
@@ -103,36 +124,41 @@ def parse_prefix(data: memoryview) -> Prefix:
     """Return the prefix of a file; its numbers agree with the file's size."""
     if len(data) < _PREFIX.size:
         raise ValueError(f"is cut short at {len(data)} bytes")
-    magic, version, block, uuid, size, data_end, description = _PREFIX.unpack_from(data)
+    magic, version, block, uuid, length, data_end, description = _PREFIX.unpack_from(data)
     if magic != MAGIC or block != BLOCK:
         raise ValueError("is not a section file of trouvaille")
-    if size != len(data):
-        raise ValueError(f"has {len(data)} bytes, its header says {size}")
-    if data_end % ALIGNMENT or data_end + 4 * (n_blocks(data_end) + 1) != size:
-        raise ValueError(f"its data cannot end at {data_end} of {size} bytes")
+    if length != len(data):
+        raise ValueError(f"has {len(data)} bytes, its header says {length}")
+    if data_end % ALIGNMENT or size(data_end) != length:
+        raise ValueError(f"its data cannot end at {data_end} of {length} bytes")
     if _PREFIX.size + description > min(data_end, BLOCK):
         raise ValueError(f"its description cannot have {description} bytes")
-    return Prefix(version, UUID(bytes=uuid), size, data_end, description)
+    return Prefix(version, UUID(bytes=uuid), length, data_end, description)
 
 
 def parse_description(data: memoryview, prefix: Prefix) -> Description:
     """Return the description of a file; every array lies within the data, apart from the others."""
     head = _PREFIX.size + prefix.description
-    members = text.parse(bytes(data[_PREFIX.size : head]))
-    if not isinstance(members, dict) or members.keys() != {"kind", "metadata", "arrays"}:
+    found = text.parse(bytes(data[_PREFIX.size : head]))
+    if not isinstance(found, dict) or found.keys() != {"kind", "metadata", "arrays"}:
         raise ValueError("its description must have kind, metadata and arrays")
-    kind, metadata, arrays = members["kind"], members["metadata"], members["arrays"]
+    kind, metadata, arrays = found["kind"], found["metadata"], found["arrays"]
     if not (isinstance(kind, str) and isinstance(metadata, dict) and isinstance(arrays, list)):
         raise ValueError("kind, metadata or arrays is of the wrong type")
+    return Description(kind, metadata, parse_arrays(arrays, aligned(head), prefix.data_end))
+
+
+def parse_arrays(arrays: list[Any], start: int, data_end: int) -> dict[str, ArraySpec]:
+    """Return where arrays lie; their offsets are from `start`, and all of them within the data."""
     specs: dict[str, ArraySpec] = {}
-    end = start = aligned(head)
+    end = start
     for array in arrays:
         name, spec = _parse_array(array, start)
-        if name in specs or spec.begin < end or spec.end > prefix.data_end:
+        if name in specs or spec.begin < end or spec.end > data_end:
             raise ValueError(f"array {name!r} lies outside the data or over another")
         specs[name] = spec
         end = spec.end
-    return Description(kind, metadata, specs)
+    return specs
 
 
 def _parse_array(array: Any, start: int) -> tuple[str, ArraySpec]:
@@ -151,5 +177,5 @@ def _parse_array(array: Any, start: int) -> tuple[str, ArraySpec]:
     if math.prod(max(n, 1) for n in shape) >= 1 << 48:
         raise ValueError(f"array {name!r} is impossibly large")
     begin = start + offset
-    size = DTYPES[dtype].itemsize * math.prod(shape)
-    return name, ArraySpec(DTYPES[dtype], tuple(shape), begin, begin + size)
+    end = begin + DTYPES[dtype].itemsize * math.prod(shape)
+    return name, ArraySpec(DTYPES[dtype], tuple(shape), begin, end)
