@@ -459,12 +459,78 @@ def index_arguments(rng):
     return {"X": sparse_rows(rng, 20, 12), "Q": sparse_rows(rng, 5, 12), "k": 4}
 
 
-def search_index(metric, weighting):
-    def call(module, X, Q, k, **options):
-        file = module.InvertedFile.from_csr(X, metric=metric, weighting=weighting)
-        return file.search(Q, k, **options)
+def index_with_ids(rng):
+    arguments = index_arguments(rng)
+    return arguments | {"ids": 10 + rng.permutation(90)[:20].astype(np.int64)}
+
+
+def search_index(given):
+    def call(module, X, Q, k, ids=None, mask=None, **options):
+        file = module.InvertedFile.from_csr(X, ids, **given)
+        return file.search(Q, k, mask=mask, **options)
 
     return call
+
+
+def range_search_index(given):
+    def call(module, X, Q, k, threshold=2.0, mask=None, **options):
+        file = module.InvertedFile.from_csr(X, **given)
+        return file.range_search(Q, threshold, mask=mask, **options)
+
+    return call
+
+
+def change_index(module, X, Q, k, ids, remove=(), **options):
+    """Add a part after the other, then remove some."""
+    file = module.InvertedFile(12, metric="lp", p=1.0, norm="l1", forward=True)
+    file.add(np.eye(5, 12))
+    file.add(X, ids)
+    file.remove(remove)
+    file.optimize()
+    return (*file.search(Q, k, **options), file.to_csr().toarray(), file.ids)
+
+
+def masks(given_ids):
+    everything = int(given_ids.max()) + 1
+    return {
+        "mask of all": (EXACT, "mask", lambda g: g | {"mask": np.ones(everything, bool)}),
+        "mask of none": (EITHER, "mask", lambda g: g | {"mask": np.zeros(everything, bool)}),
+        "mask of ids": (EXACT, "mask", lambda g: g | {"mask": given_ids.tolist()}),
+        "mask of no ids": (EITHER, "mask", lambda g: g | {"mask": []}),
+        "mask of unknown ids": (EITHER, "mask", lambda g: g | {"mask": [2**62, 7]}),
+        "mask too short": (VALUE, "mask", lambda g: g | {"mask": np.ones(everything - 1, bool)}),
+        "mask 2-D": (VALUE, "mask", lambda g: g | {"mask": np.ones((everything, 1), bool)}),
+        "mask negative": (VALUE, "mask", lambda g: g | {"mask": [-1]}),
+        "mask of halves": (TYPE, "mask", lambda g: g | {"mask": [0.5]}),
+        "mask of text": (TYPE, "mask", lambda g: g | {"mask": "all"}),
+    }
+
+
+ROW_NUMBERS = np.arange(20)
+THRESHOLDS = {
+    f"threshold {value}": (rule, "threshold", lambda g, value=value: g | {"threshold": value})
+    for value, rule in [
+        (-np.inf, EITHER),
+        (np.inf, EITHER),
+        (1e300, EITHER),
+        (0, EITHER),
+        (np.nan, VALUE),
+        ("2", TYPE),
+        (None, TYPE),
+        (True, TYPE),
+    ]
+}
+INDEXES = [
+    {"metric": "dot"},
+    {"metric": "cosine", "weighting": "tfidf"},
+    {"metric": "dot", "weighting": "bm25"},
+    {"metric": "dot", "weighting": "tfidf_smooth", "burstiness": "intra", "values": "float16"},
+    {"metric": "hellinger", "burstiness": "sqrt"},
+    {"metric": "intersection", "weighting": "tfidf"},
+    {"metric": "lp", "p": 1.0},
+    {"metric": "lp", "p": 2.0, "norm": "l2", "weighting": "tfidf"},
+    {"metric": "lp", "p": 0.7},
+]
 
 
 def best_products(X, Q, k):
@@ -667,21 +733,59 @@ KERNELS = [
     ),
     *(
         Kernel(
-            "index",
+            "index.inverted_file",
             "InvertedFile",
-            search_index(metric, weighting),
+            search_index(options),
             index_arguments,
             {"X": "sparse", "Q": "sparse"},
             counts=("k",),
             columns=("Q",),
-            variant=f"{metric} {weighting}",
-            oracle=best_products if (metric, weighting) == ("dot", None) else None,
+            variant=" ".join(str(value) for value in options.values()),
+            oracle=best_products if options == {"metric": "dot"} else None,
             special={
                 "k = n": (EITHER, "k", lambda given: given | {"k": 20}),
                 "k = n + 1": (EITHER, "k", lambda given: given | {"k": 21}),
+                **(
+                    masks(ROW_NUMBERS) if options != {"metric": "dot"} else {}
+                ),  # the oracle has none
             },
         )
-        for metric, weighting in [("dot", None), ("cosine", "tfidf")]
+        for options in INDEXES
+    ),
+    *(
+        Kernel(
+            "index.inverted_file",
+            "InvertedFile",
+            range_search_index(options),
+            index_arguments,
+            {"X": "sparse", "Q": "sparse"},
+            columns=("Q",),
+            variant=f"range_search {options['metric']}",
+            special={**THRESHOLDS, **masks(ROW_NUMBERS)},
+        )
+        for options in (INDEXES[0], INDEXES[6])
+    ),
+    Kernel(
+        "index.inverted_file",
+        "InvertedFile",
+        change_index,
+        index_with_ids,
+        {"X": "sparse", "Q": "sparse", "ids": "offsets"},
+        counts=("k",),
+        columns=("Q",),
+        optional=("ids",),
+        variant="add and remove",
+        special={
+            "ids too few": (VALUE, "ids", replacing(ids=lambda x: x[1:])),
+            "ids twice": (VALUE, "ids", replacing(ids=lambda x: np.append(x[:-1], x[0]))),
+            "ids taken": (VALUE, "ids", replacing(ids=set_to(1, 3, np.int64))),
+            "remove all": (EITHER, "ids", lambda g: g | {"remove": [*range(5), *g["ids"]]}),
+            "remove unknown": (VALUE, "ids", lambda g: g | {"remove": [2**62]}),
+            "remove twice": (VALUE, "ids", lambda g: g | {"remove": [0, 0]}),
+            "remove negative": (VALUE, "ids", lambda g: g | {"remove": [-1]}),
+            "remove a half": (VALUE, "ids", lambda g: g | {"remove": [0.5]}),
+            "remove text": (TYPE, "ids", lambda g: g | {"remove": "all"}),
+        },
     ),
     Kernel(
         "geometry",

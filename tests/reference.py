@@ -143,22 +143,73 @@ def matching_score(
     return len(correct), min(len(common1), len(common2)), len(matches)
 
 
-def inverted_file_scores(X, Q, metric="dot", weighting=None):
-    X, Q = np.asarray(X, dtype=float), np.asarray(Q, dtype=float)
+# The inverted file. X holds the live documents, Q the queries, both dense: rows by words.
+
+
+def word_weights(X, weighting):
+    n, df = len(X), (np.asarray(X) != 0).sum(axis=0)
     if weighting == "tfidf":
-        frequencies = (X != 0).sum(axis=0)
-        idf = [np.log(len(X) / df) if df > 0 else 0.0 for df in frequencies]
-        X, Q = X * idf, Q * idf
-    if metric == "cosine":
-        X, Q = (m / np.maximum(np.linalg.norm(m, axis=1, keepdims=True), 1e-300) for m in (X, Q))
-    return Q @ X.T
+        return np.array([math.log(n / f) if f > 0 else 0.0 for f in df])
+    if weighting == "tfidf_smooth":
+        return np.log((1 + n) / (1 + df)) + 1
+    if weighting == "bm25":
+        return np.log(1 + (n - df + 0.5) / (df + 0.5))
+    return np.ones(len(df))
 
 
-def best(scores, k, ids=None):
+def weighted_rows(X, weights, norm, root):
+    V = weights * (np.sqrt(X) if root else X)
+    if norm is None:
+        return V
+    sizes = np.abs(V).sum(axis=1) if norm == "l1" else np.sqrt((V**2).sum(axis=1))
+    return V / np.where(sizes > 0, sizes, 1)[:, None]
+
+
+def bm25_rows(X, weights, k1, b):
+    lengths = X.sum(axis=1)
+    damped = [
+        [x / (x + k1 * (1 - b + b * length / lengths.mean())) if x > 0 else 0.0 for x in row]
+        for row, length in zip(X, lengths, strict=True)
+    ]
+    return weights * np.array(damped).reshape(X.shape)
+
+
+NORMS = {"dot": None, "cosine": "l2", "hellinger": "l1", "intersection": "l1", "lp": None}
+
+
+def inverted_file_rows(
+    X, Q, metric="dot", weighting=None, norm="auto", burstiness=None, idf=None, k1=1.5, b=0.75
+):
+    """Both sides as the metric compares them; `idf`: given word weights, or those of X."""
+    X, Q = (np.asarray(m, np.float32).astype(float) for m in (X, Q))
+    weights = word_weights(X, weighting) if idf is None else np.asarray(idf, float)
+    if weighting == "bm25":
+        return bm25_rows(X, weights, k1, b), Q
+    norm = NORMS[metric] if norm == "auto" else norm
+    documents = weighted_rows(X, weights, norm, root=burstiness is not None)
+    return documents, weighted_rows(Q, weights, norm, root=burstiness == "sqrt")
+
+
+def inverted_file_scores(X, Q, metric="dot", *, p=2.0, **options):
+    """What each document (column) scores for each query (row); for "lp" its distance."""
+    X, Q = inverted_file_rows(X, Q, metric, **options)
+    compare = {
+        "dot": lambda q, d: (q * d).sum(),
+        "cosine": lambda q, d: (q * d).sum(),
+        "hellinger": lambda q, d: np.sqrt(q * d).sum(),
+        "intersection": lambda q, d: np.minimum(q, d).sum(),
+        "lp": lambda q, d: (np.abs(q - d) ** p).sum() ** (1 / p),
+    }[metric]
+    return np.array([[compare(q, d) for d in X] for q in Q]).reshape(len(Q), len(X))
+
+
+def best(scores, k, ids=None, smallest=False):
+    """The k best of each row, ties to the smaller id; `smallest`: they are distances."""
+    sign = 1 if smallest else -1
     ids = np.arange(scores.shape[1]) if ids is None else np.asarray(ids)
-    out_scores, out_ids = np.full((len(scores), k), -np.inf), np.full((len(scores), k), -1)
+    out_scores, out_ids = np.full((len(scores), k), sign * np.inf), np.full((len(scores), k), -1)
     for i, row in enumerate(scores):
-        order = np.lexsort((ids, -row))[:k]
+        order = np.lexsort((ids, sign * row))[:k]
         out_scores[i, : len(order)], out_ids[i, : len(order)] = row[order], ids[order]
     return out_scores, out_ids
 

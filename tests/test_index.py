@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import interrupts
 import reference
-from trouvaille import _core, index
-from trouvaille.index import InvertedFile, Postings
+from trouvaille import index
+from trouvaille.index import InvertedFile
 
 OPTIONS = [
     {"metric": metric, "weighting": weighting}
@@ -39,11 +39,11 @@ def assert_best(actual, dense):
     """Each score is that of its document, and they are the best ones, to rounding."""
     k = actual.ids.shape[1]
     expected, _ = reference.best(dense, k)
-    np.testing.assert_allclose(actual.scores, expected, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(actual.scores, expected, rtol=1e-6, atol=1e-7)
     for row, found, scores in zip(dense, actual.ids, actual.scores, strict=True):
         found = found[found >= 0]
         assert len(found) == len(set(found)) == min(k, dense.shape[1])
-        np.testing.assert_allclose(scores[: len(found)], row[found], rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(scores[: len(found)], row[found], rtol=1e-6, atol=1e-7)
 
 
 # Results
@@ -112,7 +112,7 @@ def test_an_empty_query_or_row_scores_zero(options):
 def test_cosine_of_a_row_with_itself_is_one(rng):
     X = sp.random_array((50, 40), density=0.3, rng=rng, format="csr")
     result = InvertedFile.from_csr(X, metric="cosine", weighting="tfidf").search(X, k=1)
-    np.testing.assert_allclose(result.scores[:, 0], 1, rtol=1e-14)
+    np.testing.assert_allclose(result.scores[:, 0], 1, rtol=1e-6)
     assert result.ids[:, 0].tolist() == list(range(50))
 
 
@@ -122,7 +122,7 @@ def test_tf_idf_by_hand():
     result = InvertedFile.from_csr(X, weighting="tfidf").search([[1, 1, 5, 7]], k=4)
     assert result.ids.tolist() == [[0, 1, 2, 3]]
     expected = [2 * np.log(4) ** 2 + np.log(2) ** 2, 3 * np.log(2) ** 2, 0, 0]
-    np.testing.assert_allclose(result.scores, [expected], rtol=1e-15)
+    np.testing.assert_allclose(result.scores, [expected], rtol=1e-6)
 
 
 @st.composite
@@ -226,20 +226,13 @@ def test_one_query_as_a_pair(rng):
     assert found.search(([], []), k=2).ids.tolist() == [[0, 1]]
 
 
-def test_values_are_kept_exactly_in_the_smallest_dtype():
-    found = InvertedFile.from_csr([[1, 65535]])
-    assert found.postings.values.dtype == np.uint16
-    found.add([[0, 0.5]])
-    assert found.postings.values.dtype == np.float32
-    found.add([[0, 0.1]])
-    assert found.postings.values.dtype == np.float64
-    assert found.postings.values.tolist() == [1, 65535, 0.5, 0.1]
-    assert found.postings.documents.tolist() == [0, 0, 1, 2]
-    assert found.postings.offsets.tolist() == [0, 1, 4]
-    for wide in (65536, -1, 16777217):
-        values = InvertedFile.from_csr([[wide]]).postings.values
-        assert values.tolist() == [wide]
-        assert values.dtype == (np.float32 if wide < 2**24 else np.float64)
+def test_values_are_kept_as_float32():
+    given = [1, 65535, 65536, -1, 0.5, 0.1, 2**24 + 1, 1 / 3]
+    found = InvertedFile.from_csr(np.transpose([given]))
+    ids, values = found.postings(0)
+    assert values.dtype == np.float32
+    np.testing.assert_array_equal(values, np.float32(given))
+    assert ids.tolist() == list(range(len(given)))
 
 
 def test_what_is_added_may_be_reused_at_once():
@@ -279,8 +272,8 @@ def csr(data=(1.0,), indices=(0,), indptr=(0, 1), shape=(1, 2)):
         (sp.coo_array(np.ones(2)), ValueError, "must be 2-D, got shape"),
         (csr(data=[np.nan]), ValueError, "data must be finite, got NaN"),
         ([[0, np.inf]], ValueError, "must be finite"),
-        (csr(data=[1e101]), ValueError, r"must be 0 or between 1e-100 and 1e\+100"),
-        (csr(data=[-1e-101]), ValueError, "in magnitude, got -1e-101"),
+        (csr(data=[1e39]), ValueError, r"must be 0 or between 1e-37 and 3e\+38"),
+        (csr(data=[-1e-38]), ValueError, "in magnitude, got -1e-38"),
         (csr(data=[2**53 + 1]), ValueError, "int64 values do not fit exactly"),
         (csr(data=[2**64 - 1]), ValueError, "uint64 values do not fit exactly"),
         (csr(data=[1j]), TypeError, "data must hold float64 numbers, got dtype complex128"),
@@ -336,9 +329,10 @@ def test_row_numbers_go_on_after_given_ids():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"metric": "lp"}, "metric must be 'dot' or 'cosine', got 'lp'"),
-        ({"weighting": "bm25"}, "weighting must be None or 'tfidf', got 'bm25'"),
-        ({"p": 1.0}, "p belongs to no supported metric"),
+        ({"metric": "l2"}, "metric must be 'dot', 'cosine', .* or 'intersection', got 'l2'"),
+        ({"weighting": "idf"}, "weighting must be None, 'tfidf', .* or 'bm25', got 'idf'"),
+        ({"p": 1.0}, "p belongs to metric 'lp', not to 'dot'; got 1.0"),
+        ({"metric": "lp", "p": np.inf}, "p must be above 0 and finite, got inf"),
     ],
 )
 def test_an_unsupported_option_is_named(options, message):
@@ -361,79 +355,6 @@ def test_an_unsupported_option_is_named(options, message):
 def test_search_says_what_is_wrong(arguments, error, message):
     with pytest.raises(error, match=message):
         InvertedFile.from_csr([[1, 2]]).search(**{"Q": [[1, 2]], **arguments})
-
-
-# Given postings: the segments of a collection
-
-
-@each_option
-@pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float64])
-def test_segments_with_the_weights_of_the_whole_are_the_whole(rng, options, dtype, tmp_path):
-    X, Q = counts(rng, 50, 20), counts(rng, 5, 20)
-    whole = InvertedFile.from_csr(X, **options)
-    reader = whole._current()
-    merged = []
-    for begin, end in ((0, 20), (20, 50)):
-        offsets, documents, values = InvertedFile.from_csr(X[begin:end]).postings
-        values.astype(dtype).tofile(tmp_path / "values")
-        segment = InvertedFile._from_postings(
-            Postings(offsets, documents, np.memmap(tmp_path / "values", dtype, mode="r")),
-            end - begin,
-            ids=np.arange(begin, end),
-            metric=options["metric"],
-            word_weights=reader.word_weights,
-        )
-        assert segment._reader.postings.values.dtype == dtype
-        merged.append(segment.search(Q, k=50))
-    scores, ids = (np.concatenate(parts, axis=1) for parts in zip(*merged, strict=True))
-    expected = whole.search(Q, k=50)
-    for i in range(len(Q)):
-        order = np.lexsort((ids[i], -scores[i]))[:50]
-        np.testing.assert_array_equal(scores[i, order], expected.scores[i])
-        np.testing.assert_array_equal(ids[i, order], expected.ids[i])
-
-
-def test_document_weights_multiply_the_scores():
-    postings = InvertedFile.from_csr([[1], [2]]).postings
-    found = InvertedFile._from_postings(postings, 3, document_weights=[8, 0.5, 1])
-    assert found.search([[1]], k=3).scores.tolist() == [[8, 1, 0]]
-
-
-def test_given_postings_cannot_grow_and_stay_as_they_are():
-    offsets, documents, values = np.uint64([0, 1]), np.uint32([0]), np.uint16([3])
-    found = InvertedFile._from_postings(Postings(offsets, documents, values), 1)
-    with pytest.raises(ValueError, match="cannot grow"):
-        found.add([[1]])
-    with pytest.raises(ValueError, match="read-only"):
-        found.postings.values[0] = 1
-    values[0] = 4
-    assert found.search([[1]], k=1).scores.tolist() == [[4]]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"offsets": [1, 2, 3]}, "offsets must rise from 0"),
-        ({"offsets": [0, 3, 2]}, "offsets must rise from 0"),
-        ({"offsets": []}, "offsets must rise from 0"),
-        ({"offsets": [0, 2, 4]}, "offsets end at 4, but there are 3 documents and 3 values"),
-        ({"values": [1.0, 2.0]}, "but there are 3 documents and 2 values"),
-        ({"documents": [0, 3, 1]}, "documents must be below 3, got 3"),
-        ({"documents": [1, 1, 1]}, "documents must ascend within a list"),
-        ({"documents": [2, 1, 1]}, "documents must ascend within a list"),
-        ({"values": np.float32([1, 2, np.nan])}, "values must be finite"),
-        ({"values": [1, 2, 1e200]}, "values must be 0 or between"),
-        ({"word_weights": [1.0]}, "word_weights must be 2, got 1"),
-        ({"word_weights": [1.0, -1.0]}, "word_weights must not be negative, got -1.0"),
-        ({"document_weights": [1.0]}, "document_weights must be 3, got 1"),
-        ({"ids": [1]}, "ids must be 3, one a row, got 1"),
-    ],
-)
-def test_wrong_postings_are_refused(changes, message):
-    given = {"offsets": [0, 2, 3], "documents": [0, 1, 1], "values": [1, 2, 3], **changes}
-    postings = Postings(given.pop("offsets"), given.pop("documents"), given.pop("values"))
-    with pytest.raises(ValueError, match=message):
-        InvertedFile._from_postings(postings, 3, **given)
 
 
 # Threads and signals
@@ -482,13 +403,14 @@ def test_ctrl_c_stops_a_search(rng, threads):
 
 def test_ctrl_c_stops_within_a_query(threads):
     n = 1_500_000  # all are asked for, and sorted
-    values = np.arange(n, dtype=np.float64) * 7919 % n + 1
-    postings = np.array([0, n], np.uint64), np.arange(n, dtype=np.uint32), values
-    queries = np.arange(7, dtype=np.int64), np.zeros(6, np.uint32), np.ones(6)
+    values = np.arange(n) * 7919 % n + 1.0
+    found = InvertedFile.from_csr(sp.csr_array((values, np.zeros(n, int), np.arange(n + 1))))
+    queries = np.ones((6, 1))
+    found.search(queries[:1], k=1)  # so that the blocks are there
 
     def search():
         while True:
-            _core.search_inverted_file(*postings, n, None, None, False, None, *queries, n, threads)
+            found.search(queries, k=n, threads=threads)
 
     assert interrupts.seconds_to_stop(search, after=0.5) < interrupts.LIMIT
 
@@ -496,6 +418,8 @@ def test_ctrl_c_stops_within_a_query(threads):
 def test_the_examples_of_the_documentation():
     import doctest
 
-    failed, attempted = doctest.testmod(index)
+    from trouvaille.index import inverted_file
+
+    failed, attempted = doctest.testmod(inverted_file)
     assert failed == 0
     assert attempted >= 2

@@ -2,16 +2,21 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "bindings/arrays.hpp"
 #include "bindings/gil.hpp"
 #include "core/size.hpp"
-#include "index/inverted_file.hpp"
+#include "index/block.hpp"
+#include "index/build.hpp"
+#include "index/search.hpp"
 
 namespace trouvaille::python {
 namespace {
@@ -20,28 +25,23 @@ using namespace py::literals;
 
 template <class T>
 using Optional = std::optional<Array<T>>;
+using Bits = Optional<std::uint64_t>;
 
-// That words and documents are within range has been checked once, in Python; here only lengths.
-
+// That words and values are within range has been checked once, in Python; here only lengths.
 SparseRows rows_view(const Array<std::int64_t>& offsets, const Array<std::uint32_t>& words,
-                     const Array<double>& values) {
+                     const Array<float>& values) {
     const SparseRows rows{vector_view(offsets), vector_view(words), vector_view(values)};
-    if (rows.offsets.empty() || rows.words.size() != rows.values.size() ||
-        !std::in_range<std::size_t>(rows.offsets.back()) ||
-        static_cast<std::size_t>(rows.offsets.back()) != rows.words.size())
+    if (rows.offsets.empty() || rows.words.size() != rows.values.size() || rows.offsets[0] < 0 ||
+        !std::is_sorted(rows.offsets.begin(), rows.offsets.end()) ||
+        static_cast<std::size_t>(rows.offsets.back()) > rows.words.size())
         throw py::value_error("sparse rows: lengths differ");
     return rows;
 }
 
-template <class Value>
-Postings<Value> postings_view(const Array<std::uint64_t>& offsets,
-                              const Array<std::uint32_t>& documents, const Array<Value>& values) {
-    const Postings<Value> postings{vector_view(offsets), vector_view(documents),
-                                   vector_view(values)};
-    if (postings.offsets.empty() || postings.documents.size() != postings.values.size() ||
-        postings.offsets.back() != postings.documents.size())
-        throw py::value_error("postings: lengths differ");
-    return postings;
+void check_words(SparseRows rows, std::uint64_t num_words) {
+    if (std::any_of(rows.words.begin(), rows.words.end(),
+                    [=](std::uint32_t word) { return word >= num_words; }))
+        throw py::value_error("sparse rows: a word is out of range");
 }
 
 template <class T>
@@ -49,123 +49,350 @@ std::span<const T> optional_view(const Optional<T>& a, std::size_t size, const c
     if (!a) return {};
     const auto values = vector_view(*a);
     if (values.size() != size)
-        throw py::value_error(std::string(name) + " must be " + std::to_string(size) + " long");
+        throw py::value_error(std::string(name) + " must be " + std::to_string(size) +
+                              " long, got " + std::to_string(values.size()));
     return values;
 }
 
+std::span<const std::uint64_t> bits_view(const Bits& bits, std::size_t n, const char* name) {
+    return optional_view(bits, (n + 63) / 64, name);
+}
+
 template <class T>
-Array<T> vector_of(std::size_t size) {
-    return Array<T>(checked_cast<py::ssize_t>(size, "array size"));
+Array<T> copied(std::span<const T> from) {
+    Array<T> to(checked_cast<py::ssize_t>(from.size(), "array size"));
+    std::copy(from.begin(), from.end(), to.mutable_data());
+    return to;
 }
 
-py::tuple transposed(const Array<std::int64_t>& offsets, const Array<std::uint32_t>& words,
-                     const Array<double>& values, std::size_t n_words) {
-    const SparseRows rows = rows_view(offsets, words, values);
-    auto list_offsets = vector_of<std::uint64_t>(n_words + 1);
-    auto documents = vector_of<std::uint32_t>(rows.words.size());
-    auto amounts = vector_of<double>(rows.words.size());
-    const auto out_offsets = mutable_vector_view(list_offsets);
-    const auto out_documents = mutable_vector_view(documents);
-    const auto out_amounts = mutable_vector_view(amounts);
-    std::size_t kept = 0;
-    {
-        const ReleasedGil nogil;  // no Python object is touched in this block
-        kept = transpose(rows, out_offsets, out_documents, out_amounts);
-    }
-    const auto size = static_cast<py::ssize_t>(kept);
-    documents.resize({size});
-    amounts.resize({size});
-    return py::make_tuple(list_offsets, documents, amounts);
+// A read-only array on memory that `owner` keeps.
+template <class T>
+Array<T> shared(std::span<const T> from, const py::object& owner) {
+    Array<T> to({static_cast<py::ssize_t>(from.size())}, {sizeof(T)}, from.data(), owner);
+    py::detail::array_proxy(to.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+    return to;
 }
 
-template <class Value>
-py::tuple joined(const Array<std::uint64_t>& offsets_a, const Array<std::uint32_t>& documents_a,
-                 const Array<Value>& values_a, const Array<std::uint64_t>& offsets_b,
-                 const Array<std::uint32_t>& documents_b, const Array<Value>& values_b,
-                 std::uint32_t n_a) {
-    const auto a = postings_view(offsets_a, documents_a, values_a);
-    const auto b = postings_view(offsets_b, documents_b, values_b);
-    if (a.words() != b.words()) throw py::value_error("postings: numbers of words differ");
-    const std::size_t size =
-        checked_add(a.documents.size(), b.documents.size(), "number of postings");
-    auto offsets = vector_of<std::uint64_t>(a.offsets.size());
-    auto documents = vector_of<std::uint32_t>(size);
-    auto values = vector_of<Value>(size);
-    const auto out_offsets = mutable_vector_view(offsets);
-    const auto out_documents = mutable_vector_view(documents);
-    const auto out_values = mutable_vector_view(values);
-    {
+/// A block, made here or shown by arrays: memory-mapped ones, say.
+class InvertedBlock {
+  public:
+    explicit InvertedBlock(OwnedBlock owned)
+        : owned_(std::move(owned)), block_(owned_.view()), facts_(block_facts(block_)) {}
+
+    InvertedBlock(Block block, py::dict arrays) : block_(block), arrays_(std::move(arrays)) {
         const ReleasedGil nogil;  // no Python object is touched in this block
-        join(a, b, n_a, out_offsets, out_documents, out_values);
+        facts_ = check_block(block_);
     }
-    return py::make_tuple(offsets, documents, values);
+
+    const Block& view() const { return block_; }
+    const BlockFacts& facts() const { return facts_; }
+
+  private:
+    OwnedBlock owned_;
+    Block block_;
+    BlockFacts facts_;
+    py::object arrays_;  // keeps alive what `block_` shows; null if made here, without the GIL
+};
+
+using BlockHandle = std::shared_ptr<InvertedBlock>;
+
+Storage storage_named(const std::string& name) {
+    const auto found = std::find(std::begin(storage_names), std::end(storage_names), name);
+    if (found == std::end(storage_names)) throw py::value_error("storage: no such name: " + name);
+    return static_cast<Storage>(found - std::begin(storage_names));
 }
 
-template <class Value>
-Array<double> norms(const Array<std::uint64_t>& offsets, const Array<std::uint32_t>& documents,
-                    const Array<Value>& values, std::size_t n_documents,
-                    const Optional<double>& word_weights) {
-    const auto postings = postings_view(offsets, documents, values);
-    const auto weights = optional_view(word_weights, postings.words(), "word_weights");
-    auto result = vector_of<double>(n_documents);
-    const auto out = mutable_vector_view(result);
-    {
-        const ReleasedGil nogil;  // no Python object is touched in this block
-        document_norms(postings, weights, out);
-    }
+std::vector<BlockHandle> handles(std::vector<OwnedBlock> blocks) {
+    std::vector<BlockHandle> result;
+    for (OwnedBlock& block : blocks)
+        result.push_back(std::make_shared<InvertedBlock>(std::move(block)));
     return result;
 }
 
-template <class Value>
-py::tuple search(const Array<std::uint64_t>& offsets, const Array<std::uint32_t>& documents,
-                 const Array<Value>& values, std::size_t n_documents,
-                 const Optional<double>& word_weights, const Optional<double>& document_weights,
-                 bool normalize_queries, const Optional<std::int64_t>& ids,
-                 const Array<std::int64_t>& query_offsets, const Array<std::uint32_t>& query_words,
-                 const Array<double>& query_values, std::size_t k, int threads) {
-    const auto postings = postings_view(offsets, documents, values);
-    const Weights weights{
-        .words = optional_view(word_weights, postings.words(), "word_weights"),
-        .documents = optional_view(document_weights, n_documents, "document_weights"),
-        .normalize_queries = normalize_queries};
-    const auto names = optional_view(ids, n_documents, "ids");
-    const SparseRows queries = rows_view(query_offsets, query_words, query_values);
-    checked_mul(checked_mul(queries.rows(), k, "result"), sizeof(double), "result");
-    Array<double> scores({queries.rows(), k});
-    Array<std::int64_t> found({queries.rows(), k});
-    const auto out_scores = mutable_view(scores);
-    const auto out_found = mutable_view(found);
-    {
-        const ReleasedGil nogil;  // no Python object is touched in this block
-        search_inverted_file(postings, n_documents, weights, names, queries, out_scores, out_found,
-                             threads);
-    }
-    return py::make_tuple(scores, found);
+std::vector<BlockHandle> build(const Array<std::int64_t>& offsets,
+                               const Array<std::uint32_t>& words, const Array<float>& values,
+                               std::uint64_t num_words, const std::string& storage, float step,
+                               std::size_t n_blocks, int threads) {
+    const SparseRows rows = rows_view(offsets, words, values);
+    Keeping keeping;
+    if (storage != "auto") keeping = {storage_named(storage), step};
+    const ReleasedGil nogil;  // no Python object is touched from here on
+    check_words(rows, num_words);
+    return handles(build_blocks(rows, num_words, keeping, n_blocks, threads));
 }
 
-// One overload for each type of values; `noconvert` lets the array's dtype choose.
-template <class Value>
-void bind_values(py::module_& m) {
-    m.def("join_postings", &joined<Value>, "offsets_a"_a.noconvert(), "documents_a"_a.noconvert(),
-          "values_a"_a.noconvert(), "offsets_b"_a.noconvert(), "documents_b"_a.noconvert(),
-          "values_b"_a.noconvert(), "n_a"_a);
-    m.def("document_norms", &norms<Value>, "offsets"_a.noconvert(), "documents"_a.noconvert(),
-          "values"_a.noconvert(), "n_documents"_a, "word_weights"_a.noconvert());
-    m.def("search_inverted_file", &search<Value>, "offsets"_a.noconvert(),
-          "documents"_a.noconvert(), "values"_a.noconvert(), "n_documents"_a,
-          "word_weights"_a.noconvert(), "document_weights"_a.noconvert(), "normalize_queries"_a,
-          "ids"_a.noconvert(), "query_offsets"_a.noconvert(), "query_words"_a.noconvert(),
-          "query_values"_a.noconvert(), "k"_a, "threads"_a);
+std::vector<BlockHandle> merge(const std::vector<BlockHandle>& blocks,
+                               const std::vector<Bits>& alive) {
+    if (alive.size() != blocks.size()) throw py::value_error("alive must have one item a block");
+    std::vector<LivingBlock> living;
+    for (std::size_t i = 0; i < blocks.size(); ++i)
+        living.push_back(
+            {blocks[i]->view(), bits_view(alive[i], blocks[i]->view().n_documents, "alive")});
+    const ReleasedGil nogil;  // no Python object is touched from here on
+    return handles(merge_blocks(living));
+}
+
+template <class T>
+std::span<const T> array_named(const py::dict& arrays, const char* name) {
+    if (!arrays.contains(name)) return {};
+    if (!py::isinstance<Array<T>>(arrays[name]))
+        throw py::value_error(std::string(name) + ": an array of another kind");
+    return vector_view(py::cast<Array<T>>(arrays[name]));
+}
+
+BlockHandle from_arrays(const std::string& storage, std::uint64_t num_words,
+                        std::uint32_t n_documents, const py::dict& arrays, float step) {
+    return std::make_shared<InvertedBlock>(Block{storage_named(storage), n_documents, num_words,
+                                                 step, array_named<std::uint32_t>(arrays, "words"),
+                                                 array_named<std::uint32_t>(arrays, "starts"),
+                                                 array_named<std::uint16_t>(arrays, "stream")},
+                                           py::dict(arrays));
+}
+
+py::dict block_arrays(const BlockHandle& block) {
+    const py::object owner = py::cast(block);
+    py::dict arrays;
+    arrays["starts"] = shared(block->view().starts, owner);
+    arrays["stream"] = shared(block->view().stream, owner);
+    if (!block->view().words.empty()) arrays["words"] = shared(block->view().words, owner);
+    return arrays;
+}
+
+std::size_t block_bytes(const InvertedBlock& block) {
+    const Block& view = block.view();
+    return view.words.size_bytes() + view.starts.size_bytes() + view.stream.size_bytes();
+}
+
+void count_documents(const InvertedBlock& block, Array<std::int64_t>& frequencies,
+                     const Bits& alive) {
+    const auto out = mutable_vector_view(frequencies);
+    if (out.size() != block.view().num_words)
+        throw py::value_error("frequencies must have one item a word");
+    const auto bits = bits_view(alive, block.view().n_documents, "alive");
+    const ReleasedGil nogil;  // no Python object is touched from here on
+    add_frequencies(block.view(), bits, out);
+}
+
+py::tuple list_of(const InvertedBlock& block, std::uint64_t word) {
+    const Block& view = block.view();
+    if (word >= view.num_words) throw py::value_error("word is out of range");
+    std::vector<std::pair<std::uint32_t, float>> postings;
+    std::vector<std::uint16_t> documents(max_block_documents);
+    std::vector<float> values(max_block_documents + 16);
+    Run run;
+    for (Runs runs(view, find_list(view, static_cast<std::uint32_t>(word))); runs.next(run);) {
+        decode_documents(run, view.n_documents, documents.data());
+        if (run.values == nullptr)
+            std::fill_n(values.begin(), run.size, run.value);
+        else
+            decode_values(view, run, 0, run.size, values.data());
+        for (std::uint32_t i = 0; i < run.size; ++i) postings.emplace_back(documents[i], values[i]);
+    }
+    std::sort(postings.begin(), postings.end());
+    Array<std::uint32_t> found(static_cast<py::ssize_t>(postings.size()));
+    Array<float> amounts(static_cast<py::ssize_t>(postings.size()));
+    for (std::size_t i = 0; i < postings.size(); ++i) {
+        found.mutable_data()[i] = postings[i].first;
+        amounts.mutable_data()[i] = postings[i].second;
+    }
+    return py::make_tuple(found, amounts);
+}
+
+py::tuple rows_of(const InvertedBlock& block) {
+    OwnedRows rows;
+    {
+        const ReleasedGil nogil;  // no Python object is touched in this block
+        rows = block_rows(block.view());
+    }
+    return py::make_tuple(copied(std::span<const std::int64_t>(rows.offsets)),
+                          copied(std::span<const std::uint32_t>(rows.words)),
+                          copied(std::span<const float>(rows.values)));
+}
+
+Norm norm_named(const std::string& name) {
+    if (name == "none") return Norm::none;
+    if (name == "l1" || name == "sum") return Norm::l1;  // counts are not negative
+    if (name == "l2") return Norm::l2;
+    throw py::value_error("norm: no such name: " + name);
+}
+
+Array<double> norms_of(const InvertedBlock& block, const std::string& norm,
+                       const Optional<double>& word_weights, int roots) {
+    const auto weights = optional_view(word_weights, block.view().num_words, "word_weights");
+    const Norm kind = norm_named(norm);
+    Array<double> result(static_cast<py::ssize_t>(block.view().n_documents));
+    const auto out = mutable_vector_view(result);
+    const ReleasedGil nogil;  // no Python object is touched from here on
+    block_norms(block.view(), kind, roots, weights, out);
+    return result;
+}
+
+KernelName kernel_named(const std::string& name) {
+    if (name == "dot") return KernelName::dot;
+    if (name == "bm25") return KernelName::bm25;
+    if (name == "minimum") return KernelName::minimum;
+    if (name == "power") return KernelName::power;
+    throw py::value_error("kernel: no such name: " + name);
+}
+
+/// A Reader with all that it shows.
+class InvertedReader {
+  public:
+    InvertedReader(std::vector<BlockHandle> blocks, const Scoring& scoring,
+                   Optional<double> word_weights, std::optional<std::vector<Array<double>>> factors,
+                   std::vector<Bits> alive, Optional<std::int64_t> ids, std::uint64_t num_words,
+                   float largest, int threads)
+        : blocks_(std::move(blocks)),
+          word_weights_(std::move(word_weights)),
+          factors_(std::move(factors)),
+          alive_(std::move(alive)),
+          ids_(std::move(ids)),
+          num_words_(num_words) {
+        if (factors_ && factors_->size() != blocks_.size())
+            throw py::value_error("factors must have one item a block");
+        if (alive_.size() != blocks_.size())
+            throw py::value_error("alive must have one item a block");
+        if (scoring.kernel == KernelName::bm25 && !factors_)
+            throw py::value_error("factors must be given for bm25");
+        std::vector<Part> parts;
+        std::size_t n_rows = 0;
+        for (std::size_t i = 0; i < blocks_.size(); ++i) {
+            const std::size_t n = blocks_[i]->view().n_documents;
+            if (blocks_[i]->view().num_words != num_words)
+                throw py::value_error("a block has another number of words");
+            Part part{
+                blocks_[i]->view(), blocks_[i]->facts(), {}, bits_view(alive_[i], n, "alive")};
+            if (factors_) part.factors = vector_view((*factors_)[i]);
+            if (factors_ && part.factors.size() != n)
+                throw py::value_error("factors must have one number a document");
+            parts.push_back(part);
+            n_rows += n;
+        }
+        const auto weights = optional_view(word_weights_, num_words, "word_weights");
+        const auto names = optional_view(ids_, n_rows, "ids");
+        const ReleasedGil nogil;  // no Python object is touched from here on
+        reader_ =
+            std::make_unique<Reader>(scoring, std::move(parts), weights, names, largest, threads);
+    }
+
+    py::tuple search(const Array<std::int64_t>& offsets, const Array<std::uint32_t>& words,
+                     const Array<float>& values, std::size_t k, int threads,
+                     const std::optional<std::vector<Bits>>& masks) const {
+        const SparseRows queries = rows_view(offsets, words, values);
+        const auto mask_views = views_of(masks);
+        checked_mul(checked_mul(queries.rows(), k, "result"), sizeof(double), "result");
+        Array<double> scores({queries.rows(), k});
+        Array<std::int64_t> rows({queries.rows(), k});
+        const auto out_scores = mutable_view(scores);
+        const auto out_rows = mutable_view(rows);
+        {
+            const ReleasedGil nogil;  // no Python object is touched in this block
+            check_words(queries, num_words_);
+            reader_->search(queries, mask_views, out_scores, out_rows, threads);
+        }
+        return py::make_tuple(scores, rows);
+    }
+
+    py::tuple range_search(const Array<std::int64_t>& offsets, const Array<std::uint32_t>& words,
+                           const Array<float>& values, double threshold, int threads,
+                           const std::optional<std::vector<Bits>>& masks) const {
+        const SparseRows queries = rows_view(offsets, words, values);
+        const auto mask_views = views_of(masks);
+        RangeFound found;
+        {
+            const ReleasedGil nogil;  // no Python object is touched in this block
+            check_words(queries, num_words_);
+            found = reader_->range_search(queries, threshold, mask_views, threads);
+        }
+        return py::make_tuple(copied(std::span<const std::int64_t>(found.offsets)),
+                              copied(std::span<const double>(found.scores)),
+                              copied(std::span<const std::int64_t>(found.rows)));
+    }
+
+  private:
+    std::vector<std::span<const std::uint64_t>> views_of(
+        const std::optional<std::vector<Bits>>& masks) const {
+        std::vector<std::span<const std::uint64_t>> views;
+        if (!masks) return views;
+        if (masks->size() != blocks_.size())
+            throw py::value_error("masks must have one item a block");
+        for (std::size_t i = 0; i < blocks_.size(); ++i)
+            views.push_back(bits_view((*masks)[i], blocks_[i]->view().n_documents, "masks"));
+        return views;
+    }
+
+    std::vector<BlockHandle> blocks_;
+    Optional<double> word_weights_;
+    std::optional<std::vector<Array<double>>> factors_;
+    std::vector<Bits> alive_;
+    Optional<std::int64_t> ids_;
+    std::uint64_t num_words_;
+    std::unique_ptr<Reader> reader_;
+};
+
+void bind_block(py::module_& m) {
+    py::class_<InvertedBlock, BlockHandle>(m, "InvertedBlock")
+        .def_static("from_arrays", &from_arrays, "storage"_a, "num_words"_a, "n_documents"_a,
+                    "arrays"_a, "step"_a = 0.0F)
+        .def("arrays", &block_arrays)
+        .def_property_readonly("n_documents",
+                               [](const InvertedBlock& b) { return b.view().n_documents; })
+        .def_property_readonly("n_postings",
+                               [](const InvertedBlock& b) { return b.facts().n_postings; })
+        .def_property_readonly("num_words",
+                               [](const InvertedBlock& b) { return b.view().num_words; })
+        .def_property_readonly(
+            "storage",
+            [](const InvertedBlock& b) {
+                return std::string(storage_names[static_cast<std::size_t>(b.view().storage)]);
+            })
+        .def_property_readonly("step", [](const InvertedBlock& b) { return b.view().step; })
+        .def_property_readonly("largest", [](const InvertedBlock& b) { return b.facts().largest; })
+        .def_property_readonly("nbytes", &block_bytes)
+        .def("add_frequencies", &count_documents, "frequencies"_a.noconvert(),
+             "alive"_a.noconvert() = py::none())
+        .def("list", &list_of, "word"_a)
+        .def("rows", &rows_of)
+        .def("norms", &norms_of, "kind"_a, "word_weights"_a.noconvert() = py::none(),
+             "roots"_a = 0);
+}
+
+void bind_reader(py::module_& m) {
+    py::class_<InvertedReader>(m, "InvertedReader")
+        .def(py::init([](std::vector<BlockHandle> blocks, const std::string& kernel, double p,
+                         int document_roots, int query_roots, const std::string& norm,
+                         bool hellinger, Optional<double> word_weights,
+                         std::optional<std::vector<Array<double>>> factors, std::vector<Bits> alive,
+                         Optional<std::int64_t> ids, std::uint64_t num_words, float largest,
+                         int threads) {
+                 const Scoring scoring{.kernel = kernel_named(kernel),
+                                       .p = p,
+                                       .document_roots = document_roots,
+                                       .query_roots = query_roots,
+                                       .norm = norm_named(norm),
+                                       .hellinger = hellinger};
+                 return std::make_unique<InvertedReader>(
+                     std::move(blocks), scoring, std::move(word_weights), std::move(factors),
+                     std::move(alive), std::move(ids), num_words, largest, threads);
+             }),
+             "blocks"_a, py::kw_only(), "kernel"_a, "p"_a, "document_roots"_a, "query_roots"_a,
+             "norm"_a, "hellinger"_a, "word_weights"_a, "factors"_a, "alive"_a, "ids"_a,
+             "num_words"_a, "largest"_a, "threads"_a)
+        .def("search", &InvertedReader::search, "offsets"_a.noconvert(), "words"_a.noconvert(),
+             "values"_a.noconvert(), "k"_a, "threads"_a, "masks"_a = py::none())
+        .def("range_search", &InvertedReader::range_search, "offsets"_a.noconvert(),
+             "words"_a.noconvert(), "values"_a.noconvert(), "threshold"_a, "threads"_a,
+             "masks"_a = py::none());
 }
 
 }  // namespace
 
 void bind_index(py::module_& m) {
-    m.def("transpose", &transposed, "offsets"_a.noconvert(), "words"_a.noconvert(),
-          "values"_a.noconvert(), "n_words"_a);
-    bind_values<std::uint16_t>(m);
-    bind_values<float>(m);
-    bind_values<double>(m);
+    bind_block(m);
+    bind_reader(m);
+    m.def("build_blocks", &build, "offsets"_a.noconvert(), "words"_a.noconvert(),
+          "values"_a.noconvert(), "num_words"_a, "storage"_a, "step"_a, "n_blocks"_a, "threads"_a);
+    m.def("merge_blocks", &merge, "blocks"_a, "alive"_a);
 }
 
 }  // namespace trouvaille::python

@@ -105,43 +105,86 @@ def update_centers(
 ) -> NDArray[np.float32]: ...
 
 # index
-def transpose(
+class InvertedBlock:
+    @staticmethod
+    def from_arrays(
+        storage: str, num_words: int, n_documents: int, arrays: dict[str, NDArray[Any]],
+        step: float = 0.0,
+    ) -> InvertedBlock: ...
+    @property
+    def n_documents(self) -> int: ...
+    @property
+    def n_postings(self) -> int: ...
+    @property
+    def num_words(self) -> int: ...
+    @property
+    def storage(self) -> str: ...
+    @property
+    def largest(self) -> float: ...
+    @property
+    def nbytes(self) -> int: ...
+    def arrays(self) -> dict[str, NDArray[Any]]: ...
+    def add_frequencies(
+        self, frequencies: NDArray[np.int64], alive: NDArray[np.uint64] | None
+    ) -> None: ...
+    def list(self, word: int) -> tuple[NDArray[np.uint32], NDArray[np.float32]]: ...
+    def rows(self) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]: ...
+    def norms(
+        self, kind: str, word_weights: NDArray[np.float64] | None, roots: int
+    ) -> NDArray[np.float64]: ...
+
+def build_blocks(
     offsets: NDArray[np.int64],
     words: NDArray[np.uint32],
-    values: NDArray[np.float64],
-    n_words: int,
-) -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[np.float64]]: ...
-def join_postings(
-    offsets_a: NDArray[np.uint64],
-    documents_a: NDArray[np.uint32],
-    values_a: NDArray[Any],
-    offsets_b: NDArray[np.uint64],
-    documents_b: NDArray[np.uint32],
-    values_b: NDArray[Any],
-    n_a: int,
-) -> tuple[NDArray[np.uint64], NDArray[np.uint32], NDArray[Any]]: ...
-def document_norms(
-    offsets: NDArray[np.uint64],
-    documents: NDArray[np.uint32],
-    values: NDArray[Any],
-    n_documents: int,
-    word_weights: NDArray[np.float64] | None,
-) -> NDArray[np.float64]: ...
-def search_inverted_file(
-    offsets: NDArray[np.uint64],
-    documents: NDArray[np.uint32],
-    values: NDArray[Any],
-    n_documents: int,
-    word_weights: NDArray[np.float64] | None,
-    document_weights: NDArray[np.float64] | None,
-    normalize_queries: bool,
-    ids: NDArray[np.int64] | None,
-    query_offsets: NDArray[np.int64],
-    query_words: NDArray[np.uint32],
-    query_values: NDArray[np.float64],
-    k: int,
+    values: NDArray[np.float32],
+    num_words: int,
+    storage: str,
+    step: float,
+    n_blocks: int,
     threads: int,
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
+) -> list[InvertedBlock]: ...
+def merge_blocks(
+    blocks: Sequence[InvertedBlock],
+    alive: Sequence[NDArray[np.uint64] | None],
+) -> list[InvertedBlock]: ...
+
+class InvertedReader:
+    def __init__(
+        self,
+        blocks: Sequence[InvertedBlock],
+        *,
+        kernel: str,
+        p: float,
+        document_roots: int,
+        query_roots: int,
+        norm: str,
+        hellinger: bool,
+        word_weights: NDArray[np.float64] | None,
+        factors: Sequence[NDArray[np.float64]] | None,
+        alive: Sequence[NDArray[np.uint64] | None],
+        ids: NDArray[np.int64] | None,
+        num_words: int,
+        largest: float,
+        threads: int,
+    ) -> None: ...
+    def search(
+        self,
+        offsets: NDArray[np.int64],
+        words: NDArray[np.uint32],
+        values: NDArray[np.float32],
+        k: int,
+        threads: int,
+        masks: Sequence[NDArray[np.uint64] | None] | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
+    def range_search(
+        self,
+        offsets: NDArray[np.int64],
+        words: NDArray[np.uint32],
+        values: NDArray[np.float32],
+        threshold: float,
+        threads: int,
+        masks: Sequence[NDArray[np.uint64] | None] | None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]: ...
 
 # geometry
 def verify(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .. import geometry
 from ..features import Features
-from ..index import InvertedFile, Postings
+from ..index import InvertedFile
 from ..words import Neighbors, Vocabulary
 from .settings import Settings
 from .storage import CatalogueRow, Segment, Snapshot
@@ -112,13 +112,12 @@ class Searcher:
     def rank(self, words: NDArray[np.int64], n: int, threads: int | None) -> Ranking:
         """Return the `n` photos of the greatest cosine with the query's words."""
         found, counts = np.unique(words, return_counts=True)
-        query = (found, np.sqrt(counts))
         parts = [
-            (base, index.search(query, min(n, len(index)), threads=threads))
+            (base, *index.search((found, counts), min(n, len(index)), threads=threads))
             for base, index in zip(self.snapshot.bases, self._indexes, strict=True)
         ]
-        scores = np.concatenate([part.scores[0] for _, part in parts])
-        numbers = np.concatenate([part.ids[0] + base for base, part in parts])
+        scores = np.concatenate([scores[0] for _, scores, _ in parts])
+        numbers = np.concatenate([ids[0] + base for base, _, ids in parts])
         order = np.lexsort((numbers, -scores))[:n]
         return Ranking(numbers[order], scores[order])
 
@@ -238,13 +237,14 @@ def _bounds(frames: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _index_of(segment: Segment, idf: NDArray[np.float64]) -> InvertedFile:
+    import scipy.sparse
+
     section = segment.sections["postings"]
+    counts, images, offsets = (section.array(name) for name in ("counts", "images", "offsets"))
+    shape = segment.n_images, len(offsets) - 1
+    X = scipy.sparse.csc_array((counts, images, offsets), shape=shape).tocsr()
     # The square root damps bursts: a word seen four times says twice as much, not four times.
-    counts = np.sqrt(section.array("counts"), dtype=np.float32)
-    postings = Postings(section.array("offsets"), section.array("images"), counts)
-    return InvertedFile._from_postings(
-        postings, segment.n_images, metric="cosine", word_weights=idf
-    )
+    return InvertedFile.from_csr(X, metric="cosine", weighting="tfidf", burstiness="sqrt", idf=idf)
 
 
 def _feature_range(segment: Segment, place: int) -> tuple[int, int]:

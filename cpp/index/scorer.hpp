@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "core/pages.hpp"
+#include "index/accumulate.hpp"
+#include "index/search.hpp"
+#include "index/selection.hpp"
+#include "index/terms.hpp"
+
+namespace trouvaille {
+
+/// Memory of a thread that searches.
+struct ScorerWork {
+    Pages<std::int64_t> sums{max_block_documents};
+    Pages<std::int64_t> norms;  // made when first needed
+    std::vector<double> maxima = std::vector<double>(max_block_documents / group_documents);
+    std::vector<double> scratch = std::vector<double>(max_block_documents / group_documents);
+    std::vector<std::uint16_t> decoded = std::vector<std::uint16_t>(max_block_documents);
+    QueryRuns runs;
+};
+
+/// A query, weighted, and the units of its sums.
+struct ScoredQuery {
+    std::vector<Term> terms;
+    bool wide = false;           // float64 sums
+    double units = 1;            // a power of two: a contribution of 1 is so many units
+    double value_unit = 1;       // of power: values are divided by this power of two
+    double norm_scale = 1;       // of power: what documents' norms are multiplied by
+    std::int64_t power_sum = 0;  // of power: sum of |q|^p in units
+    double wide_power_sum = 0;   // the same where sums are wide
+};
+
+/// Scores the documents of one part after another, for one query after another.
+class Scorer {
+  public:
+    Scorer(const Scoring& scoring, std::vector<Part> parts, std::span<const double> word_weights,
+           float largest, int threads);
+
+    const std::vector<Part>& parts() const { return parts_; }
+    const std::vector<std::int64_t>& bases() const { return bases_; }  // and the number of rows
+    bool is_distance() const { return scoring_.kernel == KernelName::power; }
+
+    ScoredQuery prepare(SparseRows queries, std::size_t query) const;
+
+    /// Leaves the sums of the part's documents in work.sums; returns what turns them into keys.
+    KeyRule score(const ScoredQuery& query, std::size_t part, ScorerWork& work) const;
+
+    /// The distance of a document whose key is -total.
+    double distance(const ScoredQuery& query, double total, std::size_t row) const;
+
+    /// No document of this score, or this distance, has a lesser key.
+    double least_key(const ScoredQuery& query, double threshold) const;
+
+  private:
+    // What is computed beforehand for each part; arrays are in whole groups.
+    struct Prepared {
+        Pages<double> factors;  // of the documents; with dot, multiplied at the end
+        Pages<std::int64_t>
+            norms;  // of power: sums of |d|^p, values in value_unit_, in norm_units_
+        std::vector<double> wide_norms;
+    };
+
+    bool uses_factors(std::size_t part) const;
+    void prepare_factors();
+    void prepare_powers(int threads);
+    void prepare_wide_norms() const;
+    double largest_document_value(std::size_t part) const;
+    void sum_powers(std::size_t part, double value_unit, double units, std::int64_t* sums) const;
+    template <class Make>
+    void run(std::size_t part, std::size_t n_terms, Make make, ScorerWork& work) const;
+    template <class Power>
+    void run_power(const ScoredQuery& query, std::size_t part, Power power, ScorerWork& work) const;
+
+    void fix_units(ScoredQuery& query, double bound, double least) const;
+    void fix_power_units(ScoredQuery& query) const;
+    KeyRule score_power(const ScoredQuery& query, std::size_t part, ScorerWork& work) const;
+    KeyRule score_wide(const ScoredQuery& query, std::size_t part, ScorerWork& work) const;
+    double wide_contribution(const ScoredQuery& query, const Term& term, float x,
+                             double factor) const;
+    double factor_of(std::size_t part, std::size_t document) const;  // 1 where there is none
+    double power(double x) const;                                    // |x|^p
+    double root(double x) const;
+    double exact_total(const ScoredQuery& query, std::size_t part, std::uint16_t document) const;
+
+    Scoring scoring_;
+    std::vector<Part> parts_;
+    std::vector<std::int64_t> bases_{0};
+    std::span<const double> word_weights_;
+    float largest_, smallest_;
+    int document_roots_;
+    QueryWeighting weighting_;
+    mutable std::vector<Prepared> prepared_;
+    double value_unit_ = 1, norm_units_ = 1;  // of power: powers of two
+    int headroom_ = 0;                        // bits that a sum may pass its end by on the way
+    mutable std::once_flag wide_;
+};
+
+}  // namespace trouvaille

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "index/search.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#include "core/interrupt.hpp"
+#include "core/parallel.hpp"
+#include "index/scorer.hpp"
+#include "index/selection.hpp"
+
+namespace trouvaille {
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+}  // namespace
+
+class Reader::Implementation {
+  public:
+    Implementation(const Scoring& scoring, std::vector<Part> parts,
+                   std::span<const double> word_weights, std::span<const std::int64_t> ids,
+                   float largest, int threads)
+        : scorer_(scoring, std::move(parts), word_weights, largest, threads), ids_(ids) {}
+
+    std::size_t n_parts() const { return scorer_.parts().size(); }
+    std::size_t n_rows() const { return static_cast<std::size_t>(scorer_.bases().back()); }
+
+    void search(SparseRows queries, Masks masks, MatrixView<double> scores,
+                MatrixView<std::int64_t> rows, int threads) const {
+        const std::size_t n = queries.rows();
+        std::fill_n(rows.data, rows.rows * rows.cols, -1);
+        std::fill_n(scores.data, scores.rows * scores.cols,
+                    scorer_.is_distance() ? infinity : -infinity);
+        const std::size_t k = std::min(scores.cols, n_rows());
+        if (n == 0 || k == 0) return;
+        const auto workers = static_cast<std::size_t>(std::max(threads, 1));
+        // Queries that are worked on together find the lists of a block in the cache.
+        const std::size_t chunk = std::clamp<std::size_t>(n / (4 * workers), 1, 32);
+        if ((n + chunk - 1) / chunk < workers && n_parts() > 1)
+            return search_parts(queries, masks, k, scores, rows, threads);
+        parallel_for(n, chunk, threads, [&](std::size_t begin, std::size_t end) {
+            const Borrowed work(*this);
+            std::vector<Best::Item> storage((end - begin) * k);
+            std::vector<Best> best;
+            for (std::size_t i = begin; i < end; ++i)
+                best.emplace_back(std::span(storage).subspan((i - begin) * k, k));
+            search_in(queries, begin, {0, n_parts()}, masks, best, *work);
+            for (std::size_t i = begin; i < end; ++i)
+                write(queries, i, best[i - begin], scores, rows, *work);
+        });
+    }
+
+    RangeFound range_search(SparseRows queries, double threshold, Masks masks, int threads) const {
+        std::vector<std::vector<Best::Item>> found(queries.rows());
+        parallel_for(found.size(), 1, threads, [&](std::size_t begin, std::size_t end) {
+            const Borrowed work(*this);
+            for (std::size_t i = begin; i < end; ++i)
+                found[i] = all_within(queries, i, threshold, masks, *work);
+        });
+        RangeFound result;
+        for (const auto& items : found) {
+            for (const Best::Item& item : items) {
+                result.scores.push_back(item.score);
+                result.rows.push_back(item.id.row);
+            }
+            result.offsets.push_back(static_cast<std::int64_t>(result.rows.size()));
+        }
+        return result;
+    }
+
+  private:
+    // Memory of a thread, lent for one chunk: it is large, and not to be touched anew each time.
+    class Borrowed {
+      public:
+        explicit Borrowed(const Implementation& owner) : owner_(owner) {
+            const std::lock_guard lock(owner_.mutex_);
+            if (owner_.idle_.empty()) {
+                work_ = std::make_unique<ScorerWork>();
+            } else {
+                work_ = std::move(owner_.idle_.back());
+                owner_.idle_.pop_back();
+            }
+        }
+        ~Borrowed() {
+            const std::lock_guard lock(owner_.mutex_);
+            owner_.idle_.push_back(std::move(work_));
+        }
+        Borrowed(const Borrowed&) = delete;
+        ScorerWork& operator*() const { return *work_; }
+
+      private:
+        const Implementation& owner_;
+        std::unique_ptr<ScorerWork> work_;
+    };
+
+    struct PartRange {
+        std::size_t begin, end;
+    };
+
+    Keys keys_of(const ScoredQuery& query, std::size_t part, Masks masks, ScorerWork& work) const {
+        const KeyRule rule = scorer_.score(query, part, work);
+        const Part& p = scorer_.parts()[part];
+        const auto mask = masks.empty() ? std::span<const std::uint64_t>{} : masks[part];
+        Keys keys = make_keys(work.sums.data(), work.maxima.data(), p.block.n_documents, rule,
+                              p.alive, mask);
+        keys.base = scorer_.bases()[part];
+        if (!ids_.empty())
+            keys.ids = ids_.subspan(static_cast<std::size_t>(keys.base), p.block.n_documents);
+        return keys;
+    }
+
+    // Part by part, and within it query by query: `best` has the queries from `first` on.
+    void search_in(SparseRows queries, std::size_t first, PartRange range, Masks masks,
+                   std::span<Best> best, ScorerWork& work) const {
+        std::vector<ScoredQuery> prepared;
+        for (std::size_t i = 0; i < best.size(); ++i)
+            prepared.push_back(scorer_.prepare(queries, first + i));
+        for (std::size_t part = range.begin; part < range.end; ++part)
+            for (std::size_t i = 0; i < best.size(); ++i) {
+                offer(keys_of(prepared[i], part, masks, work), best[i], work.scratch);
+                check_interrupt();
+            }
+    }
+
+    // A few queries: each part finds its own best ones, and the best of these are the best of all.
+    void search_parts(SparseRows queries, Masks masks, std::size_t k, MatrixView<double> scores,
+                      MatrixView<std::int64_t> rows, int threads) const {
+        const std::size_t n = queries.rows(), parts = n_parts();
+        std::vector<Best::Item> storage(n * parts * k);
+        std::vector<Best> best;
+        for (std::size_t i = 0; i < n * parts; ++i)
+            best.emplace_back(std::span(storage).subspan(i * k, k));
+        parallel_for(n * parts, 1, threads, [&](std::size_t begin, std::size_t end) {
+            const Borrowed work(*this);
+            for (std::size_t i = begin; i < end; ++i)
+                search_in(queries, i / parts, {i % parts, i % parts + 1}, masks, {&best[i], 1},
+                          *work);
+        });
+        const Borrowed work(*this);
+        for (std::size_t i = 0; i < n; ++i) {
+            Best& all = best[i * parts];
+            for (std::size_t part = 1; part < parts; ++part)
+                for (const Best::Item& item : best[i * parts + part].sorted())
+                    all.push(item.score, item.id);
+            write(queries, i, all, scores, rows, *work);
+        }
+    }
+
+    void write(SparseRows queries, std::size_t i, Best& best, MatrixView<double> scores,
+               MatrixView<std::int64_t> rows, ScorerWork&) const {
+        const auto sorted = best.sorted();
+        std::vector<Best::Item> items(sorted.begin(), sorted.end());
+        if (scorer_.is_distance()) turn_into_distances(queries, i, items);
+        for (std::size_t j = 0; j < items.size(); ++j) {
+            scores.row(i)[j] = items[j].score;
+            rows.row(i)[j] = items[j].id.row;
+        }
+    }
+
+    // From keys to distances; those that the sums resolve badly are computed from the documents.
+    void turn_into_distances(SparseRows queries, std::size_t i,
+                             std::vector<Best::Item>& items) const {
+        const ScoredQuery query = scorer_.prepare(queries, i);
+        for (Best::Item& item : items) {
+            const auto row = static_cast<std::size_t>(item.id.row);
+            item.score = scorer_.distance(query, -item.score, row);
+        }
+        std::sort(items.begin(), items.end(), [](const Best::Item& a, const Best::Item& b) {
+            return ranks_before(a, b, std::less<>());
+        });
+    }
+
+    std::vector<Best::Item> all_within(SparseRows queries, std::size_t i, double threshold,
+                                       Masks masks, ScorerWork& work) const {
+        const ScoredQuery query = scorer_.prepare(queries, i);
+        const double least = scorer_.least_key(query, threshold);
+        std::vector<Best::Item> items;
+        for (std::size_t part = 0; part < n_parts(); ++part) {
+            const Keys keys = keys_of(query, part, masks, work);
+            for (std::size_t j = 0; j < keys.keys.size(); ++j)
+                if (keys.keys[j] >= least && keys.keys[j] != -infinity)
+                    items.push_back({keys.keys[j], keys.document(j)});
+            check_interrupt();
+        }
+        if (scorer_.is_distance()) {
+            turn_into_distances(queries, i, items);
+            std::erase_if(items, [&](const Best::Item& item) { return item.score > threshold; });
+        } else {
+            std::sort(items.begin(), items.end(), [](const Best::Item& a, const Best::Item& b) {
+                return ranks_before(a, b, std::greater<>());
+            });
+        }
+        return items;
+    }
+
+    Scorer scorer_;
+    std::span<const std::int64_t> ids_;
+    mutable std::mutex mutex_;
+    mutable std::vector<std::unique_ptr<ScorerWork>> idle_;
+};
+
+Reader::Reader(const Scoring& scoring, std::vector<Part> parts,
+               std::span<const double> word_weights, std::span<const std::int64_t> ids,
+               float largest, int threads)
+    : implementation_(std::make_unique<Implementation>(scoring, std::move(parts), word_weights, ids,
+                                                       largest, threads)) {}
+
+Reader::~Reader() = default;
+
+void Reader::search(SparseRows queries, Masks masks, MatrixView<double> scores,
+                    MatrixView<std::int64_t> rows, int threads) const {
+    implementation_->search(queries, masks, scores, rows, threads);
+}
+
+RangeFound Reader::range_search(SparseRows queries, double threshold, Masks masks,
+                                int threads) const {
+    return implementation_->range_search(queries, threshold, masks, threads);
+}
+
+std::size_t Reader::n_rows() const {
+    return implementation_->n_rows();
+}
+
+std::size_t Reader::n_parts() const {
+    return implementation_->n_parts();
+}
+
+}  // namespace trouvaille

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that a collection is at one moment. What changes it makes another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import bitmap, ids
+from .building import frequencies
+from .ids import Ids
+from .options import Options
+from .segment import Segment
+from .weights import word_weights
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """The documents of an index, and what of its past matters.
+
+    Attributes
+    ----------
+    segments : tuple of Segment
+        The documents, in the order in which they came.
+    frequencies : ndarray of int64, shape (num_words,), or None
+        How many documents have each word; kept where the weights follow it.
+    idf : ndarray of float64, shape (num_words,), or None
+        What the words weigh, where that does not follow the collection.
+    largest : float
+        The greatest magnitude that was ever added. It never falls, so that joining blocks, which
+        drops removed documents, changes no bit of an answer.
+    largest_id : int
+        The greatest id that was ever used; -1 at first.
+    step : float
+        Of values in 8 bits; 0 before there are any, and where they are kept otherwise.
+    removed : bool
+        Whether a document was ever removed.
+    """
+
+    segments: tuple[Segment, ...] = ()
+    frequencies: NDArray[np.int64] | None = None
+    idf: NDArray[np.float64] | None = None
+    largest: float = 0.0
+    largest_id: int = -1
+    removed: bool = False
+    step: float = 0.0
+
+    @property
+    def n_documents(self) -> int:
+        """Documents that can be found."""
+        return sum(segment.n_alive for segment in self.segments)
+
+    def ids(self) -> Ids:
+        """Return the ids of the documents that can be found, in order."""
+        return ids.joined([segment.live_ids() for segment in self.segments])
+
+    def counted(self, num_words: int) -> NDArray[np.int64]:
+        """Return how many documents have each word."""
+        if self.frequencies is not None:
+            return self.frequencies
+        return frequencies(self.segments, num_words)
+
+    def weights(self, options: Options) -> NDArray[np.float64] | None:
+        """Return what each word weighs."""
+        if options.steady:
+            return self.idf
+        assert self.frequencies is not None
+        return word_weights(options.weighting, self.frequencies, self.n_documents)
+
+    def refuse_taken(self, new: NDArray[np.int64]) -> None:
+        """Raise a ValueError if a document has one of the ids."""
+        for segment in self.segments:
+            refuse(new[segment.find(new) >= 0])
+
+    def refuse_other_steps(self, new: Sequence[Segment]) -> None:
+        """Raise a ValueError if values in 8 bits were cut to other steps meanwhile."""
+        if any(self.step not in (0.0, segment.block.step) for segment in new):
+            raise ValueError(
+                'the first rows of an index with values="uint8" must not be added by two calls at once'
+            )
+
+    def frozen(self, idf: NDArray[np.float64] | None) -> Content:
+        """Return the content whose words weigh that from now on."""
+        return replace(self, idf=idf)
+
+    def arranged(self, segments: Sequence[Segment]) -> Content:
+        """Return the content with the same documents in other segments."""
+        return replace(self, segments=tuple(segments))
+
+    def with_segments(self, new: Sequence[Segment]) -> Content:
+        """Return the content with segments of new documents at its end."""
+        counts = self.frequencies
+        if counts is not None:
+            counts = counts.copy()
+            for segment in new:
+                segment.block.add_frequencies(counts, segment.alive)
+        return replace(
+            self,
+            segments=(*self.segments, *new),
+            frequencies=counts,
+            largest=max(self.largest, *(segment.block.largest for segment in new), 0.0),
+            step=max(self.step, *(segment.block.step for segment in new), 0.0),
+            largest_id=max(self.largest_id, *(ids.largest(segment.ids) for segment in new), -1),
+        )
+
+    def without(self, unwanted: NDArray[np.int64]) -> Content:
+        """Return the content without the documents of those ids, all of which there are."""
+        unknown = np.ones(len(unwanted), bool)
+        places = [segment.find(unwanted) for segment in self.segments]
+        for found in places:
+            unknown &= found < 0
+        if unknown.any():
+            raise ValueError(f"ids must be in the index, {unwanted[unknown][0]} is not")
+        counts = None if self.frequencies is None else self.frequencies.copy()
+        kept = []
+        for segment, found in zip(self.segments, places, strict=True):
+            found = found[found >= 0]
+            if counts is not None and len(found) > 0:
+                gone = np.zeros(segment.n_documents, bool)
+                gone[found] = True
+                counts -= frequencies_of(segment, gone, len(counts))
+            rest = segment.without(found) if len(found) > 0 else segment
+            if rest.n_alive > 0:
+                kept.append(rest)
+        removed = self.removed or len(unwanted) > 0
+        return replace(self, segments=tuple(kept), frequencies=counts, removed=removed)
+
+
+def frequencies_of(
+    segment: Segment, members: NDArray[np.bool_], num_words: int
+) -> NDArray[np.int64]:
+    """Return how many of some documents of a segment have each word."""
+    counts = np.zeros(num_words, np.int64)
+    segment.block.add_frequencies(counts, bitmap.packed(members))
+    return counts
+
+
+def refuse(taken: NDArray[np.int64]) -> None:
+    """Raise a ValueError if there are ids among the `taken`."""
+    if len(taken) > 0:
+        raise ValueError(f"ids must be new to the index, {taken[0]} is in it already")
