@@ -53,6 +53,8 @@ _DISTRIBUTIONS = {  # imported module: its distribution, whose version belongs i
     "cv2": "opencv-python",
     "poselib": "poselib",
     "numba": "numba",
+    "sparse_dot_topn": "sparse-dot-topn",
+    "bm25s": "bm25s",
     "torch": "torch",
 }
 
@@ -193,9 +195,9 @@ def _first_calls(
 ) -> tuple[Row, int]:
     """Call for memory and quality, then to warm up; say how many calls make one timing."""
     gc.collect()
-    before = _reset_peak_memory()
+    before = reset_peak_memory()
     result = call()
-    entry: Row = {"memory_mib": _peak_memory_since(before)}
+    entry: Row = {"memory_mib": peak_memory_since(before)}
     if quality is not None:
         entry["quality"] = dict(quality(contender, result))
     del result
@@ -224,7 +226,7 @@ def _time(call: Callable[[], Any], number: int) -> tuple[float, float]:
         gc.enable()
 
 
-def _reset_peak_memory() -> float | None:
+def reset_peak_memory() -> float | None:
     """The resident memory now, in MiB, and let its peak be counted anew; None where unknown."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
@@ -233,7 +235,7 @@ def _reset_peak_memory() -> float | None:
         return None
 
 
-def _peak_memory_since(before: float | None) -> float | None:
+def peak_memory_since(before: float | None) -> float | None:
     return None if before is None else round(_status_mib("VmHWM") - before, 1)
 
 
