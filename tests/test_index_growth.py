@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A collection that grows and shrinks: weights, ids, removal, and searching meanwhile."""
+
+import threading
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import reference
+from index_cases import SELECTION, assert_right, assert_same, counts, floats, options_id
+from trouvaille.index import InvertedFile
+
+each_selected = pytest.mark.parametrize("options", SELECTION, ids=options_id)
+WEIGHTED = [
+    {"weighting": "tfidf"},
+    {"weighting": "tfidf_smooth", "metric": "cosine"},
+    {"weighting": "bm25"},
+    {"weighting": "tfidf", "metric": "lp", "p": 1.0, "norm": "l1"},
+    {"weighting": "tfidf", "metric": "intersection", "burstiness": "sqrt"},
+]
+each_weighted = pytest.mark.parametrize("options", WEIGHTED, ids=options_id)
+
+
+# Weights
+
+
+@each_selected
+def test_the_weights_follow_the_collection(rng, options):
+    X, Q = floats(rng, 60, 20), floats(rng, 3, 20)
+    found = InvertedFile(20, **options)
+    for begin, end in ((0, 10), (10, 11), (11, 60)):
+        found.add(X[begin:end])
+        assert len(found) == end
+        assert_right(found.search(Q, k=9), X[:end], Q, **options)
+    gone = rng.choice(60, 25, replace=False)
+    kept = np.setdiff1d(np.arange(60), gone)
+    for part in (gone[:1], gone[1:]):
+        found.remove(part)
+    assert_right(found.search(Q, k=50), X[kept], Q, ids=kept, **options)
+    np.testing.assert_array_equal(found.document_frequencies, (X[kept] != 0).sum(axis=0))
+    found.add(X[:5], ids=np.arange(100, 105))
+    rows = [*kept, *range(5)]
+    ids = [*kept, *range(100, 105)]
+    assert_right(found.search(Q, k=50), X[rows], Q, ids=ids, **options)
+
+
+@each_weighted
+def test_frozen_weights_are_those_of_the_first_part(rng, options, tmp_path):
+    X, Q = counts(rng, 60, 20), counts(rng, 3, 20)
+    X[:15, 3] = 0  # a word that comes later
+    frozen = reference.word_weights(X[:15], options["weighting"])
+    found = InvertedFile(20, idf="frozen", **options)
+    found.add(np.zeros((0, 20)))
+    found.add(X[:15])
+    assert_right(found.search(Q, k=9), X[:15], Q, **options)
+    found.add(X[15:])
+    assert_right(found.search(Q, k=9), X, Q, idf=frozen, **options)
+    following = reference.inverted_file_scores(X, Q, **options)
+    assert not np.allclose(reference.inverted_file_scores(X, Q, idf=frozen, **options), following)
+    found.remove(np.arange(10))
+    kept = np.arange(10, 60)
+    assert_right(found.search(Q, k=9), X[10:], Q, ids=kept, idf=frozen, **options)
+    found.save(tmp_path / "frozen")
+    loaded = InvertedFile.load(tmp_path / "frozen")
+    loaded.add(X[:10], ids=np.arange(10))
+    assert_right(loaded.search(Q, k=9), X, Q, idf=frozen, **options)
+
+
+@each_weighted
+def test_given_weights_stay(rng, options, tmp_path):
+    X, Q, idf = floats(rng, 60, 20), floats(rng, 3, 20), rng.random(20) * 5
+    idf[4] = 0
+    found = InvertedFile.from_csr(sp.csr_array(X[:15]), idf=idf, **options)
+    expected = idf.copy()
+    idf[:] = 9  # the caller's memory
+    assert_right(found.search(Q, k=9), X[:15], Q, idf=expected, **options)
+    found.add(X[15:])
+    assert_right(found.search(Q, k=9), X, Q, idf=expected, **options)
+    found.save(tmp_path / "given")
+    loaded = InvertedFile.load(tmp_path / "given")
+    assert_same(loaded.search(Q, k=9), found.search(Q, k=9))
+
+
+def test_a_word_that_all_documents_have_weighs_nothing():
+    found = InvertedFile.from_csr([[1, 0], [1, 2]], weighting="tfidf")
+    assert found.search([[1, 0]], k=2).scores.tolist() == [[0, 0]]
+    found.add([[0, 1]])
+    assert found.search([[1, 0]], k=1).scores[0, 0] == pytest.approx(np.log(1.5) ** 2)
+
+
+# Ids
+
+
+def test_default_ids_are_never_used_again():
+    found = InvertedFile.from_csr([[1], [2], [3]])
+    found.remove([1, 2])
+    found.add([[4]])
+    assert found.ids.tolist() == [0, 3]
+    found.remove([3])
+    found.optimize()
+    found.add([[5], [6]])
+    assert found.ids.tolist() == [0, 4, 5]
+    assert found.search([[1]], k=4).ids.tolist() == [[5, 4, 0, -1]]
+
+
+def test_default_ids_follow_the_largest_there_ever_was():
+    found = InvertedFile.from_csr([[1], [2]], ids=[7, 5])
+    found.add([[3]], ids=[6])
+    found.remove([7])
+    found.add([[4]])
+    assert found.ids.tolist() == [5, 6, 8]
+
+
+def test_row_numbers_go_on_after_given_ids():
+    found = InvertedFile.from_csr([[1], [2]], ids=[7, 5])
+    found.add([[3]])
+    found.add([[0]], ids=[6])
+    assert found.ids.tolist() == [7, 5, 2, 6]
+    with pytest.raises(ValueError, match="distinct"):
+        found.add([[9], [9]], ids=[8, 8])
+    with pytest.raises(ValueError, match="5 is in it"):
+        found.add([[9], [9]], ids=[8, 5])
+    assert found.search([[1]], k=5).ids.tolist() == [[2, 5, 7, 6, -1]]
+
+
+def test_a_removed_id_may_be_given_again():
+    found = InvertedFile.from_csr([[1], [2]], ids=[7, 5])
+    found.remove([7])
+    found.add([[3]], ids=[7])
+    result = found.search([[1]], k=3)
+    assert (result.ids.tolist(), result.scores.tolist()) == ([[7, 5, -1]], [[3, 2, -np.inf]])
+    found.remove([7])
+    assert found.search([[1]], k=2).ids.tolist() == [[5, -1]]
+
+
+@pytest.mark.parametrize(
+    ("ids", "error", "message"),
+    [
+        ([3, 99], ValueError, "99"),
+        ([3, 20], ValueError, "20"),  # removed before
+        ([-1], ValueError, "-1"),
+        ([3, 3], ValueError, "3"),
+        ([[3]], ValueError, "1-D"),
+        ([0.5], ValueError, "ids"),
+        (None, TypeError, "ids"),
+    ],
+)
+def test_ids_that_cannot_be_removed_are_named_and_none_is(ids, error, message):
+    found = InvertedFile.from_csr([[1], [2], [3]], ids=[10, 3, 20])
+    found.remove([20])
+    with pytest.raises(error, match=message):
+        found.remove(ids)
+    assert found.search([[1]], k=3).ids.tolist() == [[3, 10, -1]]
+    assert len(found) == 2
+
+
+@each_selected
+def test_a_collection_without_documents(options):
+    found = InvertedFile(3, **options)
+    for _ in range(2):
+        result = found.search([[1, 0, 2]], k=2)
+        missing = np.inf if options["metric"] == "lp" else -np.inf
+        assert result.ids.tolist() == [[-1, -1]]
+        assert result[0].tolist() == [[missing, missing]]
+        assert len(found) == 0
+        found.optimize()
+        found.add([[1, 2, 0], [0, 0, 0]])
+        found.remove(found.ids)
+        found.optimize()
+    assert found.search(np.zeros((0, 3)), k=2).ids.shape == (0, 2)
+
+
+# Searching while another thread adds and removes
+
+
+def test_searching_while_another_thread_adds(rng):
+    X = counts(rng, 200, 30)
+    found, results = InvertedFile(30), []
+
+    def add():
+        for row in X:
+            found.add(row[None])
+
+    adder = threading.Thread(target=add)
+    adder.start()
+    while adder.is_alive() and len(results) < 100:
+        results.append(found.search(X[:1], k=len(X), threads=1))
+    adder.join()
+    assert_same(found.search(X[:1]), InvertedFile.from_csr(X).search(X[:1]))
+    dense = reference.inverted_file_scores(X, X[:1])
+    for result in results:
+        n = (result.ids >= 0).sum()
+        scores, ids = reference.best(dense[:, :n], len(X))
+        np.testing.assert_array_equal(result.ids, ids)
+        np.testing.assert_array_equal(result.scores, scores)
+
+
+def test_many_threads_search_one_collection_that_changes(rng):
+    """Each answer is that of one moment: weights, documents and ids belong together."""
+    X = counts(rng, 64, 30) + np.eye(64, 30, dtype=int)
+    options = {"metric": "cosine", "weighting": "tfidf"}
+    found = InvertedFile.from_csr(X, **options)
+    query = X[:1]
+    allowed = [InvertedFile.from_csr(X[n:], np.arange(n, 64), **options) for n in range(64)]
+    allowed = {answer(one, query) for one in allowed}
+    results, errors = [], []
+
+    def search():
+        try:
+            results.extend(answer(found, query) for _ in range(60))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=search) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for n in range(50):
+        found.remove([n])
+        if n % 16 == 0:
+            found.optimize()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert set(results) <= allowed
+
+
+def answer(found, query):
+    result = found.search(query, k=70, threads=1)
+    return result.scores.tobytes(), result.ids.tobytes()
