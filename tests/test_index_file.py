@@ -439,10 +439,10 @@ def lists_of(block, arrays, number):
             yield int(word), documents[order], values[order].astype(np.float32)
 
 
-def documents_of(units, n, size):
+def documents_of(units, n, size, limit=1):
     """Return the documents of the set that begins the units, and the units after it."""
     u = 4 * -(-n // 64)
-    if size <= u:
+    if size <= limit * u:
         return units[:size].astype(int), units[size:]
     bits = np.unpackbits(units[:u].view(np.uint8), bitorder="little")
     return np.flatnonzero(bits), units[u:]
@@ -467,7 +467,7 @@ def value_list(units, n, storage, step):
     half_units = {"float32": 4, "float16": 2, "uint8": 1}[storage]
     size = (2 * (rest - u) // half_units) if flags & 1 else 2 * rest // (2 + half_units)
     size -= size % 2 != flags >> 1
-    documents, units = documents_of(units[1:], n, u + 1 if flags & 1 else size)
+    documents, units = documents_of(units[1:], n, 8 * u + 1 if flags & 1 else size, limit=8)
     dtype = {"float32": "<f4", "float16": "<f2", "uint8": "u1"}[storage]
     values = np.frombuffer(units.tobytes(), dtype)[:size].astype(np.float32)
     return documents, values * np.float32(step) if storage == "uint8" else values
