@@ -155,7 +155,8 @@ ALWAYS_INLINE void add_run(const AccumulateJob<Kernel>& job, const TermRun& run,
             x = reinterpret_cast<const float*>(run.values + 2 * i);  // loaded byte by byte
         } else if (run.values != nullptr) {
             decode_values(*job.block, run, i, n, decoded);
-            for (std::size_t j = 0; j < n; ++j) decoded[j] = rooted(decoded[j], job.roots);
+            if (job.roots > 0)
+                for (std::size_t j = 0; j < n; ++j) decoded[j] = rooted(decoded[j], job.roots);
         }
         if constexpr (Kernel::uses_factor)
             for (std::size_t j = 0; j < n; ++j) factors[j] = job.factors[documents[i + j]];
@@ -341,6 +342,15 @@ TARGET_AVX512 ALWAYS_INLINE void add_bitmaps(const AccumulateJob<Kernel>& job,
     }
 }
 
+// Long chains of operations run two side by side, in two registers each.
+template <class Kernel>
+constexpr std::size_t lanes() {
+    if constexpr (requires { Kernel::is_long_chain; })
+        return Kernel::is_long_chain ? 16 : 8;
+    else
+        return 8;
+}
+
 template <class Kernel>
 TARGET_AVX512 void accumulate_avx512(const AccumulateJob<Kernel>& job) {
     InterruptPoll poll;
@@ -364,7 +374,7 @@ TARGET_AVX512 void accumulate_avx512(const AccumulateJob<Kernel>& job) {
         add_bitmaps<Storage::float16>(job, bitmaps, poll);
     else
         add_bitmaps<Storage::uint8>(job, bitmaps, poll);
-    add_document_runs<8>(job, poll);
+    add_document_runs<lanes<Kernel>()>(job, poll);
 }
 #else
 template <class Kernel>

@@ -91,6 +91,7 @@ struct MinimumKernel {
 
 /// |x|^p in units.
 struct PowerOne {
+    static constexpr bool is_long_chain = false;
     double units;
     template <std::size_t N>
     ALWAYS_INLINE Longs<N> operator()(Doubles<N> x) const {
@@ -99,6 +100,7 @@ struct PowerOne {
 };
 
 struct PowerTwo {
+    static constexpr bool is_long_chain = false;
     double units;
     template <std::size_t N>
     ALWAYS_INLINE Longs<N> operator()(Doubles<N> x) const {
@@ -106,15 +108,33 @@ struct PowerTwo {
     }
 };
 
+/// |x|^(halves / 2) for a few halves, in float32, by square roots and products: relative error
+/// below 2^-21.
+struct PowerHalves {
+    static constexpr bool is_long_chain = false;
+    double units;
+    int halves;
+
+    template <std::size_t N>
+    ALWAYS_INLINE Longs<N> operator()(Doubles<N> x) const {
+        const Floats<N> once = __builtin_convertvector(abs<N>(x), Floats<N>);
+        Floats<N> product = halves % 2 == 1 ? sqrt<N>(once) : splat<N>(1.0F);
+        for (int i = halves / 2; i > 0; --i) product *= once;
+        return to_longs<N>(to_doubles<N>(product) * units);
+    }
+};
+
 /// Any p up to 8: 2^(p log2 |x|) in float32, relative error below 2^-21.
 struct PowerAny {
+    static constexpr bool is_long_chain = true;
     static constexpr double largest_p = 8;
 
     double units;
-    float p_high, p_low;  // p; p_high has 8 bits, so that its product with an exponent is exact
+    float p_whole, p_high, p_low;  // p_high has 8 bits of p: times an exponent it is exact
 
     PowerAny(double p, double units_)
         : units(units_),
+          p_whole(static_cast<float>(p)),
           p_high(high_part(p)),
           p_low(static_cast<float>(p - static_cast<double>(p_high))) {}
 
@@ -169,14 +189,13 @@ struct PowerAny {
         return y * f + 1.0F;
     }
 
-    // y 2^e; 0 where that, or x, is below float32's normal numbers, as x = 0 is.
+    // y 2^e, e below 127; 0 where that, or x, is below float32's normal numbers, as x = 0 is.
     template <std::size_t N>
     ALWAYS_INLINE static Floats<N> scaled(Floats<N> y, Ints<N> e, Ints<N> bits_of_x) {
         const Ints<N> exponent = e + 127;
         const Ints<N> too_small =
             where_negative<N>(exponent - 1) | where_negative<N>(bits_of_x - 0x0080'0000);
-        const Ints<N> bounded = exponent - ((exponent - 254) & ~where_negative<N>(exponent - 254));
-        return from_bits<N>(bits<N>(y * from_bits<N>(bounded << 23)) & ~too_small);
+        return from_bits<N>(bits<N>(y * from_bits<N>(exponent << 23)) & ~too_small);
     }
 };
 
@@ -186,6 +205,7 @@ struct PowerAny {
 template <class Power, bool with_factor>
 struct LpKernel {
     static constexpr bool uses_factor = with_factor;
+    static constexpr bool is_long_chain = Power::is_long_chain;
     double query, weight;
     std::int64_t power_of_query;
     Power power;

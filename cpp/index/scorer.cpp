@@ -156,6 +156,8 @@ template <class Body>
 auto with_power(double p, double units, Body body) {
     if (p == 1) return body(PowerOne{units});
     if (p == 2) return body(PowerTwo{units});
+    if (p <= 4 && 2 * p == std::floor(2 * p))
+        return body(PowerHalves{units, static_cast<int>(2 * p)});
     return body(PowerAny(p, units));
 }
 
