@@ -108,7 +108,10 @@ def update_centers(
 class InvertedBlock:
     @staticmethod
     def from_arrays(
-        storage: str, num_words: int, n_documents: int, arrays: dict[str, NDArray[Any]],
+        storage: str,
+        num_words: int,
+        n_documents: int,
+        arrays: dict[str, NDArray[Any]],
         step: float = 0.0,
     ) -> InvertedBlock: ...
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -100,7 +100,7 @@ class Searcher:
         frequencies = np.maximum(snapshot.document_frequencies.astype(np.float64), 1)
         # A word that every photo has says nothing; so do words of a collection of one photo.
         self._idf = np.log(np.maximum(snapshot.n_images, 1) / frequencies)
-        self._indexes = [_index_of(segment, self._idf) for segment in snapshot.segments]
+        self._index = _index_of(snapshot.segments, self._idf)
         self._rows: dict[int, CatalogueRow] = {}
 
     def words(self, features: Features, threads: int | None) -> Neighbors:
@@ -112,14 +112,10 @@ class Searcher:
     def rank(self, words: NDArray[np.int64], n: int, threads: int | None) -> Ranking:
         """Return the `n` photos of the greatest cosine with the query's words."""
         found, counts = np.unique(words, return_counts=True)
-        parts = [
-            (base, *index.search((found, counts), min(n, len(index)), threads=threads))
-            for base, index in zip(self.snapshot.bases, self._indexes, strict=True)
-        ]
-        scores = np.concatenate([scores[0] for _, scores, _ in parts])
-        numbers = np.concatenate([ids[0] + base for base, _, ids in parts])
-        order = np.lexsort((numbers, -scores))[:n]
-        return Ranking(numbers[order], scores[order])
+        scores, numbers = self._index.search(
+            (found, counts), min(n, len(self._index)), threads=threads
+        )
+        return Ranking(numbers[0], scores[0])
 
     def verify(
         self,
@@ -236,15 +232,18 @@ def _bounds(frames: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.concatenate([low, high])
 
 
-def _index_of(segment: Segment, idf: NDArray[np.float64]) -> InvertedFile:
+def _index_of(segments: Sequence[Segment], idf: NDArray[np.float64]) -> InvertedFile:
+    """Return an index of all photos, numbered as in the snapshot."""
     import scipy.sparse
 
-    section = segment.sections["postings"]
-    counts, images, offsets = (section.array(name) for name in ("counts", "images", "offsets"))
-    shape = segment.n_images, len(offsets) - 1
-    X = scipy.sparse.csc_array((counts, images, offsets), shape=shape).tocsr()
     # The square root damps bursts: a word seen four times says twice as much, not four times.
-    return InvertedFile.from_csr(X, metric="cosine", weighting="tfidf", burstiness="sqrt", idf=idf)
+    index = InvertedFile(len(idf), metric="cosine", weighting="tfidf", burstiness="sqrt", idf=idf)
+    for segment in segments:
+        section = segment.sections["postings"]
+        arrays = (section.array(name) for name in ("counts", "images", "offsets"))
+        shape = segment.n_images, len(idf)
+        index.add(scipy.sparse.csc_array(tuple(arrays), shape=shape).tocsr())
+    return index
 
 
 def _feature_range(segment: Segment, place: int) -> tuple[int, int]:

@@ -109,7 +109,9 @@ class Writer:
             self._settle(threads)
             reader = self._reader
             if reader is None or reader.content is not self._content:
-                reader = self._reader = Reader(self._content, self._options, self._num_words, threads)
+                reader = self._reader = Reader(
+                    self._content, self._options, self._num_words, threads
+                )
             return reader
 
     def _settle(self, threads: int) -> None:
