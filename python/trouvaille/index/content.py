@@ -79,7 +79,8 @@ class Content:
         """Raise a ValueError if values in 8 bits were cut to other steps meanwhile."""
         if any(self.step not in (0.0, segment.block.step) for segment in new):
             raise ValueError(
-                'the first rows of an index with values="uint8" must not be added by two calls at once'
+                "the first rows of an index with values='uint8' must not be added by two calls "
+                "at once"
             )
 
     def frozen(self, idf: NDArray[np.float64] | None) -> Content:
