@@ -44,7 +44,11 @@ class InvertedFile:
     "lp"           distance: (sum of abs(q - d)^p)^(1/p)
     ============== ==========================================
 
-    Documents that share no word with the query have a score, too: 0, and with "lp" a distance.
+    Documents that share no word with the query have a score, too: 0, and with "lp" the distance
+    ``(|q|^p + |d|^p)^(1/p)``. So they fill the last places where fewer than k share a word. A
+    document without words is at distance ``|q|`` from every query: with "lp" and a norm, where
+    other documents are up to ``2^(1/p)`` away, it may come first, so mask it. A norm belongs to
+    both sides, with "dot", too: then the scale of a query does not matter.
 
     Parameters
     ----------
@@ -80,9 +84,9 @@ class InvertedFile:
     values : {"auto", "float32", "float16", "uint8"}
         How values are kept: "auto" as whole numbers while all are whole, from 1 to 65,535, else as
         float32; "float16" with a relative error of 2^-11, of magnitudes from 6.1e-5 to 65,504;
-        "uint8" as multiples of a step, with an error of half a step, the greatest value of the
-        first rows that are added being 255 of them (greater ones are refused from then on, and
-        negative ones always).
+        "uint8" as multiples of a step, with an error of half a step (what is not more is absent),
+        the greatest value of the first rows that are added being 255 of them (greater ones are
+        refused from then on, and negative ones always).
     forward : bool
         Whether `document` works; it takes 4 to 8 bytes a posting.
 
@@ -103,8 +107,12 @@ class InvertedFile:
 
     Notes
     -----
-    Sums are exact to 1e-6 of the sum of magnitudes, and the same bits for any number of threads,
-    any batch of queries and any division of the collection into calls of `add`. Time is
+    Scores are those of a dense computation on what is kept: dot products of counts to 2^-50 of
+    the greatest sum that is possible; those of other values also to 2^-23 of the sum of their
+    products' magnitudes, as these are rounded to float32; the p-th power of a distance also to
+    2^-21 of the larger of ``|q|^p + |d|^p`` and ``|q - d|^p`` unless p is 1 or 2. Equal rows are
+    at distance 0. Results are the same bits for any number of threads, any batch of queries and
+    any division of the collection into calls of `add`. Time is
     O(postings of the query's words + documents) a query, from compressed lists [2]_; an Lp
     distance comes from the words two rows share as well [3]_. Any number of threads may search
     while another adds or removes: what was added is made searchable, in blocks, when it is first
@@ -213,6 +221,21 @@ class InvertedFile:
         )
         index._writer.append_blocks(matrix, ids, _check.threads(threads), progress)
         return index
+
+    @property
+    def metric(self) -> str:
+        """What rows are compared by, as given."""
+        return self.options.metric
+
+    @property
+    def p(self) -> float:
+        """The exponent of the metric "lp", as given; 2 for others."""
+        return self.options.p
+
+    @property
+    def weighting(self) -> str | None:
+        """What words weigh, as given."""
+        return self.options.weighting
 
     def __len__(self) -> int:
         """Return the number of documents."""
