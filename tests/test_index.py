@@ -1,16 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-import signal
-import threading
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given
-from hypothesis import strategies as st
 
 import interrupts
 import reference
-from trouvaille import index
 from trouvaille.index import InvertedFile
 
 OPTIONS = [
@@ -35,43 +29,7 @@ def assert_equal(actual, expected):
     np.testing.assert_array_equal(actual.ids, expected.ids)
 
 
-def assert_best(actual, dense):
-    """Each score is that of its document, and they are the best ones, to rounding."""
-    k = actual.ids.shape[1]
-    expected, _ = reference.best(dense, k)
-    np.testing.assert_allclose(actual.scores, expected, rtol=1e-6, atol=1e-7)
-    for row, found, scores in zip(dense, actual.ids, actual.scores, strict=True):
-        found = found[found >= 0]
-        assert len(found) == len(set(found)) == min(k, dense.shape[1])
-        np.testing.assert_allclose(scores[: len(found)], row[found], rtol=1e-6, atol=1e-7)
-
-
 # Results
-
-
-@each_option
-@pytest.mark.parametrize("n", [1, 63, 64, 65, 300])  # around a group of documents
-def test_equals_reference(rng, isa, threads, options, n):
-    X = sp.random_array((n, 50), density=0.2, rng=rng, format="csr")
-    Q = sp.random_array((7, 50), density=0.2, rng=rng, format="csr")
-    actual = InvertedFile.from_csr(X, **options).search(Q, k=20, threads=threads)
-    assert actual.scores.dtype == np.float64
-    assert actual.ids.dtype == np.int64
-    assert_best(actual, reference.inverted_file_scores(X.toarray(), Q.toarray(), **options))
-
-
-@pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 300])
-@pytest.mark.parametrize("k", [1, 20, 400])
-def test_counts_are_exact_and_ties_go_to_the_smaller_id(rng, isa, threads, n, k):
-    X, Q = counts(rng, n, 30), counts(rng, 7, 30) - counts(rng, 7, 30)
-    dense = reference.inverted_file_scores(X, Q)
-    for ids in (None, np.arange(n) * 3 + 2**40, rng.permutation(n)):
-        actual = InvertedFile.from_csr(sp.csr_array(X), ids).search(
-            sp.csr_array(Q), k, threads=threads
-        )
-        scores, found = reference.best(dense, k, ids)
-        np.testing.assert_array_equal(actual.scores, scores)
-        np.testing.assert_array_equal(actual.ids, found)
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
@@ -116,87 +74,7 @@ def test_cosine_of_a_row_with_itself_is_one(rng):
     assert result.ids[:, 0].tolist() == list(range(50))
 
 
-def test_tf_idf_by_hand():
-    # Word 0 is in one of four documents, word 1 in two, word 2 in all, word 3 in none.
-    X = [[2, 1, 1, 0], [0, 3, 1, 0], [0, 0, 1, 0], [0, 0, 1, 0]]
-    result = InvertedFile.from_csr(X, weighting="tfidf").search([[1, 1, 5, 7]], k=4)
-    assert result.ids.tolist() == [[0, 1, 2, 3]]
-    expected = [2 * np.log(4) ** 2 + np.log(2) ** 2, 3 * np.log(2) ** 2, 0, 0]
-    np.testing.assert_allclose(result.scores, [expected], rtol=1e-6)
-
-
-@st.composite
-def collections(draw):
-    num_words = draw(st.integers(0, 6))
-    row = st.lists(st.integers(-2, 3), min_size=num_words, max_size=num_words)
-    X, Q = draw(st.lists(row, max_size=12)), draw(st.lists(row, max_size=3))
-    return (np.array(m, int).reshape(len(m), num_words) for m in (X, Q))
-
-
-@given(collections(), st.integers(1, 15), st.sampled_from(OPTIONS), st.data())
-def test_parts_and_batches_do_not_matter(matrices, k, options, data):
-    X, Q = matrices
-    whole = InvertedFile.from_csr(sp.csr_array(X), **options)
-    cut = data.draw(st.integers(0, len(X)))
-    parts = InvertedFile(X.shape[1], **options)
-    for part in (X[:cut], X[cut:]):
-        parts.add(sp.csr_array(part))
-        if data.draw(st.booleans()):
-            parts.search(Q)
-    expected = whole.search(sp.csr_array(Q), k)
-    assert_equal(parts.search(sp.csr_array(Q), k), expected)
-    dense = reference.inverted_file_scores(X, Q, **options)
-    assert_best(expected, dense)
-    for i, row in enumerate(Q):
-        alone = whole.search(sp.csr_array(row[None]), k, threads=1)
-        assert_equal(alone, index.SearchResult(expected.scores[[i]], expected.ids[[i]]))
-
-
-@each_option
-def test_the_weights_follow_the_collection(rng, options):
-    X, Q = counts(rng, 40, 20), counts(rng, 3, 20)
-    grown = InvertedFile.from_csr(X[:10], **options)
-    assert_best(grown.search(Q, k=9), reference.inverted_file_scores(X[:10], Q, **options))
-    grown.add(X[10:11])
-    grown.add(X[11:])
-    assert len(grown) == 40
-    np.testing.assert_array_equal(grown.document_frequencies, (X != 0).sum(axis=0))
-    assert_best(grown.search(Q, k=9), reference.inverted_file_scores(X, Q, **options))
-
-
 # Inputs
-
-
-def untidy():
-    """A CSR with words out of order, given twice, and explicit zeros; and what it means."""
-    data = np.array([1.0, 2.0, 4.0, 0.0, 3.0, -3.0, 8.0])
-    indices = np.array([2, 0, 2, 1, 1, 1, 0])
-    indptr = np.array([0, 4, 6, 6, 7])
-    return sp.csr_array((data, indices, indptr), shape=(4, 3)), np.array(
-        [[2, 0, 5], [0, 0, 0], [0, 0, 0], [8, 0, 0]]
-    )
-
-
-@each_option
-@pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
-def test_untidy_rows_mean_their_sums_and_stay_as_they_are(options, index_dtype):
-    X, meaning = untidy()
-    X.indices, X.indptr = X.indices.astype(index_dtype), X.indptr.astype(index_dtype)
-    before = [X.data.copy(), X.indices.copy(), X.indptr.copy()]
-    for array in (X.data, X.indices, X.indptr):
-        array.flags.writeable = False
-    actual = InvertedFile.from_csr(X, **options)
-    np.testing.assert_array_equal(actual.document_frequencies, [2, 0, 1])
-    assert_equal(
-        actual.search(X, k=4), InvertedFile.from_csr(meaning, **options).search(meaning, k=4)
-    )
-    for array, old in zip((X.data, X.indices, X.indptr), before, strict=True):
-        np.testing.assert_array_equal(array, old)
-
-
-def test_sums_of_repeated_entries_do_not_wrap():
-    X = sp.csr_array((np.uint8([200, 100]), [0, 0], [0, 2]), shape=(1, 1))
-    assert InvertedFile.from_csr(X).search([[1]], k=1).scores.tolist() == [[300]]
 
 
 @pytest.mark.parametrize("kind", ["bsr", "coo", "csc", "csr", "dia", "dok", "lil"])
@@ -318,14 +196,6 @@ def test_wrong_ids_are_refused_and_add_nothing(ids, message):
     assert found.search([[1, 1]], k=4).ids.tolist() == [[3, 8, 10, -1]]
 
 
-def test_row_numbers_go_on_after_given_ids():
-    found = InvertedFile.from_csr([[1], [2]], ids=[7, 5])
-    found.add([[3]])
-    found.add([[0]], ids=[6])
-    found.add([[5], [4]], ids=[0, 1])
-    assert found.search([[1]], k=6).ids.tolist() == [[0, 1, 2, 5, 7, 6]]
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -338,6 +208,14 @@ def test_row_numbers_go_on_after_given_ids():
 def test_an_unsupported_option_is_named(options, message):
     with pytest.raises(ValueError, match=message):
         InvertedFile.from_csr([[1]], **options)
+
+
+def test_options_can_be_read_and_not_set():
+    found = InvertedFile(3, metric="lp", p=1.0, weighting="tfidf")
+    assert (found.metric, found.p, found.weighting) == ("lp", 1.0, "tfidf")
+    for name in ("metric", "p", "weighting"):
+        with pytest.raises(AttributeError):
+            setattr(found, name, None)
 
 
 @pytest.mark.parametrize(
@@ -357,48 +235,7 @@ def test_search_says_what_is_wrong(arguments, error, message):
         InvertedFile.from_csr([[1, 2]]).search(**{"Q": [[1, 2]], **arguments})
 
 
-# Threads and signals
-
-
-def test_searching_while_another_thread_adds(rng):
-    X = counts(rng, 200, 30)
-    found, results = InvertedFile(30), []
-
-    def add():
-        for row in X:
-            found.add(row[None])
-
-    adder = threading.Thread(target=add)
-    adder.start()
-    while adder.is_alive() and len(results) < 100:
-        results.append(found.search(X[:1], k=len(X), threads=1))
-    adder.join()
-    assert_equal(found.search(X[:1]), InvertedFile.from_csr(X).search(X[:1]))
-    dense = reference.inverted_file_scores(X, X[:1])
-    for result in results:
-        n = (result.ids >= 0).sum()
-        scores, ids = reference.best(dense[:, :n], len(X))
-        np.testing.assert_array_equal(result.ids, ids)
-        np.testing.assert_array_equal(result.scores, scores)
-
-
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timer on this system")
-def test_ctrl_c_stops_a_search(rng, threads):
-    X = sp.random_array((50_000, 100), density=0.05, rng=rng, format="csr")
-    found = InvertedFile.from_csr(X)
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
-        with pytest.raises(KeyboardInterrupt):
-            found.search(X, k=1, threads=threads)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    assert found.search(X[:1], k=1, threads=threads).ids.shape == (1, 1)
+# Signals
 
 
 def test_ctrl_c_stops_within_a_query(threads):

@@ -75,12 +75,14 @@ def test_many_equal_documents_come_in_the_order_of_their_ids(rng, isa, options):
             assert returned == numbers[: len(returned)]
 
 
-def test_products_of_counts_are_exact(rng, isa, threads):
-    X, Q = counts(rng, 300, 30), counts(rng, 7, 30) - counts(rng, 7, 30)
+@pytest.mark.parametrize("n", [0, 1, 63, 64, 65, 300])
+@pytest.mark.parametrize("k", [1, 20, 400])
+def test_products_of_counts_are_exact(rng, isa, threads, n, k):
+    X, Q = counts(rng, n, 30), counts(rng, 7, 30) - counts(rng, 7, 30)
     dense = reference.inverted_file_scores(X, Q)
-    for ids in (None, np.arange(300) * 3 + 2**40, rng.permutation(300)):
-        found = InvertedFile.from_csr(sp.csr_array(X), ids).search(Q, 20, threads=threads)
-        scores, expected = reference.best(dense, 20, ids)
+    for ids in (None, np.arange(n) * 3 + 2**40, rng.permutation(n)):
+        found = InvertedFile.from_csr(sp.csr_array(X), ids).search(Q, k, threads=threads)
+        scores, expected = reference.best(dense, k, ids)
         np.testing.assert_array_equal(found.scores, scores)
         np.testing.assert_array_equal(found.ids, expected)
 

@@ -245,8 +245,10 @@ def untidy():
     "options", [{"metric": "dot"}, SELECTION[1], SELECTION[-1]], ids=options_id
 )
 @pytest.mark.parametrize("kind", ["auto", "float32"])
-def test_untidy_rows_mean_their_sums_and_stay_as_they_are(options, kind):
+@pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
+def test_untidy_rows_mean_their_sums_and_stay_as_they_are(options, kind, index_dtype):
     X, meaning = untidy()
+    X.indices, X.indptr = X.indices.astype(index_dtype), X.indptr.astype(index_dtype)
     arrays = (X.data, X.indices, X.indptr)
     before = [array.copy() for array in arrays]
     for array in arrays:
