@@ -28,10 +28,16 @@ def test_assign_floats(benchmark, rng):
     benchmark(words.assign, X, W, threads=1)
 
 
-def test_search_inverted_file(benchmark, rng):
+@pytest.mark.parametrize("kind", ["counts", "weights"])
+def test_search_inverted_file(benchmark, rng, kind):
     import scipy.sparse
 
-    X = scipy.sparse.random(20_000, 20_000, 0.01, format="csr", random_state=0)
+    n, num_words, length = 20_000, 20_000, 200
+    values = 1.0 + (rng.random(n * length) ** 20 * 3).astype(int)
+    if kind == "weights":  # none so small that sums are float64
+        values *= rng.uniform(0.5, 1, n * length)
+    indices, offsets = rng.integers(0, num_words, n * length), np.arange(n + 1) * length
+    X = scipy.sparse.csr_array((values, indices, offsets), shape=(n, num_words))
     inverted = index.InvertedFile.from_csr(X, metric="cosine", weighting="tfidf")
     benchmark(inverted.search, X[:20], 100, threads=1)
 
