@@ -240,9 +240,9 @@ def _index_of(segments: Sequence[Segment], idf: NDArray[np.float64]) -> Inverted
     index = InvertedFile(len(idf), metric="cosine", weighting="tfidf", burstiness="sqrt", idf=idf)
     for segment in segments:
         section = segment.sections["postings"]
-        arrays = (section.array(name) for name in ("counts", "images", "offsets"))
+        counts, images, offsets = map(section.array, ("counts", "images", "offsets"))
         shape = segment.n_images, len(idf)
-        index.add(scipy.sparse.csc_array(tuple(arrays), shape=shape).tocsr())
+        index.add(scipy.sparse.csc_array((counts, images, offsets), shape=shape).tocsr())
     return index
 
 
