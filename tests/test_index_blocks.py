@@ -218,6 +218,7 @@ def read_everything(block):
         alive=[None],
         ids=None,
         num_words=block.num_words,
+        smallest=block.smallest,
         largest=block.largest,
         threads=1,
     )

@@ -151,6 +151,33 @@ def test_small_values_beside_large_ones(rng, isa):
     assert_right(InvertedFile.from_csr(X).search(Q, k=10), X, Q)
 
 
+@each_selected
+def test_what_is_tiny_beside_the_rest_is_not_lost(isa, options):
+    """A document may share nothing with a query but what is next to nothing."""
+    X = np.float32([[0, 1, 0, 0], [0, 2, 1e25, 0], [3, 0, 1e25, 0], [0, 3, 0, 1e-20], [1, 0, 0, 2]])
+    Q = np.float32([[1, 1e-20, 0, 0], [1, 1, 0, 1], [0, 1e-20, 0, 1e20]])
+    for rows in (X, np.float32([[0, 1, 0, 0], [0, 2, 0, 0], [1, 0, 0, 0]])):
+        found = InvertedFile.from_csr(rows, **options).search(Q, k=5)
+        assert_right(found, rows, Q, **options)
+
+
+def test_what_was_tiny_does_not_matter_to_joining(rng):
+    X = floats(rng, 60, 30)
+    X[7] = 0
+    X[7, 3] = 1e-30
+    joined, apart = InvertedFile.from_csr(X), InvertedFile(30)
+    for i in range(0, 60, 7):
+        apart.add(X[i : i + 7], ids=np.arange(i, min(i + 7, 60)))
+        apart.search(X[:1])
+    for index in (joined, apart):
+        index.remove([7])
+    expected = joined.search(X, k=20)
+    joined.optimize()
+    for index in (joined, apart):
+        for ours, theirs in zip(index.search(X, k=20), expected, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize("value", [1e-38, 3.1e38, -1e39, 1e-45, 1e300, 5e-324])
 def test_values_that_float32_has_not_are_refused(value):
     found = InvertedFile.from_csr([[1.0, 2.0]])

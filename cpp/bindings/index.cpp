@@ -241,7 +241,7 @@ class InvertedReader {
     InvertedReader(std::vector<BlockHandle> blocks, const Scoring& scoring,
                    Optional<double> word_weights, std::optional<std::vector<Array<double>>> factors,
                    std::vector<Bits> alive, Optional<std::int64_t> ids, std::uint64_t num_words,
-                   float largest, int threads)
+                   Magnitudes magnitudes, int threads)
         : blocks_(std::move(blocks)),
           word_weights_(std::move(word_weights)),
           factors_(std::move(factors)),
@@ -271,8 +271,8 @@ class InvertedReader {
         const auto weights = optional_view(word_weights_, num_words, "word_weights");
         const auto names = optional_view(ids_, n_rows, "ids");
         const ReleasedGil nogil;  // no Python object is touched from here on
-        reader_ =
-            std::make_unique<Reader>(scoring, std::move(parts), weights, names, largest, threads);
+        reader_ = std::make_unique<Reader>(scoring, std::move(parts), weights, names, magnitudes,
+                                           threads);
     }
 
     py::tuple search(const Array<std::int64_t>& offsets, const Array<std::uint32_t>& words,
@@ -347,6 +347,8 @@ void bind_block(py::module_& m) {
                 return std::string(storage_names[static_cast<std::size_t>(b.view().storage)]);
             })
         .def_property_readonly("step", [](const InvertedBlock& b) { return b.view().step; })
+        .def_property_readonly("smallest",
+                               [](const InvertedBlock& b) { return b.facts().smallest; })
         .def_property_readonly("largest", [](const InvertedBlock& b) { return b.facts().largest; })
         .def_property_readonly("nbytes", &block_bytes)
         .def("add_frequencies", &count_documents, "frequencies"_a.noconvert(),
@@ -363,8 +365,8 @@ void bind_reader(py::module_& m) {
                          int document_roots, int query_roots, const std::string& norm,
                          bool hellinger, Optional<double> word_weights,
                          std::optional<std::vector<Array<double>>> factors, std::vector<Bits> alive,
-                         Optional<std::int64_t> ids, std::uint64_t num_words, float largest,
-                         int threads) {
+                         Optional<std::int64_t> ids, std::uint64_t num_words, double smallest,
+                         double largest, int threads) {
                  const Scoring scoring{.kernel = kernel_named(kernel),
                                        .p = p,
                                        .document_roots = document_roots,
@@ -373,11 +375,12 @@ void bind_reader(py::module_& m) {
                                        .hellinger = hellinger};
                  return std::make_unique<InvertedReader>(
                      std::move(blocks), scoring, std::move(word_weights), std::move(factors),
-                     std::move(alive), std::move(ids), num_words, largest, threads);
+                     std::move(alive), std::move(ids), num_words, Magnitudes{smallest, largest},
+                     threads);
              }),
              "blocks"_a, py::kw_only(), "kernel"_a, "p"_a, "document_roots"_a, "query_roots"_a,
              "norm"_a, "hellinger"_a, "word_weights"_a, "factors"_a, "alive"_a, "ids"_a,
-             "num_words"_a, "largest"_a, "threads"_a)
+             "num_words"_a, "smallest"_a, "largest"_a, "threads"_a)
         .def("search", &InvertedReader::search, "offsets"_a.noconvert(), "words"_a.noconvert(),
              "values"_a.noconvert(), "k"_a, "threads"_a, "masks"_a = py::none())
         .def("range_search", &InvertedReader::range_search, "offsets"_a.noconvert(),

@@ -15,6 +15,7 @@ namespace {
 
 constexpr int sum_bits = 61;    // no sum, on its way or at its end, has more
 constexpr int known_bits = 36;  // fewer units than 2^36 do not tell a sum to 2^-20
+constexpr int cut_bits = 22;    // a contribution of 2^22 units is cut by 2^-22 of it at most
 
 std::size_t whole_groups(std::size_t n) {
     return (n + group_documents - 1) / group_documents * group_documents;
@@ -63,21 +64,21 @@ float value_of(const Block& block, std::uint32_t word, std::uint16_t document) {
 }  // namespace
 
 Scorer::Scorer(const Scoring& scoring, std::vector<Part> parts,
-               std::span<const double> word_weights, float largest, int threads)
+               std::span<const double> word_weights, Magnitudes values, int threads)
     : scoring_(scoring),
       parts_(std::move(parts)),
       word_weights_(word_weights),
-      largest_(largest),
-      smallest_(std::numeric_limits<float>::infinity()),
+      values_(values),
       document_roots_(scoring.document_roots + (scoring.hellinger ? 1 : 0)),
       prepared_(parts_.size()) {
     weighting_ = {word_weights, scoring.query_roots, scoring.norm, scoring.hellinger};
     for (const Part& part : parts_) {
         bases_.push_back(bases_.back() + part.block.n_documents);
-        largest_ = std::max(largest_, part.facts.largest);
-        if (part.facts.largest > 0) smallest_ = std::min(smallest_, part.facts.smallest);
+        values_.include(static_cast<double>(part.facts.largest));
+        values_.include(static_cast<double>(part.facts.smallest));
     }
     prepare_factors();
+    if (factors_.largest == 0) factors_.include(1);
     if (is_distance()) prepare_powers(threads);
 }
 
@@ -98,6 +99,9 @@ void Scorer::prepare_factors() {
         std::copy(given.begin(), given.end(), factors.begin());
         if (scoring_.kernel == KernelName::bm25)  // a document of no length has no posting either
             for (double& factor : factors) factor = std::max(factor, 1e-30);
+        const auto alive = parts_[i].alive;
+        for (std::size_t d = 0; d < given.size(); ++d)
+            if (alive.empty() || (alive[d / 64] >> d % 64 & 1) != 0) factors_.include(factors[d]);
     }
 }
 
@@ -112,26 +116,36 @@ ScoredQuery Scorer::prepare(SparseRows queries, std::size_t i) const {
         fix_power_units(query);
         return query;
     }
-    double bound = 0, greatest = 0;
-    const double x = static_cast<double>(rooted(largest_, document_roots_));
-    const double least_x = static_cast<double>(rooted(smallest_, document_roots_));
+    double bound = 0;
+    Magnitudes each;
     for (const Term& term : query.terms) {
-        double each = std::abs(term.query);
-        if (scoring_.kernel == KernelName::dot) each *= std::abs(term.weight) * x;
-        bound += each;
-        greatest = std::max(greatest, each);
+        const Magnitudes of_term = contributions(term);
+        bound += of_term.largest;
+        each.include(of_term.smallest);
     }
-    const double least =
-        scoring_.kernel == KernelName::dot && x > 0 ? greatest / x * least_x : greatest;
-    fix_units(query, bound, least);
+    fix_units(query, bound, each.smallest);
     return query;
 }
 
-// `bound` is at least the sum of any document's contributions, `least` what one of them may be.
+// Of the contributions that the term makes to documents that are alive and have the word.
+Magnitudes Scorer::contributions(const Term& term) const {
+    if (values_.largest == 0) return {};
+    const auto h = [&](double x) {
+        return static_cast<double>(rooted(static_cast<float>(x), document_roots_));
+    };
+    const double query = std::abs(term.query), least = h(values_.smallest);
+    if (scoring_.kernel == KernelName::dot)
+        return {query * term.weight * least, query * term.weight * h(values_.largest)};
+    if (scoring_.kernel == KernelName::bm25)
+        return {query * (least / (least + factors_.largest)), query};
+    return {std::min(query, least * term.weight * factors_.smallest), query};
+}
+
+// `bound` is at least the sum of any document's contributions, `least` at most any one of them.
 void Scorer::fix_units(ScoredQuery& query, double bound, double least) const {
     if (query.terms.empty() || bound == 0) return;
     query.units = power_of_two(sum_bits - ceil_log2(bound));
-    query.wide = least * query.units < power_of_two(known_bits);
+    query.wide = least * query.units < power_of_two(cut_bits);
     if (scoring_.kernel != KernelName::dot) return;
     for (const Term& term : query.terms)  // what documents' values are multiplied by, in float32
         query.wide |= std::abs(term.query * term.weight) * query.units > 0x1p120;
@@ -310,7 +324,7 @@ KeyRule Scorer::score_wide(const ScoredQuery& query, std::size_t part, ScorerWor
                 prepared.wide_norms[d] * query.norm_scale + query.wide_power_sum + sums[d];
             sums[d] = -std::bit_cast<double>(std::bit_cast<std::uint64_t>(std::max(0.0, total)) &
                                              kept_bits);
-        } else if (prepared.factors.size() > 0) {
+        } else if (scoring_.kernel == KernelName::dot && prepared.factors.size() > 0) {
             sums[d] *= prepared.factors.data()[d];
         }
     }

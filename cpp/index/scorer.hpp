@@ -40,7 +40,7 @@ struct ScoredQuery {
 class Scorer {
   public:
     Scorer(const Scoring& scoring, std::vector<Part> parts, std::span<const double> word_weights,
-           float largest, int threads);
+           Magnitudes values, int threads);
 
     const std::vector<Part>& parts() const { return parts_; }
     const std::vector<std::int64_t>& bases() const { return bases_; }  // and the number of rows
@@ -77,6 +77,7 @@ class Scorer {
     template <class Power>
     void run_power(const ScoredQuery& query, std::size_t part, Power power, ScorerWork& work) const;
 
+    Magnitudes contributions(const Term& term) const;
     void fix_units(ScoredQuery& query, double bound, double least) const;
     void fix_power_units(ScoredQuery& query) const;
     KeyRule score_power(const ScoredQuery& query, std::size_t part, ScorerWork& work) const;
@@ -92,7 +93,8 @@ class Scorer {
     std::vector<Part> parts_;
     std::vector<std::int64_t> bases_{0};
     std::span<const double> word_weights_;
-    float largest_, smallest_;
+    Magnitudes values_;   // that there are, or were
+    Magnitudes factors_;  // of the documents that are alive; 1 if there are none
     int document_roots_;
     QueryWeighting weighting_;
     mutable std::vector<Prepared> prepared_;

@@ -23,8 +23,8 @@ class Reader::Implementation {
   public:
     Implementation(const Scoring& scoring, std::vector<Part> parts,
                    std::span<const double> word_weights, std::span<const std::int64_t> ids,
-                   float largest, int threads)
-        : scorer_(scoring, std::move(parts), word_weights, largest, threads), ids_(ids) {}
+                   Magnitudes values, int threads)
+        : scorer_(scoring, std::move(parts), word_weights, values, threads), ids_(ids) {}
 
     std::size_t n_parts() const { return scorer_.parts().size(); }
     std::size_t n_rows() const { return static_cast<std::size_t>(scorer_.bases().back()); }
@@ -205,9 +205,9 @@ class Reader::Implementation {
 
 Reader::Reader(const Scoring& scoring, std::vector<Part> parts,
                std::span<const double> word_weights, std::span<const std::int64_t> ids,
-               float largest, int threads)
+               Magnitudes values, int threads)
     : implementation_(std::make_unique<Implementation>(scoring, std::move(parts), word_weights, ids,
-                                                       largest, threads)) {}
+                                                       values, threads)) {}
 
 Reader::~Reader() = default;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -47,6 +48,17 @@ struct Part {
 /// For every part a bit for every document: may it be found? A span of no bits: all may. None: all.
 using Masks = std::span<const std::span<const std::uint64_t>>;
 
+/// Magnitudes of numbers other than 0; both 0 if there is none.
+struct Magnitudes {
+    double smallest = 0, largest = 0;
+
+    void include(double x) {
+        if (x == 0) return;
+        smallest = smallest == 0 ? x : std::min(smallest, x);
+        largest = std::max(largest, x);
+    }
+};
+
 /// What a range search found for some queries: query i has [offsets[i], offsets[i + 1]).
 struct RangeFound {
     std::vector<std::int64_t> offsets{0};
@@ -77,11 +89,11 @@ struct RangeFound {
 /// Sivic, Zisserman. Video Google: a text retrieval approach to object matching. ICCV 2003.
 class Reader {
   public:
-    /// `largest` is at least the greatest magnitude of a value in any part; it fixes the units.
+    /// `values` has at least the magnitudes of the values in all parts; it fixes the units.
     /// `word_weights` is g, or empty: all ones. Computes norms, for power: a pass or three over the
     /// postings, parallel over parts.
     Reader(const Scoring& scoring, std::vector<Part> parts, std::span<const double> word_weights,
-           std::span<const std::int64_t> ids, float largest, int threads);
+           std::span<const std::int64_t> ids, Magnitudes values, int threads);
     ~Reader();
 
     /// The k = scores.cols best of each query. Places beyond the documents that there are hold

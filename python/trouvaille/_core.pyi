@@ -125,6 +125,8 @@ class InvertedBlock:
     @property
     def step(self) -> float: ...
     @property
+    def smallest(self) -> float: ...
+    @property
     def largest(self) -> float: ...
     @property
     def nbytes(self) -> int: ...
@@ -169,6 +171,7 @@ class InvertedReader:
         alive: Sequence[NDArray[np.uint64] | None],
         ids: NDArray[np.int64] | None,
         num_words: int,
+        smallest: float,
         largest: float,
         threads: int,
     ) -> None: ...

@@ -29,9 +29,10 @@ class Content:
         How many documents have each word; kept where the weights follow it.
     idf : ndarray of float64, shape (num_words,), or None
         What the words weigh, where that does not follow the collection.
-    largest : float
-        The greatest magnitude that was ever added. It never falls, so that joining blocks, which
-        drops removed documents, changes no bit of an answer.
+    smallest, largest : float
+        The least magnitude other than 0 and the greatest that were ever added; 0 if there was none.
+        They stay when their documents go, so that joining blocks, which drops removed documents,
+        changes no bit of an answer.
     largest_id : int
         The greatest id that was ever used; -1 at first.
     step : float
@@ -43,6 +44,7 @@ class Content:
     segments: tuple[Segment, ...] = ()
     frequencies: NDArray[np.int64] | None = None
     idf: NDArray[np.float64] | None = None
+    smallest: float = 0.0
     largest: float = 0.0
     largest_id: int = -1
     removed: bool = False
@@ -98,10 +100,12 @@ class Content:
             counts = counts.copy()
             for segment in new:
                 segment.block.add_frequencies(counts, segment.alive)
+        smallest = [self.smallest, *(segment.block.smallest for segment in new)]
         return replace(
             self,
             segments=(*self.segments, *new),
             frequencies=counts,
+            smallest=min((magnitude for magnitude in smallest if magnitude > 0), default=0.0),
             largest=max(self.largest, *(segment.block.largest for segment in new), 0.0),
             step=max(self.step, *(segment.block.step for segment in new), 0.0),
             largest_id=max(self.largest_id, *(ids.largest(segment.ids) for segment in new), -1),

@@ -37,6 +37,7 @@ class Reader:
             alive=[segment.alive for segment in segments],
             ids=None if ascending else ids.as_array(self._ids),
             num_words=num_words,
+            smallest=content.smallest,
             largest=content.largest,
             threads=threads,
         )

@@ -44,6 +44,7 @@ def state_of(content: Content, num_words: int, options: Options) -> State:
         ],
         "first_id": all_ids.start if isinstance(all_ids, range) else None,
         "largest_id": content.largest_id,
+        "smallest": content.smallest,
         "largest": content.largest,
         "removed": content.removed,
     }
@@ -87,6 +88,7 @@ def content_of(
         segments=tuple(segments),
         frequencies=None if options.steady else frequencies(segments, num_words),
         idf=_idf(rest, num_words, options, len(segments) > 0),
+        smallest=_smallest(metadata, blocks),
         largest=_largest(metadata, blocks),
         largest_id=_whole(metadata, "largest_id", ids.largest(row_ids), MAX_ID),
         removed=_boolean(metadata, "removed"),
@@ -248,10 +250,25 @@ def _step(blocks: list[_core.InvertedBlock]) -> float:
 
 
 def _largest(metadata: Mapping[str, Any], blocks: list[_core.InvertedBlock]) -> float:
-    value = _value(metadata, "largest")
+    value = _number(metadata, "largest")
     least = max((block.largest for block in blocks), default=0.0)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"largest must be a number, got {value!r}")
     if not least <= value < math.inf or value > np.finfo(np.float32).max:
         raise ValueError(f"largest must be finite, and {least} at least, got {value}")
+    return value
+
+
+def _smallest(metadata: Mapping[str, Any], blocks: list[_core.InvertedBlock]) -> float:
+    value = _number(metadata, "smallest")
+    most = min((block.smallest for block in blocks if block.smallest > 0), default=math.inf)
+    if not 0 <= value <= most or (value == 0 and most < math.inf):
+        raise ValueError(f"smallest must be above 0, and {most} at most, got {value}")
+    return value
+
+
+def _number(metadata: Mapping[str, Any], name: str) -> float:
+    value = _value(metadata, name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{name} must be a number, got {value!r}")
+    if not abs(value) < math.inf:
+        raise ValueError(f"{name} must be finite, got {value}")
     return float(value)
