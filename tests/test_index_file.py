@@ -697,3 +697,20 @@ def test_forged_metadata_are_refused_or_in_bounds(tmp_path, rng):
         if isinstance(forged, dict)
     ]
     assert outcomes.count("refused") > len(outcomes) / 2
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"metric": "hellinger", "norm": "l1"},
+        {"metric": "intersection", "norm": "l1"},
+        {"weighting": "bm25"},
+        {"burstiness": "sqrt"},
+        {"burstiness": "intra"},
+    ],
+)
+def test_forged_options_that_exclude_the_values_are_refused(tmp_path, rng, forged):
+    InvertedFile.from_csr(-rng.random((9, 30))).save(tmp_path / "x")
+    metadata, arrays = _file.read(tmp_path / "x", mmap=False)
+    metadata["options"] |= forged
+    assert check_forged(tmp_path / "y", metadata, arrays, rng) == "refused"

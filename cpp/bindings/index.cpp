@@ -347,6 +347,8 @@ void bind_block(py::module_& m) {
                 return std::string(storage_names[static_cast<std::size_t>(b.view().storage)]);
             })
         .def_property_readonly("step", [](const InvertedBlock& b) { return b.view().step; })
+        .def_property_readonly("negative",
+                               [](const InvertedBlock& b) { return b.facts().negative; })
         .def_property_readonly("smallest",
                                [](const InvertedBlock& b) { return b.facts().smallest; })
         .def_property_readonly("largest", [](const InvertedBlock& b) { return b.facts().largest; })

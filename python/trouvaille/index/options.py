@@ -103,16 +103,21 @@ class Options:
         """Whether the weights of the words stay as they are while the collection grows."""
         return self.weighting is None or self.idf != "following"
 
-    def check(self, rows: _sparse.Rows, name: str) -> None:
-        """Refuse values that the options exclude, of documents and of queries alike."""
-        if len(rows.values) == 0 or rows.values.min() >= 0:
-            return
+    @property
+    def not_negative(self) -> str | None:
+        """The option that excludes negative values, as it is written; None if none does."""
         for option in ("metric", "weighting", "burstiness"):
             choice = getattr(self, option)
             if choice in ("hellinger", "intersection", "bm25", "sqrt", "intra"):
-                raise ValueError(
-                    f"{name} must not be negative with {option}={choice!r}, got {rows.values.min()}"
-                )
+                return f"{option}={choice!r}"
+        return None
+
+    def check(self, rows: _sparse.Rows, name: str) -> None:
+        """Refuse values that the options exclude, of documents and of queries alike."""
+        if len(rows.values) > 0 and rows.values.min() < 0 and self.not_negative is not None:
+            raise ValueError(
+                f"{name} must not be negative with {self.not_negative}, got {rows.values.min()}"
+            )
 
     def check_documents(self, rows: _sparse.Rows, name: str) -> None:
         """Refuse what the options exclude, or what `values` cannot hold."""

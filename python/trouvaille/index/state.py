@@ -77,6 +77,8 @@ def content_of(
     row_ids = _ids(metadata, rest, sum(block.n_documents for block in blocks))
     segments, begin = list[Segment](), 0
     for i, block in enumerate(blocks, start=1):
+        if block.negative and options.not_negative is not None:
+            raise ValueError(f"block {i} must not be negative with {options.not_negative}")
         end = begin + block.n_documents
         alive = _alive(rest, i, block.n_documents)
         n_alive = len(block_members(alive, block)) if alive is not None else block.n_documents
