@@ -312,3 +312,24 @@ def test_what_is_not_finite_is_refused_and_adds_nothing(bad):
     with pytest.raises(TypeError, match="complex"):
         found.add(X.astype(complex))
     assert len(found) == 1
+
+
+def test_uint8_has_no_step_before_there_are_values(tmp_path):
+    X = np.array([[0.3, 0.1, 0], [0, 0.2, 0.3]])
+    found = InvertedFile(3, values="uint8")
+    found.add(np.zeros((2, 3)))
+    found.search(X)
+    found.save(tmp_path / "x")
+    expected = stored(X, values="uint8")
+    assert (expected[0] > 0.09).tolist() == [True, True, False]
+    for index in (found, InvertedFile.load(tmp_path / "x")):
+        index.add(X)
+        index.add(np.zeros((1, 3)))
+        np.testing.assert_array_equal(index.to_csr().toarray()[2:4], expected)
+        index.optimize()
+        index.save(tmp_path / "y")
+        again = InvertedFile.load(tmp_path / "y").to_csr().toarray()
+        np.testing.assert_array_equal(again[2:4], expected)
+        assert (again[[0, 1, 4]] == 0).all()
+        with pytest.raises(ValueError, match="for uint8"):
+            index.add([[1.0, 0, 0]])

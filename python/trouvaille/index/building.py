@@ -144,16 +144,22 @@ def joined(segments: Sequence[Segment], options: Options) -> list[Segment]:
 def alike(segments: Sequence[Segment], options: Options, threads: int) -> list[Segment]:
     """Keep all values as float32 if any are: how they are kept decides how products are rounded."""
     kinds = {segment.block.storage for segment in segments}
+    """Keep all values as float32 if any are: how one is kept decides how products are rounded."""
+    kinds = {(segment.block.storage, segment.block.step) for segment in segments}
     if len(kinds) <= 1:
         return list(segments)
-    return [_widened(segment, options, threads) for segment in segments]
+    storage = "uint8" if options.values == "uint8" else "float32"
+    # Before there were any values to choose a step by, rows of none were added.
+    steps = (segment.block.step for segment in segments if segment.block.n_postings > 0)
+    step = max(steps, default=0.0)
+    return [_rekept(segment, storage, step, options, threads) for segment in segments]
 
 
-def _widened(segment: Segment, options: Options, threads: int) -> Segment:
+def _rekept(segment: Segment, storage: str, step: float, options: Options, threads: int) -> Segment:
     block = segment.block
-    if block.storage == "float32":
+    if (block.storage, block.step) == (storage, step):
         return segment
-    (block,) = _core.build_blocks(*block.rows(), block.num_words, "float32", 0.0, 1, threads)
+    (block,) = _core.build_blocks(*block.rows(), block.num_words, storage, step, 1, threads)
     forward = forward_of(block) if options.forward else None
     return replace(segment, block=block, forward=forward, kept={})
 

@@ -79,7 +79,7 @@ class Content:
 
     def refuse_other_steps(self, new: Sequence[Segment]) -> None:
         """Raise a ValueError if values in 8 bits were cut to other steps meanwhile."""
-        if any(self.step not in (0.0, segment.block.step) for segment in new):
+        if any(self.step not in (0.0, step_of(segment)) for segment in new if step_of(segment) > 0):
             raise ValueError(
                 "the first rows of an index with values='uint8' must not be added by two calls "
                 "at once"
@@ -107,7 +107,7 @@ class Content:
             frequencies=counts,
             smallest=min((magnitude for magnitude in smallest if magnitude > 0), default=0.0),
             largest=max(self.largest, *(segment.block.largest for segment in new), 0.0),
-            step=max(self.step, *(segment.block.step for segment in new), 0.0),
+            step=max(self.step, *(step_of(segment) for segment in new), 0.0),
             largest_id=max(self.largest_id, *(ids.largest(segment.ids) for segment in new), -1),
         )
 
@@ -132,6 +132,11 @@ class Content:
                 kept.append(rest)
         removed = self.removed or len(unwanted) > 0
         return replace(self, segments=tuple(kept), frequencies=counts, removed=removed)
+
+
+def step_of(segment: Segment) -> float:
+    """Return the step of 8-bit values, or 0 if there are none."""
+    return segment.block.step if segment.block.n_postings > 0 else 0.0
 
 
 def frequencies_of(

@@ -248,7 +248,7 @@ def _step(blocks: list[_core.InvertedBlock]) -> float:
     steps = {block.step for block in blocks}
     if len(steps) > 1:
         raise ValueError(f"blocks must have one step, got {sorted(steps)}")
-    return steps.pop() if steps else 0.0
+    return steps.pop() if any(block.n_postings > 0 for block in blocks) else 0.0
 
 
 def _largest(metadata: Mapping[str, Any], blocks: list[_core.InvertedBlock]) -> float:
