@@ -2,6 +2,7 @@
 """A collection that grows and shrinks: weights, ids, removal, and searching meanwhile."""
 
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -228,3 +229,19 @@ def test_many_threads_search_one_collection_that_changes(rng):
 def answer(found, query):
     result = found.search(query, k=70, threads=1)
     return result.scores.tobytes(), result.ids.tobytes()
+
+
+@pytest.mark.parametrize("change", ["add", "remove", "optimize"])
+def test_what_was_searched_before_a_change_is_let_go(rng, change):
+    found = InvertedFile.from_csr(counts(rng, 90, 20))
+    found.remove([7])
+    found.search(counts(rng, 2, 20))
+    reader = weakref.ref(found._writer._reader)
+    if change == "add":
+        found.add(counts(rng, 1024, 20), ids=np.arange(1000, 2024))
+        assert len(found.ids) == 1113
+    elif change == "remove":
+        found.remove([8])
+    else:
+        found.optimize()
+    assert reader() is None

@@ -81,13 +81,13 @@ class Writer:
                 content = content.frozen(self._weights_of(segments, n))
             content = content.with_segments(segments)
             segments = alike(content.segments, self._options, threads)
-            self._content = content.arranged(tidied(segments, self._options))
+            self._replace(content.arranged(tidied(segments, self._options)))
 
     def remove(self, unwanted: NDArray[np.int64]) -> None:
         """Remove the documents of distinct ids, or none if one is unknown."""
         with self._lock:
             self._settle(_check.threads(None))
-            self._content = self._content.without(unwanted)
+            self._replace(self._content.without(unwanted))
 
     def optimize(self) -> None:
         """Join small segments and those that have removed documents."""
@@ -95,7 +95,7 @@ class Writer:
             threads = _check.threads(None)
             self._settle(threads)
             segments = optimized(self._content.segments, self._options)
-            self._content = self._content.arranged(segments)
+            self._replace(self._content.arranged(segments))
 
     def content(self) -> Content:
         """Return all that was added until now."""
@@ -114,11 +114,16 @@ class Writer:
                 )
             return reader
 
+    def _replace(self, content: Content) -> None:
+        """Let go of what there was, which the reader holds, too. The lock is held."""
+        self._content, self._reader = content, None
+
     def _settle(self, threads: int) -> None:
         """Make blocks of the rows that wait. The lock is held."""
         if self._pending.n_documents > 0:
             content = self._pending.after(self._content, self._num_words, self._options, threads)
-            self._content, self._pending = content, Pending()
+            self._replace(content)
+            self._pending = Pending()
 
     def _weights_of(self, segments: list[Segment], n: int) -> NDArray[np.float64] | None:
         if self._options.weighting is None:
