@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ class Segment:
     forward : Forward or None
         The documents by row, if the index keeps them.
     kept : dict
-        What was computed of the block, whichever documents are alive; see `weights`.
+        What was computed of the block and its ids, whichever documents are alive; see `weights`.
     """
 
     block: _core.InvertedBlock
@@ -41,7 +42,7 @@ class Segment:
     alive: Bitmap | None
     n_alive: int
     forward: Forward | None = None
-    kept: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    kept: dict[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def n_documents(self) -> int:
@@ -69,10 +70,11 @@ class Segment:
         if isinstance(self.ids, range):
             inside = (wanted >= self.ids.start) & (wanted < self.ids.stop)
             return np.where(inside, wanted - self.ids.start, -1)
-        order = np.argsort(self.ids, kind="stable")
-        ordered = self.ids[order]
-        near = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
-        return np.where(ordered[near] == wanted, order[near], -1)
+        if "order" not in self.kept:  # of at most 65,536
+            self.kept["order"] = np.argsort(self.ids, kind="stable").astype(np.uint16)
+        order = self.kept["order"]
+        near = np.minimum(np.searchsorted(self.ids, wanted, sorter=order), len(order) - 1)
+        return np.where(self.ids[order[near]] == wanted, order[near].astype(np.int64), -1)
 
     def without(self, places: NDArray[np.int64]) -> Segment:
         """Return the segment with those documents removed, which were alive."""
@@ -86,6 +88,6 @@ def numbered(segments: Sequence[Segment], new: Ids) -> list[Segment]:
     ends = np.cumsum([segment.n_documents for segment in segments]).tolist()
     starts = [0, *ends[:-1]]
     return [
-        replace(segment, ids=ids.compact(new[start:end]))
+        replace(segment, ids=ids.compact(new[start:end]), kept={})
         for segment, start, end in zip(segments, starts, ends, strict=True)
     ]
