@@ -50,7 +50,7 @@ class Reader::Implementation {
                 best.emplace_back(std::span(storage).subspan((i - begin) * k, k));
             search_in(queries, begin, {0, n_parts()}, masks, best, *work);
             for (std::size_t i = begin; i < end; ++i)
-                write(queries, i, best[i - begin], scores, rows, *work);
+                write(queries, i, best[i - begin], scores, rows);
         });
     }
 
@@ -130,28 +130,31 @@ class Reader::Implementation {
     void search_parts(SparseRows queries, Masks masks, std::size_t k, MatrixView<double> scores,
                       MatrixView<std::int64_t> rows, int threads) const {
         const std::size_t n = queries.rows(), parts = n_parts();
-        std::vector<Best::Item> storage(n * parts * k);
+        std::vector<std::vector<Best::Item>> storage(n * parts);
         std::vector<Best> best;
-        for (std::size_t i = 0; i < n * parts; ++i)
-            best.emplace_back(std::span(storage).subspan(i * k, k));
+        for (std::size_t i = 0; i < n * parts; ++i) {
+            const std::size_t size = scorer_.parts()[i % parts].block.n_documents;
+            storage[i].resize(std::min(k, size));
+            best.emplace_back(storage[i]);
+        }
         parallel_for(n * parts, 1, threads, [&](std::size_t begin, std::size_t end) {
             const Borrowed work(*this);
             for (std::size_t i = begin; i < end; ++i)
                 search_in(queries, i / parts, {i % parts, i % parts + 1}, masks, {&best[i], 1},
                           *work);
         });
-        const Borrowed work(*this);
+        std::vector<Best::Item> items(k);
         for (std::size_t i = 0; i < n; ++i) {
-            Best& all = best[i * parts];
-            for (std::size_t part = 1; part < parts; ++part)
+            Best all(items);
+            for (std::size_t part = 0; part < parts; ++part)
                 for (const Best::Item& item : best[i * parts + part].sorted())
                     all.push(item.score, item.id);
-            write(queries, i, all, scores, rows, *work);
+            write(queries, i, all, scores, rows);
         }
     }
 
     void write(SparseRows queries, std::size_t i, Best& best, MatrixView<double> scores,
-               MatrixView<std::int64_t> rows, ScorerWork&) const {
+               MatrixView<std::int64_t> rows) const {
         const auto sorted = best.sorted();
         std::vector<Best::Item> items(sorted.begin(), sorted.end());
         if (scorer_.is_distance()) turn_into_distances(queries, i, items);
