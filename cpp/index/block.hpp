@@ -106,8 +106,6 @@ class Runs {
     bool next(Run& run);
 
   private:
-    void set_of(Run& run);
-
     const Block& block_;
     const std::uint16_t* header_;  // of the next run, where counts have one
     const std::uint16_t* place_;   // of the next set
