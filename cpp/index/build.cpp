@@ -269,8 +269,11 @@ void write_directory(OwnedBlock& block, const Lists& lists, std::span<const std:
 OwnedBlock written(const Lists& lists, std::size_t n_documents, std::uint64_t num_words,
                    Keeping keeping) {
     OwnedBlock block;
-    block.storage =
-        keeping.storage.value_or(are_counts(lists) ? Storage::counts : Storage::float32);
+    const bool may_be_counts = keeping.storage.value_or(Storage::counts) == Storage::counts;
+    const bool counts = may_be_counts && are_counts(lists);
+    if (keeping.storage == Storage::counts && !counts)
+        throw std::invalid_argument("values must be whole numbers from 1 to 65,535 for counts");
+    block.storage = keeping.storage.value_or(counts ? Storage::counts : Storage::float32);
     block.n_documents = static_cast<std::uint32_t>(n_documents);
     block.num_words = num_words;
     block.step = block.storage == Storage::uint8 ? keeping.step : 0;

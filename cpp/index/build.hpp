@@ -49,7 +49,8 @@ struct Keeping {
 /// Time O(entries + num_words), or O(entries log entries) where there are far fewer entries than
 /// words; memory 8 bytes an entry beside the result. Throws std::invalid_argument where a value
 /// does not fit the storage (a sum beyond float32, a value below 0 or beyond 255 steps for uint8,
-/// beyond 65,504 for float16), std::length_error where a block would be too large, Interrupted.
+/// beyond 65,504 for float16, no whole number from 1 to 65,535 for counts), std::length_error where
+/// a block would be too large, Interrupted.
 OwnedBlock build_block(SparseRows rows, std::uint64_t num_words, Keeping keeping);
 
 /// Rows in blocks of equal sizes, as few as possible but at least `n_blocks` (never more than

@@ -124,7 +124,7 @@ struct PowerHalves {
     }
 };
 
-/// Any p up to 8: 2^(p log2 |x|) in float32, relative error below 2^-21.
+/// Any p up to 8: 2^(p log2 |x|) in float32, relative error below 2^-20.
 struct PowerAny {
     static constexpr bool is_long_chain = true;
     static constexpr double largest_p = 8;

@@ -18,6 +18,7 @@
 #include "core/checksum.hpp"
 #include "core/cpu.hpp"
 #include "core/interrupt.hpp"
+#include "core/pages.hpp"
 #include "core/parallel.hpp"
 #include "core/random.hpp"
 #include "core/size.hpp"
@@ -464,4 +465,21 @@ TEST(sizes_are_checked) {
     } catch (const std::length_error& error) {
         CHECK(std::string_view(error.what()).find("n_rows") != std::string_view::npos);
     }
+}
+
+// ---- pages
+
+TEST(pages_are_zero_and_aligned) {
+    for (const std::size_t n : {0, 1, 63, 8191, 65'535, 65'536, 300'000}) {
+        Pages<std::int64_t> pages(n);
+        const std::size_t alignment = 8 * n >= std::size_t{512} << 10 ? std::size_t{2} << 20 : 64;
+        CHECK_EQUAL(reinterpret_cast<std::uintptr_t>(pages.data()) % alignment, 0u);
+        CHECK_EQUAL(pages.size(), n);
+        for (std::int64_t& item : pages.span()) {
+            CHECK_EQUAL(item, 0);
+            item = -1;  // the next may get the same memory
+        }
+    }
+    CHECK_THROWS(std::bad_alloc, allocate_pages(std::numeric_limits<std::size_t>::max() - 3));
+    CHECK_THROWS(std::length_error, Pages<std::int64_t>(std::size_t{1} << 62));
 }

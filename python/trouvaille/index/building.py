@@ -143,8 +143,6 @@ def joined(segments: Sequence[Segment], options: Options) -> list[Segment]:
 
 def alike(segments: Sequence[Segment], options: Options, threads: int) -> list[Segment]:
     """Keep all values as float32 if any are: how they are kept decides how products are rounded."""
-    kinds = {segment.block.storage for segment in segments}
-    """Keep all values as float32 if any are: how one is kept decides how products are rounded."""
     kinds = {(segment.block.storage, segment.block.step) for segment in segments}
     if len(kinds) <= 1:
         return list(segments)
