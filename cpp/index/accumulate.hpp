@@ -64,6 +64,7 @@ template <class Kernel>
 struct AccumulateJob {
     const Block* block;
     const double* factors;  // of the documents, in whole groups; null unless the kernel uses them
+    const double* ones;     // with a kernel of shares: 1 / (1 + factor), likewise
     int roots;
     std::span<const Kernel> kernels;  // of the terms
     const QueryRuns* runs;
@@ -134,12 +135,33 @@ ALWAYS_INLINE void contributions(const Kernel& kernel, const float* x, const dou
     }
 }
 
+// A run whose values are 1, of a kernel of shares: nothing is divided.
+template <std::size_t N, class Kernel>
+ALWAYS_INLINE void add_ones(const Kernel& kernel, const double* ones,
+                            const std::uint16_t* documents, std::size_t size, std::int64_t* sums) {
+    alignas(64) double shares[piece] = {};
+    alignas(64) std::int64_t values[piece];
+    for (std::size_t i = 0; i < size; i += piece) {
+        const std::size_t n = std::min(size - i, piece);
+        for (std::size_t j = 0; j < n; ++j) shares[j] = ones[documents[i + j]];
+        for (std::size_t j = 0; j < n; j += N) {
+            Doubles<N> share;
+            std::memcpy(&share, shares + j, sizeof share);
+            store(values + j, kernel.template of_share<N>(share));
+        }
+        scatter(documents + i, n, values, sums);
+    }
+}
+
 // `documents` are those of the run, decoded if it has a bitmap.
 template <std::size_t N, class Kernel>
 ALWAYS_INLINE void add_run(const AccumulateJob<Kernel>& job, const TermRun& run,
                            const std::uint16_t* documents) {
     const Kernel kernel = job.kernels[run.term];
     std::int64_t* sums = job.sums;
+    if constexpr (OfShares<Kernel>)
+        if (run.values == nullptr && run.value == 1)
+            return add_ones<N>(kernel, job.ones, documents, run.size, sums);
     if (!Kernel::uses_factor && run.values == nullptr)
         return scatter(documents, run.size, of_constant<N>(kernel, rooted(run.value, job.roots)),
                        sums);
@@ -250,6 +272,27 @@ TARGET_AVX512 ALWAYS_INLINE void add_constant(const ConstantBitmap& run, std::si
     }
 }
 
+// A run with a bitmap whose values are 1, of a kernel of shares.
+template <class Kernel>
+struct OnesBitmap {
+    const std::uint16_t* bitmap;
+    const Kernel* kernel;
+};
+
+template <class Kernel>
+TARGET_AVX512 ALWAYS_INLINE void add_ones(const OnesBitmap<Kernel>& run, const double* ones,
+                                          std::size_t group, GroupSums& sums) {
+    const std::uint64_t bits = bitmap_word(run.bitmap, group);
+    const Kernel kernel = *run.kernel;
+#pragma GCC unroll 8
+    for (std::size_t j = 0; j < 8; ++j) {
+        const auto mask = static_cast<__mmask8>(bits >> 8 * j);
+        const auto shares = (Doubles<8>)_mm512_loadu_pd(ones + group * group_documents + 8 * j);
+        const auto added = (__m512i)kernel.template of_share<8>(shares);
+        sums.of[j] = _mm512_mask_add_epi64(sums.of[j], mask, sums.of[j], added);
+    }
+}
+
 template <Storage storage>
 TARGET_AVX512 ALWAYS_INLINE __m256 eight_values(float step, const std::uint16_t* values,
                                                 std::size_t i) {
@@ -306,7 +349,10 @@ TARGET_AVX512 ALWAYS_INLINE void add_values(const AccumulateJob<Kernel>& job,
 template <class Kernel>
 struct Bitmaps {
     std::vector<ConstantBitmap> constant;
+    std::vector<OnesBitmap<Kernel>> ones;
     std::vector<BitmapCursor<Kernel>> cursors;
+
+    std::size_t size() const { return constant.size() + ones.size() + cursors.size(); }
 };
 
 template <Storage storage, class Kernel>
@@ -332,13 +378,16 @@ TARGET_AVX512 ALWAYS_INLINE void add_bitmaps(const AccumulateJob<Kernel>& job,
         if (group % groups_a_line == 0) {
             const std::size_t ahead = 4 * group + 2 * units_a_line;
             for (const auto& run : bitmaps.constant) __builtin_prefetch(run.bitmap + ahead, 0, 2);
+            for (const auto& run : bitmaps.ones) __builtin_prefetch(run.bitmap + ahead, 0, 2);
             for (const auto& run : bitmaps.cursors) __builtin_prefetch(run.bitmap + ahead, 0, 2);
         }
         for (const ConstantBitmap& run : bitmaps.constant) add_constant(run, group, sums);
+        if constexpr (OfShares<Kernel>)
+            for (const auto& run : bitmaps.ones) add_ones(run, job.ones, group, sums);
         add_cursors<storage>(job, bitmaps, group, sums);
 #pragma GCC unroll 8
         for (std::size_t j = 0; j < 8; ++j) _mm512_storeu_si512(place + 8 * j, sums.of[j]);
-        poll.did(8 * (bitmaps.constant.size() + bitmaps.cursors.size()));
+        poll.did(8 * bitmaps.size());
     }
 }
 
@@ -360,6 +409,8 @@ TARGET_AVX512 void accumulate_avx512(const AccumulateJob<Kernel>& job) {
         const float x = run.values == nullptr ? rooted(run.value, job.roots) : 0;
         if (!Kernel::uses_factor && run.values == nullptr)
             bitmaps.constant.push_back({run.documents, of_constant<8>(kernel, x)});
+        else if (OfShares<Kernel> && run.values == nullptr && run.value == 1)
+            bitmaps.ones.push_back({run.documents, &kernel});
         else
             bitmaps.cursors.push_back({run.documents, run.values, 0, &kernel, x});
     }

@@ -61,7 +61,8 @@ struct DotKernel {
     }
 };
 
-/// c x / (x + K), where K > 0 is the document's factor.
+/// c x / (x + K), where K > 0 is the document's factor. The quotient comes first, so that it may be
+/// known beforehand for x = 1, which most counts are.
 struct Bm25Kernel {
     static constexpr bool uses_factor = true;
     double c;
@@ -69,9 +70,18 @@ struct Bm25Kernel {
     template <std::size_t N>
     ALWAYS_INLINE Longs<N> operator()(Floats<N> value, Doubles<N> factor) const {
         const Doubles<N> x = to_doubles<N>(value);
-        return to_longs<N>(x * c / (x + factor));
+        return of_share<N>(x / (x + factor));
+    }
+
+    template <std::size_t N>
+    ALWAYS_INLINE Longs<N> of_share(Doubles<N> share) const {
+        return to_longs<N>(share * c);
     }
 };
+
+/// Kernels of a share of c, x / (x + factor).
+template <class Kernel>
+concept OfShares = requires(const Kernel& kernel) { kernel.template of_share<4>(Doubles<4>{}); };
 
 /// min(q, d) in units, d = g x r. `factor` r is 1 where no norm is asked for.
 template <bool with_factor>

@@ -97,11 +97,15 @@ void Scorer::prepare_factors() {
         prepared_[i].factors = Pages<double>(whole_groups(given.size()));
         const auto factors = prepared_[i].factors.span();
         std::copy(given.begin(), given.end(), factors.begin());
-        if (scoring_.kernel == KernelName::bm25)  // a document of no length has no posting either
-            for (double& factor : factors) factor = std::max(factor, 1e-30);
         const auto alive = parts_[i].alive;
         for (std::size_t d = 0; d < given.size(); ++d)
             if (alive.empty() || (alive[d / 64] >> d % 64 & 1) != 0) factors_.include(factors[d]);
+        if (scoring_.kernel != KernelName::bm25) continue;
+        // A document of no length has no posting either.
+        for (double& factor : factors) factor = std::max(factor, 1e-30);
+        prepared_[i].ones = Pages<double>(factors.size());
+        std::transform(factors.begin(), factors.end(), prepared_[i].ones.data(),
+                       [](double factor) { return 1 / (1 + factor); });
     }
 }
 
@@ -219,6 +223,7 @@ void Scorer::run(std::size_t part, std::size_t n_terms, Make make, ScorerWork& w
     for (std::size_t i = 0; i < n_terms; ++i) kernels.push_back(make(i));
     accumulate(AccumulateJob<Kernel>{.block = &parts_[part].block,
                                      .factors = prepared_[part].factors.data(),
+                                     .ones = prepared_[part].ones.data(),
                                      .roots = document_roots_,
                                      .kernels = kernels,
                                      .runs = &work.runs,
@@ -373,6 +378,7 @@ void Scorer::sum_powers(std::size_t part, double value_unit, double units,
             accumulate(AccumulateJob<NormKernel<Power, with_factor>>{
                 .block = &block,
                 .factors = prepared_[part].factors.data(),
+                .ones = nullptr,
                 .roots = document_roots_,
                 .kernels = kernels,
                 .runs = &work.runs,

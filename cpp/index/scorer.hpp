@@ -61,6 +61,7 @@ class Scorer {
     // What is computed beforehand for each part; arrays are in whole groups.
     struct Prepared {
         Pages<double> factors;  // of the documents; with dot, multiplied at the end
+        Pages<double> ones;     // of bm25: 1 / (1 + factor)
         Pages<std::int64_t>
             norms;  // of power: sums of |d|^p, values in value_unit_, in norm_units_
         std::vector<double> wide_norms;
