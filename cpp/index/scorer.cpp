@@ -76,6 +76,7 @@ Scorer::Scorer(const Scoring& scoring, std::vector<Part> parts,
         bases_.push_back(bases_.back() + part.block.n_documents);
         values_.include(static_cast<double>(part.facts.largest));
         values_.include(static_cast<double>(part.facts.smallest));
+        negative_ |= part.facts.negative;
     }
     prepare_factors();
     if (factors_.largest == 0) factors_.include(1);
@@ -97,12 +98,16 @@ void Scorer::prepare_factors() {
         prepared_[i].factors = Pages<double>(whole_groups(given.size()));
         const auto factors = prepared_[i].factors.span();
         std::copy(given.begin(), given.end(), factors.begin());
+        if (scoring_.kernel == KernelName::bm25)  // a document of no length has no posting either
+            for (double& factor : factors) factor = std::max(factor, 1e-30);
         const auto alive = parts_[i].alive;
         for (std::size_t d = 0; d < given.size(); ++d)
             if (alive.empty() || (alive[d / 64] >> d % 64 & 1) != 0) factors_.include(factors[d]);
+        const auto [least, greatest] =
+            std::minmax_element(factors.begin(), factors.begin() + std::ssize(given));
+        prepared_[i].least_factor = *least;
+        prepared_[i].greatest_factor = *greatest;
         if (scoring_.kernel != KernelName::bm25) continue;
-        // A document of no length has no posting either.
-        for (double& factor : factors) factor = std::max(factor, 1e-30);
         prepared_[i].ones = Pages<double>(factors.size());
         std::transform(factors.begin(), factors.end(), prepared_[i].ones.data(),
                        [](double factor) { return 1 / (1 + factor); });
@@ -120,10 +125,12 @@ ScoredQuery Scorer::prepare(SparseRows queries, std::size_t i) const {
         fix_power_units(query);
         return query;
     }
+    query.growing = !negative_;
     double bound = 0;
     Magnitudes each;
     for (const Term& term : query.terms) {
         const Magnitudes of_term = contributions(term);
+        query.growing &= term.query >= 0 && term.weight >= 0;
         bound += of_term.largest;
         each.include(of_term.smallest);
     }
@@ -215,49 +222,97 @@ void Scorer::fix_power_units(ScoredQuery& query) const {
 
 // ---- sums
 
+namespace {
+
+// make(i) of every term.
+template <class Make>
+auto kernels_of(std::size_t n_terms, Make make) {
+    std::vector<decltype(make(std::size_t{0}))> kernels;
+    kernels.reserve(n_terms);
+    for (std::size_t i = 0; i < n_terms; ++i) kernels.push_back(make(i));
+    return kernels;
+}
+
+}  // namespace
+
+template <class Kernel>
+AccumulateJob<Kernel> Scorer::job(std::size_t part, std::span<const Kernel> kernels,
+                                  ScorerWork& work) const {
+    return {.block = &parts_[part].block,
+            .factors = prepared_[part].factors.data(),
+            .ones = prepared_[part].ones.data(),
+            .roots = document_roots_,
+            .kernels = kernels,
+            .runs = &work.runs,
+            .decoded = work.decoded.data(),
+            .sums = work.sums.data(),
+            .fresh = true};
+}
+
 template <class Make>
 void Scorer::run(std::size_t part, std::size_t n_terms, Make make, ScorerWork& work) const {
     using Kernel = decltype(make(std::size_t{0}));
-    std::vector<Kernel> kernels;
-    kernels.reserve(n_terms);
-    for (std::size_t i = 0; i < n_terms; ++i) kernels.push_back(make(i));
-    accumulate(AccumulateJob<Kernel>{.block = &parts_[part].block,
-                                     .factors = prepared_[part].factors.data(),
-                                     .ones = prepared_[part].ones.data(),
-                                     .roots = document_roots_,
-                                     .kernels = kernels,
-                                     .runs = &work.runs,
-                                     .decoded = work.decoded.data(),
-                                     .sums = work.sums.data(),
-                                     .fresh = true});
+    const std::vector<Kernel> kernels = kernels_of(n_terms, make);
+    accumulate(job<Kernel>(part, kernels, work));
+}
+
+// body(make), where make(i) is the kernel of term i; of all but power.
+template <class Body>
+auto Scorer::with_kernel(const ScoredQuery& query, std::size_t part, Body body) const {
+    const std::vector<Term>& terms = query.terms;
+    const double units = query.units;
+    if (scoring_.kernel == KernelName::dot)
+        return body(
+            [&](std::size_t i) { return DotKernel{terms[i].query * terms[i].weight * units}; });
+    if (scoring_.kernel == KernelName::bm25)
+        return body([&](std::size_t i) { return Bm25Kernel{terms[i].query * units}; });
+    if (uses_factors(part))
+        return body([&](std::size_t i) {
+            return MinimumKernel<true>{terms[i].query, terms[i].weight, units};
+        });
+    return body([&](std::size_t i) {
+        return MinimumKernel<false>{terms[i].query, terms[i].weight, units};
+    });
+}
+
+KeyRule Scorer::rule(const ScoredQuery& query, std::size_t part) const {
+    KeyRule rule;
+    rule.unit = 1 / query.units;
+    if (scoring_.kernel == KernelName::dot && uses_factors(part))
+        rule.factors = prepared_[part].factors.data();
+    return rule;
+}
+
+void Scorer::find_lists(const ScoredQuery& query, std::size_t part, ScorerWork& work) const {
+    const std::vector<Term>& terms = query.terms;
+    if (query.wide) return;  // those are read one after another
+    find_runs(
+        parts_[part].block, terms.size(), [&](std::size_t i) { return terms[i].word; }, work.runs);
+}
+
+std::optional<std::span<const Candidate>> Scorer::candidates(const ScoredQuery& query,
+                                                             std::size_t part, double least,
+                                                             ScorerWork& work) const {
+    if (!query.growing || query.wide || !(least > 0)) return std::nullopt;
+    const KeyRule keys = rule(query, part);
+    const Prepared& prepared = prepared_[part];
+    const double greatest = keys.factors == nullptr ? 1.0 : prepared.greatest_factor;
+    const bool is_bm25 = scoring_.kernel == KernelName::bm25;
+    const Needed needed{least_sum(least, keys.unit, greatest),
+                        is_bm25 ? prepared.least_factor : prepared.greatest_factor,
+                        rooted(parts_[part].facts.largest, document_roots_)};
+    return with_kernel(query, part, [&](auto make) {
+        using Kernel = decltype(make(std::size_t{0}));
+        const std::vector<Kernel> kernels = kernels_of(query.terms.size(), make);
+        return trouvaille::candidates(job<Kernel>(part, kernels, work), needed, work.pruning);
+    });
 }
 
 KeyRule Scorer::score(const ScoredQuery& query, std::size_t part, ScorerWork& work) const {
     if (query.wide) return score_wide(query, part, work);
-    const std::vector<Term>& terms = query.terms;
-    const double units = query.units;
-    find_runs(
-        parts_[part].block, terms.size(), [&](std::size_t i) { return terms[i].word; }, work.runs);
-    const auto go = [&](auto make) { run(part, terms.size(), make, work); };
-    KeyRule rule;
-    rule.unit = 1 / units;
-    if (scoring_.kernel == KernelName::dot) {
-        go([&](std::size_t i) { return DotKernel{terms[i].query * terms[i].weight * units}; });
-        if (prepared_[part].factors.size() > 0) rule.factors = prepared_[part].factors.data();
-    } else if (scoring_.kernel == KernelName::bm25) {
-        go([&](std::size_t i) { return Bm25Kernel{terms[i].query * units}; });
-    } else if (scoring_.kernel == KernelName::minimum && uses_factors(part)) {
-        go([&](std::size_t i) {
-            return MinimumKernel<true>{terms[i].query, terms[i].weight, units};
-        });
-    } else if (scoring_.kernel == KernelName::minimum) {
-        go([&](std::size_t i) {
-            return MinimumKernel<false>{terms[i].query, terms[i].weight, units};
-        });
-    } else {
-        return score_power(query, part, work);
-    }
-    return rule;
+    if (is_distance()) return score_power(query, part, work);
+    with_kernel(query, part, [&](auto make) { run(part, query.terms.size(), make, work); });
+    return rule(query, part);
 }
 
 template <class Power>

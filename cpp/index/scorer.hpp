@@ -4,11 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "core/pages.hpp"
 #include "index/accumulate.hpp"
+#include "index/pruning.hpp"
 #include "index/search.hpp"
 #include "index/selection.hpp"
 #include "index/terms.hpp"
@@ -23,12 +25,14 @@ struct ScorerWork {
     std::vector<double> scratch = std::vector<double>(max_block_documents / group_documents);
     std::vector<std::uint16_t> decoded = std::vector<std::uint16_t>(max_block_documents);
     QueryRuns runs;
+    PruningWork pruning;
 };
 
 /// A query, weighted, and the units of its sums.
 struct ScoredQuery {
     std::vector<Term> terms;
     bool wide = false;           // float64 sums
+    bool growing = false;        // no contribution is negative
     double units = 1;            // a power of two: a contribution of 1 is so many units
     double value_unit = 1;       // of power: values are divided by this power of two
     double norm_scale = 1;       // of power: what documents' norms are multiplied by
@@ -48,6 +52,17 @@ class Scorer {
 
     ScoredQuery prepare(SparseRows queries, std::size_t query) const;
 
+    /// Finds the lists of the query's words in a part, as the next two functions need them.
+    void find_lists(const ScoredQuery& query, std::size_t part, ScorerWork& work) const;
+
+    /// Documents of the part, all of those with a key of `least` or more among them, and their
+    /// complete sums; nothing where all should be scored: always unless least > 0.
+    std::optional<std::span<const Candidate>> candidates(const ScoredQuery& query, std::size_t part,
+                                                         double least, ScorerWork& work) const;
+
+    /// What turns such sums into keys.
+    KeyRule rule(const ScoredQuery& query, std::size_t part) const;
+
     /// Leaves the sums of the part's documents in work.sums; returns what turns them into keys.
     KeyRule score(const ScoredQuery& query, std::size_t part, ScorerWork& work) const;
 
@@ -62,6 +77,7 @@ class Scorer {
     struct Prepared {
         Pages<double> factors;  // of the documents; with dot, multiplied at the end
         Pages<double> ones;     // of bm25: 1 / (1 + factor)
+        double least_factor = 1, greatest_factor = 1;
         Pages<std::int64_t>
             norms;  // of power: sums of |d|^p, values in value_unit_, in norm_units_
         std::vector<double> wide_norms;
@@ -73,6 +89,11 @@ class Scorer {
     void prepare_wide_norms() const;
     double largest_document_value(std::size_t part) const;
     void sum_powers(std::size_t part, double value_unit, double units, std::int64_t* sums) const;
+    template <class Body>
+    auto with_kernel(const ScoredQuery& query, std::size_t part, Body body) const;
+    template <class Kernel>
+    AccumulateJob<Kernel> job(std::size_t part, std::span<const Kernel> kernels,
+                              ScorerWork& work) const;
     template <class Make>
     void run(std::size_t part, std::size_t n_terms, Make make, ScorerWork& work) const;
     template <class Power>
@@ -96,6 +117,7 @@ class Scorer {
     std::span<const double> word_weights_;
     Magnitudes values_;   // that there are, or were
     Magnitudes factors_;  // of the documents that are alive; 1 if there are none
+    bool negative_ = false;  // is any value?
     int document_roots_;
     QueryWeighting weighting_;
     mutable std::vector<Prepared> prepared_;

@@ -101,16 +101,42 @@ class Reader::Implementation {
         std::size_t begin, end;
     };
 
+    // The lists have been found.
     Keys keys_of(const ScoredQuery& query, std::size_t part, Masks masks, ScorerWork& work) const {
         const KeyRule rule = scorer_.score(query, part, work);
         const Part& p = scorer_.parts()[part];
         const auto mask = masks.empty() ? std::span<const std::uint64_t>{} : masks[part];
         Keys keys = make_keys(work.sums.data(), work.maxima.data(), p.block.n_documents, rule,
                               p.alive, mask);
+        name(keys, part);
+        return keys;
+    }
+
+    void name(Keys& keys, std::size_t part) const {
         keys.base = scorer_.bases()[part];
         if (!ids_.empty())
-            keys.ids = ids_.subspan(static_cast<std::size_t>(keys.base), p.block.n_documents);
-        return keys;
+            keys.ids = ids_.subspan(static_cast<std::size_t>(keys.base),
+                                    scorer_.parts()[part].block.n_documents);
+    }
+
+    // Offers the documents of one part. Of keys below `least` it need not offer any.
+    void offer_part(const ScoredQuery& query, std::size_t part, Masks masks, double least,
+                    Best& best, ScorerWork& work) const {
+        scorer_.find_lists(query, part, work);
+        if (best.full()) least = std::max(least, best.worst().score);
+        const auto few = scorer_.candidates(query, part, least, work);
+        if (!few) return offer(keys_of(query, part, masks, work), best, work.scratch);
+        const auto alive = scorer_.parts()[part].alive;
+        const auto mask = masks.empty() ? std::span<const std::uint64_t>{} : masks[part];
+        const auto allowed = [](std::span<const std::uint64_t> bits, std::size_t i) {
+            return bits.empty() || (bits[i / 64] >> i % 64 & 1) != 0;
+        };
+        const KeyRule rule = scorer_.rule(query, part);
+        Keys names;
+        name(names, part);
+        for (const Candidate& candidate : *few)
+            if (const std::size_t i = candidate.document; allowed(alive, i) && allowed(mask, i))
+                best.push(key_of(rule, candidate.sum, i), names.document(i));
     }
 
     // Part by part, and within it query by query: `best` has the queries from `first` on.
@@ -121,7 +147,7 @@ class Reader::Implementation {
             prepared.push_back(scorer_.prepare(queries, first + i));
         for (std::size_t part = range.begin; part < range.end; ++part)
             for (std::size_t i = 0; i < best.size(); ++i) {
-                offer(keys_of(prepared[i], part, masks, work), best[i], work.scratch);
+                offer_part(prepared[i], part, masks, -infinity, best[i], work);
                 check_interrupt();
             }
     }
@@ -183,6 +209,7 @@ class Reader::Implementation {
         const double least = scorer_.least_key(query, threshold);
         std::vector<Best::Item> items;
         for (std::size_t part = 0; part < n_parts(); ++part) {
+            scorer_.find_lists(query, part, work);
             const Keys keys = keys_of(query, part, masks, work);
             for (std::size_t j = 0; j < keys.keys.size(); ++j)
                 if (keys.keys[j] >= least && keys.keys[j] != -infinity)

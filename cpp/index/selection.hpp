@@ -46,6 +46,12 @@ struct Keys {
     }
 };
 
+/// The key of document i, whose sum is `sum`; not of distances, and not of sums that are keys.
+inline double key_of(const KeyRule& rule, std::int64_t sum, std::size_t i) {
+    const double score = static_cast<double>(sum) * rule.unit;
+    return rule.factors == nullptr ? score : score * rule.factors[i];
+}
+
 /// Turns sums (in whole groups) into keys in place: they are 64 bits wide, too. Documents from
 /// `n_documents` on, and those without a bit in `alive` or in `mask` (empty: all have), get
 /// -infinity. The same bits on all instruction sets.
