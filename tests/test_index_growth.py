@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 import reference
 from index_cases import SELECTION, assert_right, assert_same, counts, floats, options_id
+from trouvaille import _core
 from trouvaille.index import InvertedFile
 
 each_selected = pytest.mark.parametrize("options", SELECTION, ids=options_id)
@@ -245,3 +246,24 @@ def test_what_was_searched_before_a_change_is_let_go(rng, change):
     else:
         found.optimize()
     assert reader() is None
+
+
+def test_add_that_is_interrupted_adds_nothing(monkeypatch):
+    found = InvertedFile(3)
+    build, calls = _core.build_blocks, []
+
+    def interrupted(*args):
+        calls.append(args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_core, "build_blocks", interrupted)
+    added = 0
+    while not calls:  # rows wait until they are many
+        try:
+            found.add([[1, 2, 3]])
+            added += 1
+        except KeyboardInterrupt:
+            assert len(found) == added
+    monkeypatch.setattr(_core, "build_blocks", build)
+    found.add([[1, 2, 3]])
+    np.testing.assert_array_equal(found.ids, np.arange(added + 1))

@@ -53,9 +53,9 @@ class Writer:
         # What may be the caller's own memory is copied.
         rows = _sparse.Rows(rows.offsets.copy(), rows.words.copy(), rows.values.copy())
         with self._lock:
-            self._pending.append(Part(rows, self._new_ids(given, len(matrix))))
-            if self._pending.full:
+            if self._pending.full:  # first: what it raises leaves the collection as it was
                 self._settle(_check.threads(None))
+            self._pending.append(Part(rows, self._new_ids(given, len(matrix))))
 
     def append_blocks(
         self,
