@@ -79,7 +79,7 @@ class Content:
 
     def refuse_other_steps(self, new: Sequence[Segment]) -> None:
         """Raise a ValueError if values in 8 bits were cut to other steps meanwhile."""
-        if any(self.step not in (0.0, step_of(segment)) for segment in new if step_of(segment) > 0):
+        if self.step > 0 and any(step_of(segment) not in (0.0, self.step) for segment in new):
             raise ValueError(
                 "the first rows of an index with values='uint8' must not be added by two calls "
                 "at once"
