@@ -115,8 +115,8 @@ class Scorer {
     std::vector<Part> parts_;
     std::vector<std::int64_t> bases_{0};
     std::span<const double> word_weights_;
-    Magnitudes values_;   // that there are, or were
-    Magnitudes factors_;  // of the documents that are alive; 1 if there are none
+    Magnitudes values_;      // that there are, or were
+    Magnitudes factors_;     // of the documents that are alive; 1 if there are none
     bool negative_ = false;  // is any value?
     int document_roots_;
     QueryWeighting weighting_;
