@@ -80,7 +80,7 @@ def test_threads_and_batches_do_not_matter(rng, threads):
     expected = index.search(Q, 10, threads=1)
     assert_same(index.search(Q, 10, threads=threads), expected)
     for i in range(12):
-        alone = index.search(Q[[i]], 10, threads=threads)
+        alone = index.search(Q[[i]], 10, threads=threads)  # parts may be searched apart
         assert_same(alone, type(expected)(*(part[[i]] for part in expected)))
 
 
@@ -105,6 +105,19 @@ def test_what_is_removed_or_masked_is_not_found(rng):
         found = index.search(Q, k, mask=mask).ids
         assert mask[found[found >= 0]].all()
     assert_first(index, Q, 20, mask=index.ids[::997])  # fewer than k
+
+
+def test_more_frequent_words_than_are_looked_up(rng):
+    X = np.zeros((4000, 101), np.float32)
+    X[:, :100] = rng.random((4000, 100)) < 0.3
+    X[::70, 100] = 1
+    index = blocks(sp.csr_array(X))
+    Q = np.ones((1, 101))
+    Q[0, 100] = 1000
+    assert_first(index, Q, 30, threads=1)
+    np.testing.assert_array_equal(
+        index.search(Q, 30, threads=1).scores[0], np.sort(X @ Q[0])[:-31:-1]
+    )
 
 
 def test_ids_that_do_not_ascend_decide_ties(rng):

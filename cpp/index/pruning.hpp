@@ -126,10 +126,10 @@ std::optional<std::int64_t> plan(const AccumulateJob<Kernel>& job, const Needed&
               [](const TermRuns& a, const TermRuns& b) { return a.size > b.size; });
     std::int64_t sum = 0;
     for (TermRuns& term : work.terms) {
-        if (is_long(term, n_documents) && work.looked_up.size() < most_looked_up) {
+        if (is_long(term, n_documents)) {
             term.bitmap_bound = bound_of(job, term.bitmaps, needed);
             term.list_bound = bound_of(job, term.lists, needed);
-            if (term.bound() < needed.sum - sum) {
+            if (term.bound() < needed.sum - sum && work.looked_up.size() < most_looked_up) {
                 sum += term.bound();
                 work.looked_up.push_back(term);
                 continue;
