@@ -145,11 +145,12 @@ Magnitudes Scorer::contributions(const Term& term) const {
         return static_cast<double>(rooted(static_cast<float>(x), document_roots_));
     };
     const double query = std::abs(term.query), least = h(values_.smallest);
+    const double weight = std::abs(term.weight);
     if (scoring_.kernel == KernelName::dot)
-        return {query * term.weight * least, query * term.weight * h(values_.largest)};
+        return {query * weight * least, query * weight * h(values_.largest)};
     if (scoring_.kernel == KernelName::bm25)
         return {query * (least / (least + factors_.largest)), query};
-    return {std::min(query, least * term.weight * factors_.smallest), query};
+    return {std::min(query, least * weight * factors_.smallest), query};
 }
 
 // `bound` is at least the sum of any document's contributions, `least` at most any one of them.
