@@ -80,7 +80,7 @@ struct RangeFound {
 /// of |q_w - d_w|^p is the sum of |q_w|^p, plus that of |d_w|^p, which is known beforehand, plus,
 /// over common words, |q_w - d_w|^p - |q_w|^p - |d_w|^p. The p-th powers are the same whole numbers
 /// in all three, so nothing is lost in the differences, and equal vectors are at 0. Powers other
-/// than 1 and 2 are right to 2^-21.
+/// than 1 and 2 are right to 2^-20.
 ///
 /// Rows number the documents of all parts on, dead ones too. Best first; among equals the smaller
 /// of ids[row], or of the rows if `ids` is empty.

@@ -110,7 +110,7 @@ class InvertedFile:
     Scores are those of a dense computation on what is kept: dot products of counts to 2^-50 of
     the greatest sum that is possible; those of other values also to 2^-23 of the sum of their
     products' magnitudes, as these are rounded to float32; the p-th power of a distance also to
-    2^-21 of the larger of ``|q|^p + |d|^p`` and ``|q - d|^p`` unless p is 1 or 2. Equal rows are
+    2^-20 of the larger of ``|q|^p + |d|^p`` and ``|q - d|^p`` unless p is 1 or 2. Equal rows are
     at distance 0. Results are the same bits for any number of threads, any batch of queries and
     any division of the collection into calls of `add`. Time is
     O(postings of the query's words + documents) a query, from compressed lists [2]_; an Lp
