@@ -274,13 +274,14 @@ constexpr Keeping signed_keepings[] = {{}, {Storage::float16}};
 constexpr float small_values[] = {1, 1, 1, 2, 3};
 constexpr double powers[] = {0.5, 1, 1.5, 2, 2.7, 3, 9};
 
-// Of rows like the documents', and, far off, of other magnitudes: sums are then float64.
+// Of rows like the documents', far smaller and larger ones, and ones of both: sums are then
+// float64.
 Rows queries_like(std::span<const float> drawn) {
     Rows queries(9, 1, num_words, drawn);
-    for (const float scale : {1e-20F, 1e20F})
+    for (const auto& [even, odd] : {std::pair{1e-20F, 1e-20F}, {1e20F, 1e20F}, {1e-18F, 1}})
         for (std::size_t i = 0; i < 3; ++i) {
             auto row = queries.row(i);
-            for (auto& [word, value] : row) value *= scale;
+            for (auto& [word, value] : row) value *= word % 2 == 0 ? even : odd;
             queries.append(row);
         }
     return queries;
@@ -311,8 +312,10 @@ TEST(similarities_equal_a_dense_loop) {
             }
             if (dressed) check_search(all, {.kernel = KernelName::bm25}, queries);
         }
-        const Collection all(sizes, signed_keepings, signed_values, dressed);
+        Collection all(sizes, signed_keepings, signed_values, dressed);
         check_search(all, {.norm = Norm::l2}, queries_like(signed_values));
+        for (double& weight : all.word_weights) weight = 1 - weight;  // of both signs
+        check_search(all, {}, queries_like(signed_values));
     }
 }
 
