@@ -16,6 +16,7 @@
 #include "core/size.hpp"
 #include "index/block.hpp"
 #include "index/build.hpp"
+#include "index/postings.hpp"
 #include "index/search.hpp"
 
 namespace trouvaille::python {
@@ -177,17 +178,8 @@ py::tuple list_of(const InvertedBlock& block, std::uint64_t word) {
     const Block& view = block.view();
     if (word >= view.num_words) throw py::value_error("word is out of range");
     std::vector<std::pair<std::uint32_t, float>> postings;
-    std::vector<std::uint16_t> documents(max_block_documents);
-    std::vector<float> values(max_block_documents + 16);
-    Run run;
-    for (Runs runs(view, find_list(view, static_cast<std::uint32_t>(word))); runs.next(run);) {
-        decode_documents(run, view.n_documents, documents.data());
-        if (run.values == nullptr)
-            std::fill_n(values.begin(), run.size, run.value);
-        else
-            decode_values(view, run, 0, run.size, values.data());
-        for (std::uint32_t i = 0; i < run.size; ++i) postings.emplace_back(documents[i], values[i]);
-    }
+    for_each_posting(view, find_list(view, static_cast<std::uint32_t>(word)),
+                     [&](std::uint16_t document, float x) { postings.emplace_back(document, x); });
     std::sort(postings.begin(), postings.end());
     Array<std::uint32_t> found(static_cast<py::ssize_t>(postings.size()));
     Array<float> amounts(static_cast<py::ssize_t>(postings.size()));

@@ -231,6 +231,35 @@ void decode_documents(const Run& run, std::size_t n_documents, std::uint16_t* ou
                                                 static_cast<std::size_t>(std::countr_zero(bits)));
 }
 
+std::size_t place_in(const Run& run, std::size_t document) {
+    if (!run.bitmap) {
+        const std::uint16_t* end = run.documents + run.size;
+        const std::uint16_t* found = std::lower_bound(run.documents, end, document);
+        const bool there = found != end && *found == document;
+        return there ? static_cast<std::size_t>(found - run.documents) : run.size;
+    }
+    if (!bitmap_has(run.documents, document)) return run.size;
+    std::size_t place = 0;
+    for (std::size_t i = 0; i < document / 64; ++i)
+        place += static_cast<std::size_t>(std::popcount(bitmap_word(run.documents, i)));
+    const std::uint64_t below = (std::uint64_t{1} << document % 64) - 1;
+    const std::uint64_t bits = bitmap_word(run.documents, document / 64) & below;
+    return place + static_cast<std::size_t>(std::popcount(bits));
+}
+
+float value_of(const Block& block, std::uint32_t word, std::size_t document) {
+    Run run;
+    for (Runs runs(block, find_list(block, word)); runs.next(run);) {
+        const std::size_t place = place_in(run, document);
+        if (place == run.size) continue;
+        if (run.values == nullptr) return run.value;
+        float values[16];
+        decode_values(block, run, place, 1, values);
+        return values[0];
+    }
+    return 0;
+}
+
 BlockFacts check_block(const Block& block) {
     check_directory(block);
     std::vector<std::uint64_t> seen(bitmap_units(block.n_documents) / 4);
@@ -278,8 +307,7 @@ void add_frequencies(const Block& block, std::span<const std::uint64_t> alive,
                     n += std::popcount(bitmap_word(run.documents, i) & alive[i]);
             } else if (!alive.empty()) {
                 n = 0;
-                for (std::uint32_t i = 0; i < run.size; ++i)
-                    n += alive[run.documents[i] / 64] >> run.documents[i] % 64 & 1;
+                for (std::uint32_t i = 0; i < run.size; ++i) n += has_bit(alive, run.documents[i]);
             }
             frequencies[word] += n;
         }
@@ -291,12 +319,10 @@ void block_norms(const Block& block, Norm norm, int roots, std::span<const doubl
     std::fill(norms.begin(), norms.end(), 0.0);
     for_each_list(block, [&](std::size_t word, List list) {
         const double weight = word_weights.empty() ? 1.0 : word_weights[word];
-        Run run;
-        for (Runs runs(block, list); runs.next(run);)
-            for_each_posting(block, run, [&](std::uint16_t document, float x) {
-                const double value = std::abs(weight * static_cast<double>(rooted(x, roots)));
-                norms[document] += norm == Norm::l1 ? value : value * value;
-            });
+        for_each_posting(block, list, [&](std::uint16_t document, float x) {
+            const double value = std::abs(weight * static_cast<double>(rooted(x, roots)));
+            norms[document] += norm == Norm::l1 ? value : value * value;
+        });
     });
     if (norm == Norm::l2)
         for (double& n : norms) n = std::sqrt(n);

@@ -98,6 +98,22 @@ ALWAYS_INLINE std::uint64_t bitmap_word(const std::uint16_t* bitmap, std::size_t
     return word;
 }
 
+/// Whether bitmap run `bitmap` has the document.
+inline bool bitmap_has(const std::uint16_t* bitmap, std::size_t document) {
+    return (bitmap_word(bitmap, document / 64) >> document % 64 & 1) != 0;
+}
+
+/// Whether `bits`, one a document, have that of `document`. No bits at all: every document has one.
+inline bool has_bit(std::span<const std::uint64_t> bits, std::size_t document) {
+    return bits.empty() || (bits[document / 64] >> document % 64 & 1) != 0;
+}
+
+/// The place of a document in a run, or the run's size if it is not there.
+std::size_t place_in(const Run& run, std::size_t document);
+
+/// The value of a word in a document, 0 if it has none.
+float value_of(const Block& block, std::uint32_t word, std::size_t document);
+
 /// The runs of a list, in order:  for (Runs runs(block, list); runs.next(run);) ...
 class Runs {
   public:

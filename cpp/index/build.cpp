@@ -11,6 +11,7 @@
 
 #include "core/interrupt.hpp"
 #include "core/parallel.hpp"
+#include "index/postings.hpp"
 
 namespace trouvaille {
 namespace {
@@ -333,24 +334,12 @@ std::vector<OwnedBlock> build_blocks(SparseRows rows, std::uint64_t num_words, K
 OwnedRows block_rows(const Block& block) {
     OwnedRows rows;
     rows.offsets.assign(block.n_documents + std::size_t{1}, 0);
-    std::vector<std::uint16_t> documents(max_block_documents);
-    std::vector<float> values(max_block_documents + 16);
-    InterruptPoll poll;
     const auto for_each = [&](auto body) {  // body(word, document, value)
-        for (std::size_t i = 0; i < block.lists(); ++i) {
-            poll.did(1);
-            Run run;
-            for (Runs runs(block, {block.starts[i], block.starts[i + 1]}); runs.next(run);) {
-                poll.did(run.size);
-                decode_documents(run, block.n_documents, documents.data());
-                if (run.values == nullptr)
-                    std::fill_n(values.begin(), run.size, run.value);
-                else
-                    decode_values(block, run, 0, run.size, values.data());
-                for (std::uint32_t j = 0; j < run.size; ++j)
-                    body(block.word(i), documents[j], values[j]);
-            }
-        }
+        for_each_list(block, [&](std::size_t word, List list) {
+            for_each_posting(block, list, [&](std::uint16_t document, float value) {
+                body(word, document, value);
+            });
+        });
     };
     for_each([&](std::size_t, std::uint16_t document, float) { ++rows.offsets[document + 1U]; });
     for (std::size_t d = 0; d < block.n_documents; ++d) rows.offsets[d + 1] += rows.offsets[d];
@@ -367,13 +356,9 @@ OwnedRows block_rows(const Block& block) {
 
 namespace {
 
-bool lives(const LivingBlock& block, std::size_t document) {
-    return block.alive.empty() || (block.alive[document / 64] >> document % 64 & 1) != 0;
-}
-
 std::size_t count_living(const LivingBlock& block) {
     std::size_t n = 0;
-    for (std::size_t d = 0; d < block.block.n_documents; ++d) n += lives(block, d);
+    for (std::size_t d = 0; d < block.block.n_documents; ++d) n += has_bit(block.alive, d);
     return n;
 }
 
@@ -416,7 +401,7 @@ std::vector<OwnedBlock> merge_blocks(std::span<const LivingBlock> blocks) {
     for (const LivingBlock& block : blocks) {
         const OwnedRows rows = block_rows(block.block);
         for (std::size_t d = 0; d < block.block.n_documents; ++d) {
-            if (!lives(block, d)) continue;
+            if (!has_bit(block.alive, d)) continue;
             append_row(pending, rows, d);
             if (pending.offsets.size() - 1 < wanted) continue;
             merged.push_back(build_block(pending.view(), block.block.num_words, keeping));

@@ -83,7 +83,15 @@ struct Bm25Kernel {
 template <class Kernel>
 concept OfShares = requires(const Kernel& kernel) { kernel.template of_share<4>(Doubles<4>{}); };
 
-/// min(q, d) in units, d = g x r. `factor` r is 1 where no norm is asked for.
+/// d = g x r; r is 1 where no norm is asked for.
+template <bool with_factor, std::size_t N>
+ALWAYS_INLINE Doubles<N> document_value(Floats<N> value, double weight, Doubles<N> factor) {
+    const Doubles<N> d = to_doubles<N>(value) * weight;
+    if constexpr (with_factor) return d * factor;
+    return d;
+}
+
+/// min(q, d) in units, d = g x r.
 template <bool with_factor>
 struct MinimumKernel {
     static constexpr bool uses_factor = with_factor;
@@ -91,9 +99,7 @@ struct MinimumKernel {
 
     template <std::size_t N>
     ALWAYS_INLINE Longs<N> operator()(Floats<N> value, Doubles<N> factor) const {
-        const Doubles<N> x = to_doubles<N>(value);
-        Doubles<N> d = x * weight;
-        if constexpr (with_factor) d = d * factor;
+        const Doubles<N> d = document_value<with_factor, N>(value, weight, factor);
         const Doubles<N> q = Doubles<N>{} + query;
         return to_longs<N>((d < q ? d : q) * units);
     }
@@ -222,9 +228,7 @@ struct LpKernel {
 
     template <std::size_t N>
     ALWAYS_INLINE Longs<N> operator()(Floats<N> value, Doubles<N> factor) const {
-        const Doubles<N> x = to_doubles<N>(value);
-        Doubles<N> d = x * weight;
-        if constexpr (with_factor) d = d * factor;
+        const Doubles<N> d = document_value<with_factor, N>(value, weight, factor);
         return power.template operator()<N>(d - query) - power.template operator()<N>(d) -
                power_of_query;
     }
@@ -239,9 +243,7 @@ struct NormKernel {
 
     template <std::size_t N>
     ALWAYS_INLINE Longs<N> operator()(Floats<N> value, Doubles<N> factor) const {
-        const Doubles<N> x = to_doubles<N>(value);
-        Doubles<N> d = x * weight;
-        if constexpr (with_factor) d = d * factor;
+        const Doubles<N> d = document_value<with_factor, N>(value, weight, factor);
         return power.template operator()<N>(d);
     }
 };

@@ -41,6 +41,13 @@ void for_each_posting(const Block& block, const Run& run, Body body) {
     }
 }
 
+/// The same for every posting of a list, run after run.
+template <class Body>
+void for_each_posting(const Block& block, List list, Body body) {
+    Run run;
+    for (Runs runs(block, list); runs.next(run);) for_each_posting(block, run, body);
+}
+
 /// body(word, list) for every list that is not empty, in the order of the words. Throws
 /// Interrupted.
 template <class Body>

@@ -57,13 +57,6 @@ void take_candidates(std::span<const TermRun> runs, std::int64_t least, std::int
         }
 }
 
-std::size_t place_in(const TermRun& run, std::uint32_t document) {
-    const std::uint16_t* end = run.documents + run.size;
-    const std::uint16_t* found = std::lower_bound(run.documents, end, document);
-    return found == end || *found != document ? run.size
-                                              : static_cast<std::size_t>(found - run.documents);
-}
-
 }  // namespace pruning_detail
 
 }  // namespace trouvaille

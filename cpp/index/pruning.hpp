@@ -82,13 +82,6 @@ bool are_few(std::size_t postings, std::size_t n_documents);
 void take_candidates(std::span<const TermRun> runs, std::int64_t least, std::int64_t* sums,
                      std::vector<Candidate>& candidates);
 
-/// The place of a document in a run that is no bitmap, or the run's size.
-std::size_t place_in(const TermRun& run, std::uint32_t document);
-
-inline bool has(const TermRun& bitmap, std::uint32_t document) {
-    return (bitmap_word(bitmap.documents, document / 64) >> document % 64 & 1) != 0;
-}
-
 /// What `accumulate` adds for a value x of the run, to the bit.
 template <class Kernel>
 std::int64_t contribution(const Kernel& kernel, const TermRun& run, float x, double factor) {
@@ -163,7 +156,7 @@ void look_up_in_bitmaps(const AccumulateJob<Kernel>& job, const TermRuns& term, 
                         Candidate& candidate) {
     candidate.rest -= term.bound();
     for (const TermRun& run : term.bitmaps) {
-        if (!has(run, candidate.document)) continue;
+        if (!bitmap_has(run.documents, candidate.document)) continue;
         candidate.sum += contribution(job.kernels[run.term], run, rooted(run.value, job.roots),
                                       factor_of(job, candidate.document));
         return;

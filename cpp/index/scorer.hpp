@@ -78,8 +78,7 @@ class Scorer {
         Pages<double> factors;  // of the documents; with dot, multiplied at the end
         Pages<double> ones;     // of bm25: 1 / (1 + factor)
         double least_factor = 1, greatest_factor = 1;
-        Pages<std::int64_t>
-            norms;  // of power: sums of |d|^p, values in value_unit_, in norm_units_
+        Pages<std::int64_t> norms;  // of power: sums of |d|^p, d in value_unit_, in norm_units_
         std::vector<double> wide_norms;
     };
 
@@ -87,8 +86,9 @@ class Scorer {
     void prepare_factors();
     void prepare_powers(int threads);
     void prepare_wide_norms() const;
-    double largest_document_value(std::size_t part) const;
-    void sum_powers(std::size_t part, double value_unit, double units, std::int64_t* sums) const;
+    void sum_powers(std::size_t part, double units, std::int64_t* sums) const;
+    template <class Body>
+    void for_each_value(std::size_t part, Body body) const;
     template <class Body>
     auto with_kernel(const ScoredQuery& query, std::size_t part, Body body) const;
     template <class Kernel>
@@ -107,7 +107,9 @@ class Scorer {
     double wide_contribution(const ScoredQuery& query, const Term& term, float x,
                              double factor) const;
     double factor_of(std::size_t part, std::size_t document) const;  // 1 where there is none
-    double power(double x) const;                                    // |x|^p
+    double weight_of(std::size_t word) const;                        // 1 where there is none
+    double well_known(const ScoredQuery& query) const;
+    double power(double x) const;  // |x|^p
     double root(double x) const;
     double exact_total(const ScoredQuery& query, std::size_t part, std::uint16_t document) const;
 
@@ -125,5 +127,35 @@ class Scorer {
     int headroom_ = 0;                        // bits that a sum may pass its end by on the way
     mutable std::once_flag wide_;
 };
+
+/// make(i) of every term.
+template <class Make>
+auto kernels_of(std::size_t n_terms, Make make) {
+    std::vector<decltype(make(std::size_t{0}))> kernels;
+    kernels.reserve(n_terms);
+    for (std::size_t i = 0; i < n_terms; ++i) kernels.push_back(make(i));
+    return kernels;
+}
+
+template <class Kernel>
+AccumulateJob<Kernel> Scorer::job(std::size_t part, std::span<const Kernel> kernels,
+                                  ScorerWork& work) const {
+    return {.block = &parts_[part].block,
+            .factors = prepared_[part].factors.data(),
+            .ones = prepared_[part].ones.data(),
+            .roots = document_roots_,
+            .kernels = kernels,
+            .runs = &work.runs,
+            .decoded = work.decoded.data(),
+            .sums = work.sums.data(),
+            .fresh = true};
+}
+
+template <class Make>
+void Scorer::run(std::size_t part, std::size_t n_terms, Make make, ScorerWork& work) const {
+    using Kernel = decltype(make(std::size_t{0}));
+    const std::vector<Kernel> kernels = kernels_of(n_terms, make);
+    accumulate(job<Kernel>(part, kernels, work));
+}
 
 }  // namespace trouvaille

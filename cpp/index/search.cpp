@@ -48,9 +48,10 @@ class Reader::Implementation {
             std::vector<Best> best;
             for (std::size_t i = begin; i < end; ++i)
                 best.emplace_back(std::span(storage).subspan((i - begin) * k, k));
-            search_in(queries, begin, {0, n_parts()}, masks, best, *work);
+            const auto prepared = prepare(queries, begin, end);
+            search_in(prepared, {0, n_parts()}, masks, best, *work);
             for (std::size_t i = begin; i < end; ++i)
-                write(queries, i, best[i - begin], scores, rows);
+                write(prepared[i - begin], best[i - begin], scores.row(i), rows.row(i));
         });
     }
 
@@ -101,13 +102,16 @@ class Reader::Implementation {
         std::size_t begin, end;
     };
 
+    static std::span<const std::uint64_t> mask_of(Masks masks, std::size_t part) {
+        return masks.empty() ? std::span<const std::uint64_t>{} : masks[part];
+    }
+
     // The lists have been found.
     Keys keys_of(const ScoredQuery& query, std::size_t part, Masks masks, ScorerWork& work) const {
         const KeyRule rule = scorer_.score(query, part, work);
         const Part& p = scorer_.parts()[part];
-        const auto mask = masks.empty() ? std::span<const std::uint64_t>{} : masks[part];
         Keys keys = make_keys(work.sums.data(), work.maxima.data(), p.block.n_documents, rule,
-                              p.alive, mask);
+                              p.alive, mask_of(masks, part));
         name(keys, part);
         return keys;
     }
@@ -127,27 +131,27 @@ class Reader::Implementation {
         const auto few = scorer_.candidates(query, part, least, work);
         if (!few) return offer(keys_of(query, part, masks, work), best, work.scratch);
         const auto alive = scorer_.parts()[part].alive;
-        const auto mask = masks.empty() ? std::span<const std::uint64_t>{} : masks[part];
-        const auto allowed = [](std::span<const std::uint64_t> bits, std::size_t i) {
-            return bits.empty() || (bits[i / 64] >> i % 64 & 1) != 0;
-        };
+        const auto mask = mask_of(masks, part);
         const KeyRule rule = scorer_.rule(query, part);
         Keys names;
         name(names, part);
         for (const Candidate& candidate : *few)
-            if (const std::size_t i = candidate.document; allowed(alive, i) && allowed(mask, i))
+            if (const std::size_t i = candidate.document; has_bit(alive, i) && has_bit(mask, i))
                 best.push(key_of(rule, candidate.sum, i), names.document(i));
     }
 
-    // Part by part, and within it query by query: `best` has the queries from `first` on.
-    void search_in(SparseRows queries, std::size_t first, PartRange range, Masks masks,
-                   std::span<Best> best, ScorerWork& work) const {
+    std::vector<ScoredQuery> prepare(SparseRows queries, std::size_t begin, std::size_t end) const {
         std::vector<ScoredQuery> prepared;
-        for (std::size_t i = 0; i < best.size(); ++i)
-            prepared.push_back(scorer_.prepare(queries, first + i));
+        for (std::size_t i = begin; i < end; ++i) prepared.push_back(scorer_.prepare(queries, i));
+        return prepared;
+    }
+
+    // Part by part, and within it query by query.
+    void search_in(std::span<const ScoredQuery> queries, PartRange range, Masks masks,
+                   std::span<Best> best, ScorerWork& work) const {
         for (std::size_t part = range.begin; part < range.end; ++part)
             for (std::size_t i = 0; i < best.size(); ++i) {
-                offer_part(prepared[i], part, masks, -infinity, best[i], work);
+                offer_part(queries[i], part, masks, -infinity, best[i], work);
                 check_interrupt();
             }
     }
@@ -156,6 +160,7 @@ class Reader::Implementation {
     void search_parts(SparseRows queries, Masks masks, std::size_t k, MatrixView<double> scores,
                       MatrixView<std::int64_t> rows, int threads) const {
         const std::size_t n = queries.rows(), parts = n_parts();
+        const auto prepared = prepare(queries, 0, n);
         std::vector<std::vector<Best::Item>> storage(n * parts);
         std::vector<Best> best;
         for (std::size_t i = 0; i < n * parts; ++i) {
@@ -166,8 +171,8 @@ class Reader::Implementation {
         parallel_for(n * parts, 1, threads, [&](std::size_t begin, std::size_t end) {
             const Borrowed work(*this);
             for (std::size_t i = begin; i < end; ++i)
-                search_in(queries, i / parts, {i % parts, i % parts + 1}, masks, {&best[i], 1},
-                          *work);
+                search_in({&prepared[i / parts], 1}, {i % parts, i % parts + 1}, masks,
+                          {&best[i], 1}, *work);
         });
         std::vector<Best::Item> items(k);
         for (std::size_t i = 0; i < n; ++i) {
@@ -175,25 +180,22 @@ class Reader::Implementation {
             for (std::size_t part = 0; part < parts; ++part)
                 for (const Best::Item& item : best[i * parts + part].sorted())
                     all.push(item.score, item.id);
-            write(queries, i, all, scores, rows);
+            write(prepared[i], all, scores.row(i), rows.row(i));
         }
     }
 
-    void write(SparseRows queries, std::size_t i, Best& best, MatrixView<double> scores,
-               MatrixView<std::int64_t> rows) const {
+    void write(const ScoredQuery& query, Best& best, double* scores, std::int64_t* rows) const {
         const auto sorted = best.sorted();
         std::vector<Best::Item> items(sorted.begin(), sorted.end());
-        if (scorer_.is_distance()) turn_into_distances(queries, i, items);
+        if (scorer_.is_distance()) turn_into_distances(query, items);
         for (std::size_t j = 0; j < items.size(); ++j) {
-            scores.row(i)[j] = items[j].score;
-            rows.row(i)[j] = items[j].id.row;
+            scores[j] = items[j].score;
+            rows[j] = items[j].id.row;
         }
     }
 
     // From keys to distances; those that the sums resolve badly are computed from the documents.
-    void turn_into_distances(SparseRows queries, std::size_t i,
-                             std::vector<Best::Item>& items) const {
-        const ScoredQuery query = scorer_.prepare(queries, i);
+    void turn_into_distances(const ScoredQuery& query, std::vector<Best::Item>& items) const {
         for (Best::Item& item : items) {
             const auto row = static_cast<std::size_t>(item.id.row);
             item.score = scorer_.distance(query, -item.score, row);
@@ -217,7 +219,7 @@ class Reader::Implementation {
             check_interrupt();
         }
         if (scorer_.is_distance()) {
-            turn_into_distances(queries, i, items);
+            turn_into_distances(query, items);
             std::erase_if(items, [&](const Best::Item& item) { return item.score > threshold; });
         } else {
             std::sort(items.begin(), items.end(), [](const Best::Item& a, const Best::Item& b) {
@@ -253,10 +255,6 @@ RangeFound Reader::range_search(SparseRows queries, double threshold, Masks mask
 
 std::size_t Reader::n_rows() const {
     return implementation_->n_rows();
-}
-
-std::size_t Reader::n_parts() const {
-    return implementation_->n_parts();
 }
 
 }  // namespace trouvaille

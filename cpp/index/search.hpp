@@ -69,18 +69,23 @@ struct RangeFound {
 /// The exact search of an immutable collection: a sequence of blocks. Everything is a view; what it
 /// shows must outlive the reader. Any number of threads may search at once.
 ///
-/// *Exact.* Contributions of float64 are cut to whole numbers of 2^-62 of the greatest sum that the
-/// query could have (with power: that any of the documents' norms has), and added as integers. So
-/// with n words in common a sum is within n 2^-61 of that greatest sum, plus 2^-52 of the sum of
-/// its terms' magnitudes, and the same bits for any order: of blocks, instruction sets, threads,
-/// batches. Where queries or documents are so small that this would not resolve them, and for
-/// p > 8, sums are float64, in the order of the words.
+/// *Exact.* What a posting contributes is cut to a whole number of units, and units are added as
+/// integers: the same bits for any order of blocks, instruction sets, threads, batches. A unit is
+/// the power of two of which the greatest sum that the query could have, with the greatest value
+/// that there is, has 2^61 at most (with power: the greatest norm of a document 2^59, or less by
+/// the bits that numbers of different signs need). With n words in common a sum is within n units,
+/// plus 2^-52 (dot of values that are no counts: 2^-23) of the sum of its terms' magnitudes. Where
+/// a contribution may have fewer than 2^22 units (2^36 for a query's norm, with power), and for p >
+/// 8, sums are float64, in the order of the words.
 ///
 /// *power* needs but the common words (Nister and Stewenius, CVPR 2006, for p = 1 and 2): the sum
 /// of |q_w - d_w|^p is the sum of |q_w|^p, plus that of |d_w|^p, which is known beforehand, plus,
 /// over common words, |q_w - d_w|^p - |q_w|^p - |d_w|^p. The p-th powers are the same whole numbers
 /// in all three, so nothing is lost in the differences, and equal vectors are at 0. Powers other
-/// than 1 and 2 are right to 2^-20.
+/// than 1 and 2 are right to 2^-20. Distances of fewer than 2^36 units are computed again from the
+/// document's values, but the k documents are chosen before: above p = 4 or so, where the p-th
+/// power of a small difference is less than a unit, or than float64 resolves, they need not be the
+/// nearest.
 ///
 /// Rows number the documents of all parts on, dead ones too. Best first; among equals the smaller
 /// of ids[row], or of the rows if `ids` is empty.
@@ -106,7 +111,6 @@ class Reader {
     RangeFound range_search(SparseRows queries, double threshold, Masks masks, int threads) const;
 
     std::size_t n_rows() const;
-    std::size_t n_parts() const;
 
   private:
     class Implementation;

@@ -78,8 +78,4 @@ inline std::vector<std::uint64_t> random_bits(std::size_t n, std::uint64_t seed)
     return bits;
 }
 
-inline bool has_bit(std::span<const std::uint64_t> bits, std::size_t i) {
-    return bits.empty() || (bits[i / 64] >> i % 64 & 1) != 0;
-}
-
 }  // namespace trouvaille::test
