@@ -107,18 +107,18 @@ class InvertedFile:
 
     Notes
     -----
-    Scores are those of a dense computation on what is kept: dot products of counts to 2^-50 of
-    the greatest sum that is possible; those of other values also to 2^-23 of the sum of their
+    Scores are those of a dense computation on what is kept: dot products of counts to 2^-50 of the
+    greatest sum that is possible; those of other values also to 2^-23 of the sum of their
     products' magnitudes, as these are rounded to float32; the p-th power of a distance also to
     2^-20 of the larger of ``|q|^p + |d|^p`` and ``|q - d|^p`` unless p is 1 or 2. Equal rows are
     at distance 0; with p above 4, though, the p-th powers of small differences are not resolved,
-    and of very near rows others than the nearest may be returned. Results are the same bits for any number of threads, any batch of queries and
-    any division of the collection into calls of `add`. Time is
-    O(postings of the query's words + documents) a query, from compressed lists [2]_; an Lp
-    distance comes from the words two rows share as well [3]_. Any number of threads may search
-    while another adds or removes: what was added is made searchable, in blocks, when it is first
-    asked for, and blocks are joined as they become many, so that a row is rewritten
-    O(log documents) times.
+    and of very near rows others than the nearest may be returned. Results are the same bits for
+    any number of threads, any batch of queries and any division of the collection into calls of
+    `add`. Time is O(postings of the query's words + documents) a query, from compressed lists
+    [2]_; an Lp distance comes from the words two rows share as well [3]_. Any number of threads
+    may search while another adds or removes: what was added is made searchable, in blocks, when it
+    is first asked for, and blocks are joined as they become many, so that a row is rewritten O(log
+    documents) times.
 
     References
     ----------
