@@ -435,7 +435,7 @@ def lists_of(block, arrays, number):
         if len(units):
             decode = count_list if block["storage"] == "counts" else value_list
             documents, values = decode(units, n, block["storage"], step)
-            order = np.argsort(documents)
+            order = np.argsort(documents, kind="stable")
             yield int(word), documents[order], values[order].astype(np.float32)
 
 

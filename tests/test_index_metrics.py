@@ -30,7 +30,7 @@ def search(X, Q, k=10, **options):
 def distances_to(query, X, **options):
     """The distance of each document, in the order of the rows."""
     found = search(X, query[None], k=len(X), metric="lp", **options)
-    return found.distances[0, np.argsort(found.ids[0])]
+    return found.distances[0, np.argsort(found.ids[0], kind="stable")]
 
 
 @pytest.mark.parametrize("options", combinations(), ids=options_id)
@@ -126,7 +126,7 @@ def test_the_nearest_of_many_near_documents_is_found(rng, isa, p):
     steps = rng.permutation(50)
     X[np.arange(50), rng.integers(0, 400, 50)] += steps
     found = search(X, X[[np.argmin(steps)]], k=50, metric="lp", p=p)
-    assert found.ids[0].tolist() == np.argsort(steps).tolist()
+    assert found.ids[0].tolist() == np.argsort(steps, kind="stable").tolist()
     np.testing.assert_allclose(found.distances[0], np.arange(50), rtol=1e-4)
 
 
