@@ -294,16 +294,16 @@ TARGET_AVX512 ALWAYS_INLINE void add_ones(const OnesBitmap<Kernel>& run, const d
 }
 
 template <Storage storage>
-TARGET_AVX512 ALWAYS_INLINE __m256 eight_values(float step, const std::uint16_t* values,
-                                                std::size_t i) {
+TARGET_AVX512 ALWAYS_INLINE __m512 sixteen_values(float step, const std::uint16_t* values,
+                                                  std::size_t i) {
     if constexpr (storage == Storage::float32) {
-        return _mm256_loadu_ps(reinterpret_cast<const float*>(values + 2 * i));
+        return _mm512_loadu_ps(values + 2 * i);
     } else if constexpr (storage == Storage::float16) {
-        return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(values + i)));
+        return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(values + i)));
     } else {
         const auto* bytes = reinterpret_cast<const std::uint8_t*>(values) + i;
-        const __m128i steps = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes));
-        return _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(steps)), _mm256_set1_ps(step));
+        const __m128i steps = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+        return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(steps)), _mm512_set1_ps(step));
     }
 }
 
@@ -315,7 +315,7 @@ TARGET_AVX512 ALWAYS_INLINE void add_values(const AccumulateJob<Kernel>& job,
     const std::uint64_t bits = bitmap_word(run.bitmap, group);
     const Kernel kernel = *run.kernel;
     const float step = job.block->step;
-    const __m256 constant = _mm256_set1_ps(run.x);
+    const __m512 constant = _mm512_set1_ps(run.x);
     const std::uint16_t* values = run.values;
     std::size_t read = run.read;
     if constexpr (storage != Storage::counts) {  // too many lists for the hardware to follow
@@ -323,25 +323,28 @@ TARGET_AVX512 ALWAYS_INLINE void add_values(const AccumulateJob<Kernel>& job,
         __builtin_prefetch(values + units * read + ahead, 0, 2);
         __builtin_prefetch(values + units * read + ahead + 32, 0, 2);
     }
-#pragma GCC unroll 8
-    for (std::size_t j = 0; j < 8; ++j) {
-        const auto mask = static_cast<__mmask8>(bits >> 8 * j);
-        __m256 x;
+#pragma GCC unroll 4
+    for (std::size_t j = 0; j < 8; j += 2) {
+        const auto mask = static_cast<__mmask16>(bits >> 8 * j);
+        __m512 x;
         if constexpr (storage == Storage::counts) {
-            x = _mm256_maskz_mov_ps(mask, constant);
+            x = _mm512_maskz_mov_ps(mask, constant);
         } else {
-            __m256 packed = eight_values<storage>(step, values, read);
+            __m512 packed = sixteen_values<storage>(step, values, read);
             // Expanding what is in memory takes microcode on some CPUs, a hundred cycles of it.
             asm("" : "+v"(packed));
-            x = _mm256_maskz_expand_ps(mask, packed);
-            for (int i = 0; i < job.roots; ++i) x = _mm256_sqrt_ps(x);
+            x = _mm512_maskz_expand_ps(mask, packed);
+            for (int i = 0; i < job.roots; ++i) x = _mm512_sqrt_ps(x);
             read += static_cast<std::size_t>(std::popcount(static_cast<unsigned>(mask)));
         }
-        Doubles<8> factor{};
+        Doubles<16> factor{};
         if constexpr (Kernel::uses_factor)
-            factor = (Doubles<8>)_mm512_loadu_pd(job.factors + group * group_documents + 8 * j);
-        const Longs<8> added = kernel.template operator()<8>((Floats<8>)x, factor);
-        sums.of[j] = _mm512_add_epi64(sums.of[j], (__m512i)added);
+            std::memcpy(&factor, job.factors + group * group_documents + 8 * j, sizeof factor);
+        const Longs<16> added = kernel.template operator()<16>((Floats<16>)x, factor);
+        __m512i of_eight[2];
+        std::memcpy(of_eight, &added, sizeof of_eight);
+        sums.of[j] = _mm512_add_epi64(sums.of[j], of_eight[0]);
+        sums.of[j + 1] = _mm512_add_epi64(sums.of[j + 1], of_eight[1]);
     }
     run.read = read;
 }
@@ -391,15 +394,6 @@ TARGET_AVX512 ALWAYS_INLINE void add_bitmaps(const AccumulateJob<Kernel>& job,
     }
 }
 
-// Long chains of operations run two side by side, in two registers each.
-template <class Kernel>
-constexpr std::size_t lanes() {
-    if constexpr (requires { Kernel::is_long_chain; })
-        return Kernel::is_long_chain ? 16 : 8;
-    else
-        return 8;
-}
-
 template <class Kernel>
 TARGET_AVX512 void accumulate_avx512(const AccumulateJob<Kernel>& job) {
     InterruptPoll poll;
@@ -425,7 +419,7 @@ TARGET_AVX512 void accumulate_avx512(const AccumulateJob<Kernel>& job) {
         add_bitmaps<Storage::float16>(job, bitmaps, poll);
     else
         add_bitmaps<Storage::uint8>(job, bitmaps, poll);
-    add_document_runs<lanes<Kernel>()>(job, poll);
+    add_document_runs<16>(job, poll);
 }
 #else
 template <class Kernel>

@@ -107,7 +107,6 @@ struct MinimumKernel {
 
 /// |x|^p in units.
 struct PowerOne {
-    static constexpr bool is_long_chain = false;
     double units;
     template <std::size_t N>
     ALWAYS_INLINE Longs<N> operator()(Doubles<N> x) const {
@@ -116,7 +115,6 @@ struct PowerOne {
 };
 
 struct PowerTwo {
-    static constexpr bool is_long_chain = false;
     double units;
     template <std::size_t N>
     ALWAYS_INLINE Longs<N> operator()(Doubles<N> x) const {
@@ -127,7 +125,6 @@ struct PowerTwo {
 /// |x|^(halves / 2) for a few halves, in float32, by square roots and products: relative error
 /// below 2^-21.
 struct PowerHalves {
-    static constexpr bool is_long_chain = false;
     double units;
     int halves;
 
@@ -142,7 +139,6 @@ struct PowerHalves {
 
 /// Any p up to 8: 2^(p log2 |x|) in float32, relative error below 2^-20.
 struct PowerAny {
-    static constexpr bool is_long_chain = true;
     static constexpr double largest_p = 8;
 
     double units;
@@ -221,7 +217,6 @@ struct PowerAny {
 template <class Power, bool with_factor>
 struct LpKernel {
     static constexpr bool uses_factor = with_factor;
-    static constexpr bool is_long_chain = Power::is_long_chain;
     double query, weight;
     std::int64_t power_of_query;
     Power power;
