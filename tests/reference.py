@@ -198,9 +198,17 @@ def inverted_file_scores(X, Q, metric="dot", *, p=2.0, **options):
         "cosine": lambda q, d: (q * d).sum(),
         "hellinger": lambda q, d: np.sqrt(q * d).sum(),
         "intersection": lambda q, d: np.minimum(q, d).sum(),
-        "lp": lambda q, d: (np.abs(q - d) ** p).sum() ** (1 / p),
+        "lp": lambda q, d: distance(q - d, p),
     }[metric]
     return np.array([[compare(q, d) for d in X] for q in Q]).reshape(len(Q), len(X))
+
+
+def distance(difference, p):
+    """The p-norm, without an overflow or an underflow of the p-th powers."""
+    greatest = np.abs(difference).max(initial=0)
+    if greatest == 0:
+        return 0.0
+    return greatest * ((np.abs(difference) / greatest) ** p).sum() ** (1 / p)
 
 
 def best(scores, k, ids=None, smallest=False):

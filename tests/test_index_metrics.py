@@ -130,6 +130,62 @@ def test_the_nearest_of_many_near_documents_is_found(rng, isa, p):
     np.testing.assert_allclose(found.distances[0], np.arange(50), rtol=1e-4)
 
 
+def documents_of(kind, rng, p):
+    """Rows that the sums of p-th powers tell from each other with more or less trouble."""
+    X = floats(rng, 400, 60)
+    if kind == "steep":  # one value of a row is most of its norm
+        X = np.where(X > 0, np.minimum(np.ceil(rng.pareto(1, X.shape) * 3), 700), 0)
+    if (
+        kind == "alike"
+    ):  # multiples of few rows, with small differences and small words of their own
+        X = np.tile(X[:20], (20, 1)) * rng.integers(1, 20, (400, 1)) / 7
+        X += (rng.random(X.shape) < 0.02) * 10.0 ** -rng.integers(0, 7, X.shape)
+    return X, X[:6] + 0.01 * (rng.random((6, 60)) < 0.05)
+
+
+@pytest.mark.parametrize("kind", ["even", "steep", "alike"])
+@pytest.mark.parametrize("p", [0.1, *POWERS, 4.0, 6.0, 8.0, 9.0, 20.0, 100.0])
+def test_the_nearest_are_found_whatever_p(rng, isa, kind, p):
+    X, Q = documents_of(kind, rng, p)
+    dense = reference.inverted_file_scores(X, Q, "lp", p=p)
+    nearest = np.sort(dense, 1)[:, :10]
+    index = InvertedFile.from_csr(X, metric="lp", p=p)
+    found = index.search(Q, 10)
+    # 2^-20 of a power, and 0.1 makes ten times that of it.
+    np.testing.assert_allclose(found.distances, nearest, rtol=1e-5 if p < 0.5 else 1e-6)
+    np.testing.assert_allclose(np.take_along_axis(dense, found.ids, 1), nearest, rtol=1e-5)
+    for i, query in enumerate(Q):
+        threshold = found.distances[i, 7]
+        within = index.range_search(query[None], threshold)
+        count = (found.distances[i] <= threshold).sum()
+        assert within.ids.tolist() == found.ids[i, :count].tolist()
+        assert within.distances.tolist() == found.distances[i, :count].tolist()
+
+
+@pytest.mark.parametrize("p", [3.0, 8.0, 12.0])
+def test_a_small_word_of_a_document_alone_counts(rng, isa, p):
+    """Its power is nothing beside those of what the rows have in common."""
+    X = np.tile(floats(rng, 1, 60), (3, 1))
+    X[:, 0] = [0, 1e-4, 2e-5]
+    found = search(X, X[:1], k=3, metric="lp", p=p)
+    assert found.ids.tolist() == [[0, 2, 1]]
+    np.testing.assert_allclose(found.distances, [[0, 2e-5, 1e-4]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.4])
+def test_small_p_counts_values_of_all_magnitudes(isa, p):
+    X = np.array([[1e-37, 1e-37, 1e30], [1e-37, 0, 1e30], [0, 0, 1e30]])
+    found = distances_to(np.zeros(3), X, p=p)
+    np.testing.assert_allclose(found, [reference.distance(row, p) for row in X], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("p", "largest"), [(60.0, 1e6), (500.0, 1.0), (1e9, 1.0)])
+def test_powers_beyond_float64_are_refused(p, largest):
+    index = InvertedFile.from_csr(np.array([[largest, 0], [0.5, 0.2]]), metric="lp", p=p)
+    with pytest.raises(ValueError, match=r"^p = .* is too large for these values"):
+        index.search(np.array([[0.2, 0]]))
+
+
 def test_distances_of_documents_without_a_common_word():
     X = np.array([[0, 4.0, 0], [0, 0, 0]])
     assert distances_to(np.array([3.0, 0, 0]), X).tolist() == [5, 3]

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <stdexcept>
+#include <string>
 
 #include "core/parallel.hpp"
 #include "index/postings.hpp"
@@ -37,6 +39,11 @@ auto with_power(double p, double units, Body body) {
     return body(PowerAny(p, units));
 }
 
+// Of PowerAny, values are normal numbers of float32, in units.
+constexpr double least_value = 0x1p-100;
+// Sums that are so many times their error are as good as exact.
+constexpr double resolution = 0x1p20;
+
 template <class Power>
 std::int64_t power_in_units(const Power& power, double x) {
     return power.template operator()<4>(Doubles<4>{} + x)[0];
@@ -44,15 +51,31 @@ std::int64_t power_in_units(const Power& power, double x) {
 
 }  // namespace
 
+// Differences are up to 4 units. What is 2^-900 of a query's p-th powers is nothing beside them.
+void Scorer::check_powers(double greatest) const {
+    const double log2_unit = std::log2(greatest);
+    if (scoring_.p * 2 < 900 && (greatest == 0 || scoring_.p * log2_unit > -900)) return;
+    throw std::invalid_argument(
+        "p = " + std::to_string(scoring_.p) +
+        " is too large for these values: p-th powers of the query's are beyond float64 beside those"
+        " of the documents'. Choose a smaller p, of 100 or less for instance, or norm=\"l2\"");
+}
+
 void Scorer::fix_power_units(ScoredQuery& query) const {
+    Magnitudes values = document_values_;
     double greatest = 0;
-    for (const Term& term : query.terms) greatest = std::max(greatest, std::abs(term.query));
+    for (const Term& term : query.terms) {
+        greatest = std::max(greatest, std::abs(term.query));
+        values.include(std::abs(term.query));
+    }
     query.value_unit = value_unit_;
     if (greatest > 2 * value_unit_) query.value_unit = power_of_two(ceil_log2(greatest) - 1);
+    check_powers(greatest / query.value_unit);
     double sum = 0;
     for (const Term& term : query.terms) sum += power(term.query / query.value_unit);
     query.wide_power_sum = sum;
-    query.wide = scoring_.p > PowerAny::largest_p || query.terms.empty();
+    query.wide = scoring_.p > PowerAny::largest_p || query.terms.empty() ||
+                 (scoring_.p < 0.5 && values.smallest < query.value_unit * least_value);
     query.units = norm_units_;
     if (sum > 0)
         query.units =
@@ -151,15 +174,24 @@ void Scorer::sum_powers(std::size_t part, double units, std::int64_t* sums) cons
 }
 
 void Scorer::prepare_powers(int threads) {
-    std::vector<double> largest(parts_.size());
+    std::vector<Magnitudes> values(parts_.size());
     parallel_for(parts_.size(), 1, threads, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i)
-            for_each_value(i, [&](std::uint16_t, double value) {
-                largest[i] = std::max(largest[i], std::abs(value));
+        for (std::size_t i = begin; i < end; ++i) {
+            prepared_[i].n_words.assign(parts_[i].block.n_documents, 0);
+            for_each_value(i, [&](std::uint16_t document, double value) {
+                values[i].include(std::abs(value));
+                prepared_[i].n_words[document] += value != 0;
             });
+        }
     });
-    const double greatest = parts_.empty() ? 0 : *std::max_element(largest.begin(), largest.end());
-    if (greatest > 0) value_unit_ = power_of_two(ceil_log2(greatest));
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+        document_values_.include(values[i].smallest);
+        document_values_.include(values[i].largest);
+        for (const std::uint32_t n : prepared_[i].n_words)
+            most_words_ = std::max(most_words_, static_cast<double>(n));
+    }
+    if (document_values_.largest > 0)
+        value_unit_ = power_of_two(ceil_log2(document_values_.largest));
     if (scoring_.p > PowerAny::largest_p) return;
     // Of numbers of different signs, |q - d|^p may be 2^(p - 1) times |q|^p + |d|^p.
     headroom_ = std::max(0, static_cast<int>(std::ceil(scoring_.p - 1)));
@@ -196,56 +228,118 @@ void Scorer::prepare_wide_norms() const {
     }
 }
 
-// Totals below this are computed again from the documents' values.
-double Scorer::well_known(const ScoredQuery& query) const {
-    return query.wide ? query.wide_power_sum * 0x1p-20 : power_of_two(known_bits);
-}
-
-double Scorer::distance(const ScoredQuery& query, double total, std::size_t row) const {
+Scorer::Place Scorer::place_of(std::size_t row) const {
     const auto after =
         std::upper_bound(bases_.begin(), bases_.end(), static_cast<std::int64_t>(row));
     const auto part = static_cast<std::size_t>(after - bases_.begin()) - 1;
-    const auto document = static_cast<std::uint16_t>(row - static_cast<std::size_t>(bases_[part]));
-    if (total < well_known(query)) total = exact_total(query, part, document) * query.units;
+    return {part, static_cast<std::uint16_t>(row - static_cast<std::size_t>(bases_[part]))};
+}
+
+// By how much the total of a document may be wrong beside that of exact_distance. Of whole numbers
+// each word is cut by a unit; PowerAny is good to 2^-20. In float64, norms were added and taken
+// away again.
+double Scorer::error_of_total(const ScoredQuery& query, double total, double n_words,
+                              double norm) const {
+    const auto n_terms = static_cast<double>(query.terms.size());
+    if (!query.wide) return 2 * n_terms + 4 + 0x1p-19 * total;
+    return 0x1p-50 * (n_terms + n_words + 4) * (query.wide_power_sum + norm + total);
+}
+
+double Scorer::distance(const ScoredQuery& query, double total, std::size_t row) const {
+    const bool well_known = query.wide ? total > resolution * error_of_total(query, total, row)
+                                       : total >= power_of_two(known_bits);
+    if (!well_known) return exact_distance(query, row);
     return query.value_unit * root(total / query.units);
 }
 
-// The sum of |q - d|^p, values in the query's unit, from the document's values: no difference of
-// large numbers but for words that only the document has, of which there are few if it is small.
-double Scorer::exact_total(const ScoredQuery& query, std::size_t part,
-                           std::uint16_t document) const {
-    const Part& p = parts_[part];
-    const Prepared& prepared = prepared_[part];
-    const double unit = query.value_unit;
-    const double factor = factor_of(part, document);
-    double total = 0, wide_common = 0;
-    std::int64_t common = 0;
-    for (const Term& term : query.terms) {
-        const float x = value_of(p.block, term.word, document);
-        const double d = static_cast<double>(rooted(x, document_roots_)) * term.weight * factor;
-        total += power((term.query - d) / unit);
-        wide_common += power(d / unit);
-        if (!query.wide)
-            common += with_power(scoring_.p, query.units, [&](const auto& in_units) {
-                return power_in_units(in_units, d / unit);
-            });
-    }
-    if (query.wide) {
-        const double others = prepared.wide_norms[document] * query.norm_scale - wide_common;
-        return total + (others > 0x1p-45 * wide_common ? others : 0.0);
-    }
-    double norm = static_cast<double>(prepared.norms.data()[document] - common);
-    if (query.norm_scale != 1)
-        norm = static_cast<double>(prepared.norms.data()[document]) * query.norm_scale -
-               static_cast<double>(common);
-    return total + std::max(0.0, norm) / query.units;
+double Scorer::error_of_total(const ScoredQuery& query, double total, std::size_t row) const {
+    const Place place = place_of(row);
+    const Prepared& prepared = prepared_[place.part];
+    return error_of_total(query, total, prepared.n_words[place.document],
+                          prepared.wide_norms[place.document] * query.norm_scale);
 }
 
-double Scorer::least_key(const ScoredQuery& query, double threshold) const {
-    if (!is_distance()) return threshold;
-    if (threshold < 0) return std::numeric_limits<double>::infinity();
-    const double total = power(threshold / query.value_unit) * (1 + 1e-5) * query.units;
-    return -(total + well_known(query));
+Radius Scorer::radius(const ScoredQuery& query, double distance) const {
+    return {distance, power(distance / query.value_unit) * query.units};
+}
+
+bool Scorer::resolves(const ScoredQuery& query, double distance) const {
+    if (query.terms.empty()) return true;
+    const double total = radius(query, distance).total;
+    if (!query.wide) return total > resolution * error_of_total(query, 0, 0, 0);
+    // No document that near has a greater norm: |d| <= |q| + |q - d|, for p of 1 or more.
+    const double norm = std::exp2(scoring_.p) * std::max(query.wide_power_sum, total);
+    return total > resolution * error_of_total(query, total, most_words_, norm);
+}
+
+bool Scorer::may_be_within(const ScoredQuery& query, const Radius& radius, double total,
+                           std::size_t row) const {
+    if (!query.wide) return total <= radius.total + error_of_total(query, radius.total, 0, 0);
+    if (total > radius.total + error_of_total(query, radius.total, row)) return false;
+    if (scoring_.p < 1) return true;
+    const Place place = place_of(row);
+    const double norm = root(prepared_[place.part].wide_norms[place.document] * query.norm_scale);
+    const double apart = norm - root(query.wide_power_sum) - 1e-9 * norm;
+    return apart * query.value_unit <= radius.distance;
+}
+
+double Scorer::exact_distance(const ScoredQuery& query, std::size_t row) const {
+    const Place place = place_of(row);
+    const Block& block = parts_[place.part].block;
+    const double factor = factor_of(place.part, place.document), unit = query.value_unit;
+    const auto in_units = [&](std::uint32_t word, double weight) {
+        const float x = value_of(block, word, place.document);
+        return static_cast<double>(rooted(x, document_roots_)) * weight * factor / unit;
+    };
+    std::vector<double> differences;
+    double common = 0;
+    std::size_t n_others = prepared_[place.part].n_words[place.document];
+    for (const Term& term : query.terms) {
+        const double d = in_units(term.word, term.weight);
+        differences.push_back(std::abs(term.query / unit - d));
+        if (d == 0) continue;
+        common += common_power(query, d);
+        --n_others;
+    }
+    if (n_others > 0) add_others(query, place, common, n_others, in_units, differences);
+    double greatest = 0;
+    for (const double difference : differences) greatest = std::max(greatest, difference);
+    if (greatest == 0) return 0;
+    const double scale = power_of_two(ceil_log2(greatest));
+    double total = 0;
+    for (const double difference : differences) total += power(difference / scale);
+    return unit * (scale * root(total));
+}
+
+// |d|^p as the document's norm has it.
+double Scorer::common_power(const ScoredQuery& query, double d) const {
+    if (query.wide) return power(d);
+    return static_cast<double>(with_power(
+        scoring_.p, query.units, [&](const auto& power) { return power_in_units(power, d); }));
+}
+
+// What the document has and the query lacks: all in one, if the norm without what is common is
+// known well enough; or one by one, which takes a look at all lists.
+template <class InUnits>
+void Scorer::add_others(const ScoredQuery& query, Place place, double common, std::size_t n_others,
+                        InUnits in_units, std::vector<double>& differences) const {
+    const Prepared& prepared = prepared_[place.part];
+    const double norm = query.norm_scale *
+                        (query.wide ? prepared.wide_norms[place.document]
+                                    : static_cast<double>(prepared.norms.data()[place.document]));
+    const double n_words = prepared.n_words[place.document];
+    const double error = query.wide ? 0x1p-52 * n_words * norm : static_cast<double>(n_others);
+    if (norm - common > resolution * error)
+        return differences.push_back(root((norm - common) / query.units));
+    for_each_list(parts_[place.part].block, [&](std::size_t w, List) {
+        const auto word = static_cast<std::uint32_t>(w);
+        const auto term =
+            std::lower_bound(query.terms.begin(), query.terms.end(), word,
+                             [](const Term& a, std::uint32_t b) { return a.word < b; });
+        if (term != query.terms.end() && term->word == word) return;
+        const double d = std::abs(in_units(word, weight_of(word)));
+        if (d != 0) differences.push_back(d);
+    });
 }
 
 }  // namespace trouvaille

@@ -40,6 +40,11 @@ struct ScoredQuery {
     double wide_power_sum = 0;   // the same where sums are wide
 };
 
+/// A distance, and the total that it comes from.
+struct Radius {
+    double distance, total;
+};
+
 /// Scores the documents of one part after another, for one query after another.
 class Scorer {
   public:
@@ -69,8 +74,12 @@ class Scorer {
     /// The distance of a document whose key is -total.
     double distance(const ScoredQuery& query, double total, std::size_t row) const;
 
-    /// No document of this score, or this distance, has a lesser key.
-    double least_key(const ScoredQuery& query, double threshold) const;
+    /// Are the documents within this distance those with the least totals? Otherwise they are among
+    /// those of which the next function says so.
+    bool resolves(const ScoredQuery& query, double distance) const;
+    bool may_be_within(const ScoredQuery& query, const Radius& radius, double total,
+                       std::size_t row) const;
+    Radius radius(const ScoredQuery& query, double distance) const;
 
   private:
     // What is computed beforehand for each part; arrays are in whole groups.
@@ -80,6 +89,12 @@ class Scorer {
         double least_factor = 1, greatest_factor = 1;
         Pages<std::int64_t> norms;  // of power: sums of |d|^p, d in value_unit_, in norm_units_
         std::vector<double> wide_norms;
+        std::vector<std::uint32_t> n_words;  // of power: of each document
+    };
+
+    struct Place {
+        std::size_t part;
+        std::uint16_t document;
     };
 
     bool uses_factors(std::size_t part) const;
@@ -108,10 +123,18 @@ class Scorer {
                              double factor) const;
     double factor_of(std::size_t part, std::size_t document) const;  // 1 where there is none
     double weight_of(std::size_t word) const;                        // 1 where there is none
-    double well_known(const ScoredQuery& query) const;
-    double power(double x) const;  // |x|^p
+    double power(double x) const;                                    // |x|^p
     double root(double x) const;
-    double exact_total(const ScoredQuery& query, std::size_t part, std::uint16_t document) const;
+    void check_powers(double greatest) const;
+    Place place_of(std::size_t row) const;
+    double error_of_total(const ScoredQuery& query, double total, double n_words,
+                          double norm) const;
+    double error_of_total(const ScoredQuery& query, double total, std::size_t row) const;
+    double exact_distance(const ScoredQuery& query, std::size_t row) const;
+    double common_power(const ScoredQuery& query, double d) const;
+    template <class InUnits>
+    void add_others(const ScoredQuery& query, Place place, double common, std::size_t n_others,
+                    InUnits in_units, std::vector<double>& differences) const;
 
     Scoring scoring_;
     std::vector<Part> parts_;
@@ -123,6 +146,8 @@ class Scorer {
     int document_roots_;
     QueryWeighting weighting_;
     mutable std::vector<Prepared> prepared_;
+    Magnitudes document_values_;              // of power: weighted
+    double most_words_ = 0;                   // of power: that a document has
     double value_unit_ = 1, norm_units_ = 1;  // of power: powers of two
     int headroom_ = 0;                        // bits that a sum may pass its end by on the way
     mutable std::once_flag wide_;

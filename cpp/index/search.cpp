@@ -51,7 +51,7 @@ class Reader::Implementation {
             const auto prepared = prepare(queries, begin, end);
             search_in(prepared, {0, n_parts()}, masks, best, *work);
             for (std::size_t i = begin; i < end; ++i)
-                write(prepared[i - begin], best[i - begin], scores.row(i), rows.row(i));
+                write(prepared[i - begin], masks, best[i - begin], scores.row(i), rows.row(i));
         });
     }
 
@@ -180,14 +180,15 @@ class Reader::Implementation {
             for (std::size_t part = 0; part < parts; ++part)
                 for (const Best::Item& item : best[i * parts + part].sorted())
                     all.push(item.score, item.id);
-            write(prepared[i], all, scores.row(i), rows.row(i));
+            write(prepared[i], masks, all, scores.row(i), rows.row(i));
         }
     }
 
-    void write(const ScoredQuery& query, Best& best, double* scores, std::int64_t* rows) const {
+    void write(const ScoredQuery& query, Masks masks, Best& best, double* scores,
+               std::int64_t* rows) const {
         const auto sorted = best.sorted();
         std::vector<Best::Item> items(sorted.begin(), sorted.end());
-        if (scorer_.is_distance()) turn_into_distances(query, items);
+        if (scorer_.is_distance()) turn_into_nearest(query, masks, items);
         for (std::size_t j = 0; j < items.size(); ++j) {
             scores[j] = items[j].score;
             rows[j] = items[j].id.row;
@@ -205,16 +206,62 @@ class Reader::Implementation {
         });
     }
 
+    // Where the sums do not tell the farthest from others, one of these may be nearer.
+    void turn_into_nearest(const ScoredQuery& query, Masks masks,
+                           std::vector<Best::Item>& items) const {
+        turn_into_distances(query, items);
+        if (items.empty() || items.size() == n_rows()) return;
+        const double farthest = items.back().score;
+        if (scorer_.resolves(query, farthest)) return;
+        if (farthest == 0 && !query.wide) return;  // the sums of equal rows are 0, to the bit
+        find_nearest(query, masks, farthest, items);
+    }
+
+    // The items.size() nearest documents; there are so many within the distance `farthest`.
+    void find_nearest(const ScoredQuery& query, Masks masks, double farthest,
+                      std::vector<Best::Item>& items) const {
+        const Borrowed work(*this);
+        TopK<double, Document, std::less<>> nearest(items);
+        Radius radius = scorer_.radius(query, farthest);
+        for (std::size_t part = 0; part < n_parts(); ++part) {
+            scorer_.find_lists(query, part, *work);
+            const Keys keys = keys_of(query, part, masks, *work);
+            for (std::size_t i = 0; i < keys.keys.size(); ++i) {
+                if (!reaches(query, keys, i, radius.distance, radius)) continue;
+                const Document document = keys.document(i);
+                const auto row = static_cast<std::size_t>(document.row);
+                nearest.push(scorer_.distance(query, -keys.keys[i], row), document);
+                if (nearest.full() && nearest.worst().score < radius.distance)
+                    radius = scorer_.radius(query, nearest.worst().score);
+                check_interrupt();
+            }
+        }
+        nearest.sorted();
+    }
+
+    // Can document i of the keys be one that a range search is for?
+    bool reaches(const ScoredQuery& query, const Keys& keys, std::size_t i, double threshold,
+                 const Radius& radius) const {
+        const double key = keys.keys[i];
+        if (key == -infinity) return false;
+        if (!scorer_.is_distance()) return key >= threshold;
+        return scorer_.may_be_within(query, radius, -key, static_cast<std::size_t>(keys.base) + i);
+    }
+
     std::vector<Best::Item> all_within(SparseRows queries, std::size_t i, double threshold,
                                        Masks masks, ScorerWork& work) const {
         const ScoredQuery query = scorer_.prepare(queries, i);
-        const double least = scorer_.least_key(query, threshold);
         std::vector<Best::Item> items;
+        Radius radius{};
+        if (scorer_.is_distance()) {
+            if (threshold < 0) return items;
+            radius = scorer_.radius(query, threshold);
+        }
         for (std::size_t part = 0; part < n_parts(); ++part) {
             scorer_.find_lists(query, part, work);
             const Keys keys = keys_of(query, part, masks, work);
             for (std::size_t j = 0; j < keys.keys.size(); ++j)
-                if (keys.keys[j] >= least && keys.keys[j] != -infinity)
+                if (reaches(query, keys, j, threshold, radius))
                     items.push_back({keys.keys[j], keys.document(j)});
             check_interrupt();
         }

@@ -83,9 +83,8 @@ struct RangeFound {
 /// over common words, |q_w - d_w|^p - |q_w|^p - |d_w|^p. The p-th powers are the same whole numbers
 /// in all three, so nothing is lost in the differences, and equal vectors are at 0. Powers other
 /// than 1 and 2 are right to 2^-20. Distances of fewer than 2^36 units are computed again from the
-/// document's values, but the k documents are chosen before: above p = 4 or so, where the p-th
-/// power of a small difference is less than a unit, or than float64 resolves, they need not be the
-/// nearest.
+/// document's values; and if the k-th is not 2^20 times the rounding of its sum (near duplicates; a
+/// small difference and a large p), so are all that may be nearer within that rounding.
 ///
 /// Rows number the documents of all parts on, dead ones too. Best first; among equals the smaller
 /// of ids[row], or of the rows if `ids` is empty.

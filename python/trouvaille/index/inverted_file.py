@@ -111,8 +111,8 @@ class InvertedFile:
     greatest sum that is possible; those of other values also to 2^-23 of the sum of their
     products' magnitudes, as these are rounded to float32; the p-th power of a distance also to
     2^-20 of the larger of ``|q|^p + |d|^p`` and ``|q - d|^p`` unless p is 1 or 2. Equal rows are
-    at distance 0; with p above 4, though, the p-th powers of small differences are not resolved,
-    and of very near rows others than the nearest may be returned. Results are the same bits for
+    at distance 0, and the nearest rows are found whatever p is: where sums of p-th powers do not
+    tell rows apart, distances are computed from the rows' values. Results are the same bits for
     any number of threads, any batch of queries and any division of the collection into calls of
     `add`. Time is O(postings of the query's words + documents) a query, from compressed lists
     [2]_; an Lp distance comes from the words two rows share as well [3]_. Any number of threads
