@@ -157,6 +157,15 @@ def test_a_directory_of_few_of_many_words(rng, num_words):
         assert block.list(word)[0].tolist() == []
 
 
+@pytest.mark.parametrize("offsets", [[], [-1, 1], [2, 1], [0, 3]])
+def test_offsets_that_leave_the_arrays_are_refused(offsets):
+    rows = np.array(offsets, np.int64), np.uint32([0, 1]), np.float32([1, 2])
+    with pytest.raises(ValueError, match="sparse rows"):
+        _core.build_blocks(*rows, 2, "auto", 0.0, 1, 1)
+    with pytest.raises(ValueError, match="sparse rows"):
+        _core.rows_are_tidy(*rows, 2, 1e-37, 3e38)
+
+
 # Merging
 
 

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 import reference
 from index_cases import SELECTION, assert_right, assert_same, counts, floats, options_id
+from trouvaille import _core, _sparse
 from trouvaille.index import InvertedFile
 
 each_selected = pytest.mark.parametrize("options", SELECTION, ids=options_id)
@@ -290,6 +291,55 @@ def test_untidy_rows_mean_their_sums_and_stay_as_they_are(options, kind, index_d
     assert_same(actual.search(X, k=4), tidy.search(meaning, k=4))
     for array, old in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(array, old)
+
+
+ROWS = {
+    "tidy": ([0, 2, 2, 5], [1, 3, 0, 1, 6], [1, -2, 3, 4, 5]),
+    "of one row": ([0, 3], [0, 2, 6], [1, 2, 3]),
+    "without words": ([0, 0], [], []),
+    "of more words than are said": ([0, 2], [1, 3, 2, 2], [1, 2, 3, 4]),
+    "unsorted": ([0, 2, 3], [3, 1, 0], [1, 2, 3]),
+    "repeated": ([0, 3], [1, 1, 2], [1, 2, 3]),
+    "with a zero": ([0, 3], [1, 2, 3], [1, 0, 3]),
+    "with a negative word": ([0, 2], [-1, 2], [1, 2]),
+    "with a word too many": ([0, 2], [1, 7], [1, 2]),
+    "with a word beyond 2^32": ([0, 2], [1, 2**32 + 2], [1, 2]),
+    "not a number": ([0, 2], [1, 2], [1, np.nan]),
+    "infinite": ([0, 2], [1, 2], [-np.inf, 1]),
+    "too small": ([0, 2], [1, 2], [1, -1e-38]),
+    "too large": ([0, 2], [1, 2], [1, 3.2e38]),
+    "with a large whole number": ([0, 2], [1, 2], [2**53 + 1, -(2**63)]),
+    "with fewer values": ([0, 2], [1, 2], [1]),
+    "of two axes": ([0, 2], [1, 2], [[1, 2]]),
+}
+DTYPES = (np.int64, np.float32, np.float64, np.int16, np.float16, np.longdouble, ">f4", bool)
+
+
+@pytest.mark.parametrize("word_dtype", [np.int32, np.int64, np.uint32, np.uint8, np.float64, ">i4"])
+@pytest.mark.parametrize("rows", ROWS)
+def test_rows_that_are_taken_at_a_glance_are_those_of_a_closer_look(rows, word_dtype, monkeypatch):
+    def looked_at(indptr, indices, data, glance):
+        with monkeypatch.context() as patch:
+            if not glance:
+                patch.setattr(_core, "rows_are_tidy", lambda *_: False)
+            matrix = _sparse.Matrix(indptr, indices, data, 7, ("X.indices", "X.data"))
+            try:
+                return matrix.rows()
+            except (TypeError, ValueError) as error:
+                return type(error), str(error)
+
+    indptr, indices, data = ROWS[rows]
+    for dtype in DTYPES:
+        with np.errstate(all="ignore"):  # what has no such number becomes another
+            words = np.array(indices).astype(word_dtype)
+            values = np.array(data).astype(dtype)
+        for step in (1, 2):  # the arrays, and every other place of longer ones
+            apart = [np.repeat(array, step)[::step] for array in (words, values)]
+            glance = looked_at(np.array(indptr), *apart, glance=True)
+            look = looked_at(np.array(indptr), *apart, glance=False)
+            assert len(glance) == len(look)
+            for one, other in zip(glance, look, strict=True):
+                np.testing.assert_array_equal(one, other, strict=isinstance(other, np.ndarray))
 
 
 def test_sums_of_repeated_entries_do_not_wrap_or_round_early():

@@ -28,13 +28,16 @@ template <class T>
 using Optional = std::optional<Array<T>>;
 using Bits = Optional<std::uint64_t>;
 
+bool rise(std::span<const std::int64_t> offsets, std::size_t n_entries) {
+    return !offsets.empty() && offsets[0] >= 0 && std::is_sorted(offsets.begin(), offsets.end()) &&
+           static_cast<std::size_t>(offsets.back()) <= n_entries;
+}
+
 // That words and values are within range has been checked once, in Python; here only lengths.
 SparseRows rows_view(const Array<std::int64_t>& offsets, const Array<std::uint32_t>& words,
                      const Array<float>& values) {
     const SparseRows rows{vector_view(offsets), vector_view(words), vector_view(values)};
-    if (rows.offsets.empty() || rows.words.size() != rows.values.size() || rows.offsets[0] < 0 ||
-        !std::is_sorted(rows.offsets.begin(), rows.offsets.end()) ||
-        static_cast<std::size_t>(rows.offsets.back()) > rows.words.size())
+    if (rows.words.size() != rows.values.size() || !rise(rows.offsets, rows.words.size()))
         throw py::value_error("sparse rows: lengths differ");
     return rows;
 }
@@ -43,6 +46,67 @@ void check_words(SparseRows rows, std::uint64_t num_words) {
     if (std::any_of(rows.words.begin(), rows.words.end(),
                     [=](std::uint32_t word) { return word >= num_words; }))
         throw py::value_error("sparse rows: a word is out of range");
+}
+
+/// The data of a contiguous, aligned vector of this type; null if it is anything else.
+template <class T>
+const T* plain_data(const py::array& a) {
+    if (!py::isinstance<Array<T>>(a) || a.ndim() != 1) return nullptr;
+    const T* data = static_cast<const T*>(a.data());
+    return reinterpret_cast<std::uintptr_t>(data) % alignof(T) == 0 ? data : nullptr;
+}
+
+/// Says whether the words of every row ascend, each given once, and are below `num_words`.
+template <class T>
+bool words_ascend(std::span<const std::int64_t> offsets, const T* words, std::uint64_t num_words) {
+    for (std::size_t i = 1; i < offsets.size(); ++i) {
+        const std::int64_t begin = offsets[i - 1], end = offsets[i];
+        if (begin == end) continue;
+        if (words[begin] < T{0} || static_cast<std::uint64_t>(words[end - 1]) >= num_words)
+            return false;
+        bool rises = true;
+        for (std::int64_t j = begin + 1; j < end; ++j) rises &= words[j - 1] < words[j];
+        if (!rises) return false;
+    }
+    return true;
+}
+
+/// Says whether every value is within the limits in magnitude: neither 0 nor NaN, then.
+template <class T>
+bool are_within(std::span<const T> values, T smallest, T largest) {
+    return std::all_of(values.begin(), values.end(), [=](T x) {
+        return (x >= smallest && x <= largest) || (x <= -smallest && x >= -largest);
+    });
+}
+
+/// Says whether rows need but be converted to the types that the kernels take: the words of each
+/// ascend, and every value is between the limits in magnitude. False as well where one would have
+/// to look closer: a whole number that float64 may not have, or arrays of other types.
+bool rows_are_tidy(const Array<std::int64_t>& offsets, const py::array& words,
+                   const py::array& values, std::uint64_t num_words, double smallest,
+                   double largest) {
+    constexpr std::int64_t exact = std::int64_t{1} << 53;  // in float64, from 1 on
+    const auto rows = vector_view(offsets);
+    if (!rise(rows, static_cast<std::size_t>(words.size())))
+        throw py::value_error("sparse rows: offsets must rise to the number of words at most");
+    if (values.size() != words.size()) return false;
+    const auto n = static_cast<std::size_t>(values.size());
+    const auto* int32s = plain_data<std::int32_t>(words);
+    const auto* int64s = plain_data<std::int64_t>(words);
+    const auto* uint32s = plain_data<std::uint32_t>(words);
+    const auto* floats = plain_data<float>(values);
+    const auto* doubles = plain_data<double>(values);
+    const auto* counts = plain_data<std::int64_t>(values);
+    std::optional<ReleasedGil> nogil;  // no Python object is touched from here on
+    if (n > 10'000) nogil.emplace();   // to get it back may take longer than a few need
+    const bool ascend = (int32s && words_ascend(rows, int32s, num_words)) ||
+                        (int64s && words_ascend(rows, int64s, num_words)) ||
+                        (uint32s && words_ascend(rows, uint32s, num_words));
+    if (!ascend) return false;
+    return (floats && are_within(std::span(floats, n), static_cast<float>(smallest),
+                                 static_cast<float>(largest))) ||
+           (doubles && are_within(std::span(doubles, n), smallest, largest)) ||
+           (counts && are_within(std::span(counts, n), std::int64_t{1}, exact));
 }
 
 template <class T>
@@ -387,6 +451,8 @@ void bind_reader(py::module_& m) {
 void bind_index(py::module_& m) {
     bind_block(m);
     bind_reader(m);
+    m.def("rows_are_tidy", &rows_are_tidy, "offsets"_a.noconvert(), "words"_a.noconvert(),
+          "values"_a.noconvert(), "num_words"_a, "smallest"_a, "largest"_a);
     m.def("build_blocks", &build, "offsets"_a.noconvert(), "words"_a.noconvert(),
           "values"_a.noconvert(), "num_words"_a, "storage"_a, "step"_a, "n_blocks"_a, "threads"_a);
     m.def("merge_blocks", &merge, "blocks"_a, "alive"_a);

@@ -142,6 +142,14 @@ class InvertedBlock:
         self, kind: str, word_weights: NDArray[np.float64] | None, roots: int
     ) -> NDArray[np.float64]: ...
 
+def rows_are_tidy(
+    offsets: NDArray[np.int64],
+    words: NDArray[Any],
+    values: NDArray[Any],
+    num_words: int,
+    smallest: float,
+    largest: float,
+) -> bool: ...
 def build_blocks(
     offsets: NDArray[np.int64],
     words: NDArray[np.uint32],

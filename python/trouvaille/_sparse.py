@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _check
+from . import _check, _core
 
 MAX_WORDS = 2**32
 _SMALLEST, _LARGEST = 1e-37, 3e38  # the normal numbers of float32, within a margin
@@ -50,13 +50,14 @@ class Matrix:
         """Return the rows from `begin` to `end`, checked; they may share this matrix's memory."""
         offsets = self.offsets[begin : len(self) + 1 if end is None else end + 1]
         part = slice(int(offsets[0]), int(offsets[-1]))
-        offsets = offsets - offsets[0]
-        words = _numbers(self.words[part], self.names[0], self.num_words)
+        offsets, given, values = offsets - offsets[0], self.words[part], self.values[part]
+        if _core.rows_are_tidy(offsets, given, values, self.num_words, _SMALLEST, _LARGEST):
+            return Rows(offsets, _unsigned(given), values.astype(_SINGLE, copy=False))
+        words = _numbers(given, self.names[0], self.num_words)
         if not _ascend(words, offsets):
-            values = _in_pieces(self.values[part], self.names[1], np.dtype(np.float64))
+            values = _in_pieces(values, self.names[1], np.dtype(np.float64))
             offsets, words, values = _summed(offsets, words, values)
-            return _without_zeros(offsets, words, _in_pieces(values, self.names[1], _SINGLE))
-        return _without_zeros(offsets, words, _in_pieces(self.values[part], self.names[1], _SINGLE))
+        return _without_zeros(offsets, words, _in_pieces(values, self.names[1], _SINGLE))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +117,9 @@ def matrix(X: Any, name: str, num_words: int | None = None) -> Matrix | Dense:
 
 def one_row(pair: tuple[ArrayLike, ArrayLike], name: str, num_words: int) -> Matrix:
     """Return the pair of word numbers and values as one row to be checked."""
-    words = _check.array(pair[0], f"{name}[0]", np.int64, ndim=1)
+    words = _check.as_array(pair[0], f"{name}[0]")
+    if words.dtype.kind not in "ui":
+        words = _check.array(words, f"{name}[0]", np.int64, ndim=1)
     values = _check.as_array(pair[1], f"{name}[1]")
     if len(words) != len(values):
         raise ValueError(f"{name} has {len(words)} word numbers, but {len(values)} values")
@@ -195,10 +198,13 @@ def _numbers(given: NDArray[Any], name: str, end: int) -> NDArray[np.uint32]:
     if len(numbers) and not (numbers.min() >= 0 and numbers.max() < end):
         outside = numbers[(numbers < 0) | (numbers >= end)][0]
         raise ValueError(f"{name} must be from 0 to {end - 1}, got {outside}")
-    # What is not negative is the same bits with and without a sign.
-    same = numbers.dtype == np.int32 and numbers.flags.c_contiguous
-    words = numbers.view(np.uint32) if same else numbers.astype(np.uint32, copy=False)
-    return np.require(words, requirements=["C", "A"])
+    return np.require(_unsigned(numbers), requirements=["C", "A"])
+
+
+def _unsigned(numbers: NDArray[Any]) -> NDArray[np.uint32]:
+    """Return numbers from 0 to 2^32 - 1, which are the same bits with and without a sign."""
+    same = numbers.dtype == np.int32
+    return numbers.view(np.uint32) if same else numbers.astype(np.uint32, copy=False)
 
 
 def _in_pieces(given: NDArray[Any], name: str, dtype: np.dtype[Any]) -> NDArray[Any]:

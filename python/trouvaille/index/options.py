@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 
 from .. import _check, _sparse
 
@@ -103,7 +104,7 @@ class Options:
         """Whether the weights of the words stay as they are while the collection grows."""
         return self.weighting is None or self.idf != "following"
 
-    @property
+    @cached_property
     def not_negative(self) -> str | None:
         """The option that excludes negative values, as it is written; None if none does."""
         for option in ("metric", "weighting", "burstiness"):
@@ -114,7 +115,7 @@ class Options:
 
     def check(self, rows: _sparse.Rows, name: str) -> None:
         """Refuse values that the options exclude, of documents and of queries alike."""
-        if len(rows.values) > 0 and rows.values.min() < 0 and self.not_negative is not None:
+        if self.not_negative is not None and len(rows.values) > 0 and rows.values.min() < 0:
             raise ValueError(
                 f"{name} must not be negative with {self.not_negative}, got {rows.values.min()}"
             )
