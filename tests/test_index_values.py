@@ -231,6 +231,8 @@ def test_documents_and_words_that_are_not_there():
     for word in (-1, 2, 2**32):
         with pytest.raises(ValueError, match=str(word)):
             found.postings(word)
+    with pytest.raises(ValueError, match="got 0, but the index has no columns"):
+        InvertedFile(0).postings(0)
     found.remove([4])
     with pytest.raises(ValueError, match="4"):
         found.document(4)

@@ -242,9 +242,13 @@ py::tuple list_of(const InvertedBlock& block, std::uint64_t word) {
     const Block& view = block.view();
     if (word >= view.num_words) throw py::value_error("word is out of range");
     std::vector<std::pair<std::uint32_t, float>> postings;
-    for_each_posting(view, find_list(view, static_cast<std::uint32_t>(word)),
-                     [&](std::uint16_t document, float x) { postings.emplace_back(document, x); });
-    std::sort(postings.begin(), postings.end());
+    {
+        const ReleasedGil nogil;  // no Python object is touched in this block
+        for_each_posting(
+            view, find_list(view, static_cast<std::uint32_t>(word)),
+            [&](std::uint16_t document, float x) { postings.emplace_back(document, x); });
+        std::sort(postings.begin(), postings.end());
+    }
     Array<std::uint32_t> found(static_cast<py::ssize_t>(postings.size()));
     Array<float> amounts(static_cast<py::ssize_t>(postings.size()));
     for (std::size_t i = 0; i < postings.size(); ++i) {

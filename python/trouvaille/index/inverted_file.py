@@ -394,7 +394,14 @@ class InvertedFile:
             The documents that have it, in the order of `InvertedFile.ids`.
         values : ndarray of float32, shape (n,)
             How much of it each has, before any weight.
+
+        Raises
+        ------
+        ValueError
+            If there is no such column.
         """
+        if self.num_words == 0:
+            raise ValueError(f"word must be a column, got {word!r}, but the index has no columns")
         word = _check.count(word, "word", minimum=0, maximum=self.num_words - 1)
         return views.postings(self._writer.content(), word)
 
