@@ -12,6 +12,7 @@ import reference
 from index_cases import SELECTION, assert_right, assert_same, counts, floats, options_id
 from trouvaille import _core
 from trouvaille.index import InvertedFile
+from trouvaille.index.content import Content
 
 each_selected = pytest.mark.parametrize("options", SELECTION, ids=options_id)
 WEIGHTED = [
@@ -155,6 +156,39 @@ def test_ids_that_cannot_be_removed_are_named_and_none_is(ids, error, message):
         found.remove(ids)
     assert found.search([[1]], k=3).ids.tolist() == [[3, 10, -1]]
     assert len(found) == 2
+
+
+@each_weighted
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_many_removals_and_one_are_the_same(rng, options, shuffled, monkeypatch):
+    X, Q = counts(rng, 300, 20), counts(rng, 3, 20)
+    ids = rng.permutation(300) * 2 if shuffled else np.arange(300)
+    gone = rng.permutation(ids)[:200]
+    found, at_once = (InvertedFile.from_csr(X[:250], ids[:250], **options) for _ in range(2))
+    before = found.search(Q, k=300)
+    reader = found._writer.reader(1)
+    keeping, calls = Content.keeping, []
+    monkeypatch.setattr(Content, "keeping", lambda *args: calls.append(args) or keeping(*args))
+    found.add(X[250:], ids[250:])
+    for id in gone:  # of those that wait, too
+        found.remove([id])
+        with pytest.raises(ValueError, match=f"{id} is not"):
+            found.remove([id])
+    assert len(found) == 100
+    at_once.add(X[250:], ids[250:])
+    at_once.remove(gone)
+    assert_same(found.search(Q, k=300), at_once.search(Q, k=300))
+    np.testing.assert_array_equal(found.ids, ids[~np.isin(ids, gone)])
+    np.testing.assert_array_equal(found.document_frequencies, at_once.document_frequencies)
+    assert len(calls) <= 3  # the collection is not written again at every call
+    assert_same(tuple(before), reader.search(found._queries(Q), 300, 1, None))
+
+
+def test_a_removal_that_waits_is_saved(tmp_path):
+    found = InvertedFile.from_csr([[1], [2], [3]])
+    found.remove([1])
+    found.save(tmp_path / "x")
+    assert InvertedFile.load(tmp_path / "x").ids.tolist() == [0, 2]
 
 
 @each_selected

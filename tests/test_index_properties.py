@@ -2,6 +2,7 @@
 """Laws of the inverted file, for any shapes, any sparsity and any history."""
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -172,12 +173,28 @@ class History(RuleBasedStateMachine):
             assert words.tolist() == np.flatnonzero(expected).tolist()
             assert values.tolist() == expected[expected != 0].tolist()
 
+    @rule(data=st.data())
+    def replace(self, data):
+        if self.rows:
+            number = data.draw(st.sampled_from(sorted(self.rows)))
+            with pytest.raises(ValueError, match=f"{number} is in it"):
+                self.found.add(np.ones((1, 4)), ids=[number])
+            self.found.remove([number])
+            with pytest.raises(ValueError, match=f"{number} is not"):
+                self.found.remove([number])
+            x = np.array(data.draw(st.lists(self.kind, min_size=4, max_size=4)), float)
+            self.found.add(x[None], ids=[number])
+            del self.rows[number]
+            self.rows[number] = np.float32(x)
+
     @invariant()
-    def it_has_the_documents(self):
-        if not hasattr(self, "rows"):
-            return
+    def it_has_so_many_documents(self):
+        if hasattr(self, "rows"):
+            assert len(self.found) == len(self.rows)
+
+    @rule()
+    def count(self):  # no invariant, as it makes what waits part of the collection
         assert self.found.ids.tolist() == list(self.rows)
-        assert len(self.found) == len(self.rows)
         X = np.array(list(self.rows.values())).reshape(-1, 4)
         np.testing.assert_array_equal(self.found.document_frequencies, (X != 0).sum(axis=0))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from . import bitmap, ids
+from . import ids
 from .building import frequencies
 from .ids import Ids
 from .options import Options
@@ -111,41 +111,25 @@ class Content:
             largest_id=max(self.largest_id, *(ids.largest(segment.ids) for segment in new), -1),
         )
 
-    def without(self, unwanted: NDArray[np.int64]) -> Content:
-        """Return the content without the documents of those ids, all of which there are."""
-        unknown = np.ones(len(unwanted), bool)
-        places = [segment.find(unwanted) for segment in self.segments]
-        for found in places:
-            unknown &= found < 0
-        if unknown.any():
-            raise ValueError(f"ids must be in the index, {unwanted[unknown][0]} is not")
+    def keeping(self, which: NDArray[np.bool_]) -> Content:
+        """Return the content with those of its documents that `which` says; not all of them."""
         counts = None if self.frequencies is None else self.frequencies.copy()
-        kept = []
-        for segment, found in zip(self.segments, places, strict=True):
-            found = found[found >= 0]
-            if counts is not None and len(found) > 0:
-                gone = np.zeros(segment.n_documents, bool)
-                gone[found] = True
-                counts -= frequencies_of(segment, gone, len(counts))
-            rest = segment.without(found) if len(found) > 0 else segment
+        segments, begin = list[Segment](), 0
+        for segment in self.segments:
+            end = begin + segment.n_alive
+            part = which[begin:end]
+            rest = segment if part.all() else segment.keeping(part)
+            if counts is not None and rest is not segment:
+                counts -= frequencies([segment.keeping(~part)], len(counts))
             if rest.n_alive > 0:
-                kept.append(rest)
-        removed = self.removed or len(unwanted) > 0
-        return replace(self, segments=tuple(kept), frequencies=counts, removed=removed)
+                segments.append(rest)
+            begin = end
+        return replace(self, segments=tuple(segments), frequencies=counts, removed=True)
 
 
 def step_of(segment: Segment) -> float:
     """Return the step of 8-bit values, or 0 if there are none."""
     return segment.block.step if segment.block.n_postings > 0 else 0.0
-
-
-def frequencies_of(
-    segment: Segment, members: NDArray[np.bool_], num_words: int
-) -> NDArray[np.int64]:
-    """Return how many of some documents of a segment have each word."""
-    counts = np.zeros(num_words, np.int64)
-    segment.block.add_frequencies(counts, bitmap.packed(members))
-    return counts
 
 
 def refuse(taken: NDArray[np.int64]) -> None:

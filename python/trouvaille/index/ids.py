@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,7 +26,7 @@ def checked(ids: ArrayLike, n: int | None = None) -> NDArray[np.int64]:
         raise ValueError(f"ids must be {n}, one a row, got {len(new)}")
     if len(new) > 0 and new.min() < 0:
         raise ValueError(f"ids must not be negative, got {new.min()}")
-    if not ascending(new):
+    if len(new) > 1 and not ascending(new):
         values, counts = np.unique(new, return_counts=True)
         if len(values) < len(new):
             raise ValueError(f"ids must be distinct, got {values[counts > 1][0]} twice")
@@ -75,6 +76,21 @@ def at(ids: Ids, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     found = ids[rows]
     found[rows < 0] = -1
     return found
+
+
+def order(ids: Ids) -> NDArray[np.int64] | None:
+    """Return the rows by id; None if they are so already."""
+    return None if ascending(ids) else np.argsort(ids, kind="stable")
+
+
+def find(ids: Ids, order: NDArray[Any] | None, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the rows of ids, -1 where there is none; see `order`."""
+    if isinstance(ids, range):
+        inside = (wanted >= ids.start) & (wanted < ids.stop)
+        return np.where(inside, wanted - ids.start, -1)
+    near = np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)
+    rows = near if order is None else order[near].astype(np.int64)
+    return np.where(ids[rows] == wanted, rows, -1)
 
 
 def largest(ids: Ids) -> int:

@@ -67,20 +67,15 @@ class Segment:
         return places
 
     def _places(self, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-        if isinstance(self.ids, range):
-            inside = (wanted >= self.ids.start) & (wanted < self.ids.stop)
-            return np.where(inside, wanted - self.ids.start, -1)
-        if "order" not in self.kept:  # of at most 65,536
+        if not isinstance(self.ids, range) and "order" not in self.kept:  # of at most 65,536
             self.kept["order"] = np.argsort(self.ids, kind="stable").astype(np.uint16)
-        order = self.kept["order"]
-        near = np.minimum(np.searchsorted(self.ids, wanted, sorter=order), len(order) - 1)
-        return np.where(self.ids[order[near]] == wanted, order[near].astype(np.int64), -1)
+        return ids.find(self.ids, self.kept.get("order"), wanted)
 
-    def without(self, places: NDArray[np.int64]) -> Segment:
-        """Return the segment with those documents removed, which were alive."""
+    def keeping(self, which: NDArray[np.bool_]) -> Segment:
+        """Return the segment with the documents that were alive and shall be; not all of them."""
         members = self.members()
-        members[places] = False
-        return replace(self, alive=bitmap.packed(members), n_alive=int(members.sum()))
+        members[members] = which
+        return replace(self, alive=bitmap.packed(members), n_alive=int(which.sum()))
 
 
 def numbered(segments: Sequence[Segment], new: Ids) -> list[Segment]:

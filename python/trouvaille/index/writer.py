@@ -12,6 +12,7 @@ from .. import _check, _sparse
 from . import ids as _ids
 from .building import MAX_DOCUMENTS, Progress, alike, built, frequencies, optimized, tidied
 from .content import Content
+from .leaving import Leaving
 from .options import Options
 from .pending import Part, Pending
 from .reader import Reader
@@ -34,12 +35,14 @@ class Writer:
         self._lock = threading.Lock()  # held while any of the following changes
         self._content = content
         self._pending = Pending()  # rows that are not in the content yet
+        self._leaving: Leaving | None = None  # documents of the content that were removed
         self._reader: Reader | None = None  # of the content as it was when it was made
 
     def __len__(self) -> int:
         """Return the number of documents."""
         with self._lock:
-            return self._content.n_documents + self._pending.n_documents
+            leaving = self._leaving.n_documents if self._leaving is not None else 0
+            return self._content.n_documents - leaving + self._pending.n_documents
 
     def append(self, matrix: _sparse.Matrix | _sparse.Dense, ids: ArrayLike | None) -> None:
         """Add rows: many as blocks, few as copies that wait until somebody asks."""
@@ -86,8 +89,12 @@ class Writer:
     def remove(self, unwanted: NDArray[np.int64]) -> None:
         """Remove the documents of distinct ids, or none if one is unknown."""
         with self._lock:
-            self._settle(_check.threads(None))
-            self._replace(self._content.without(unwanted))
+            unknown = self._mark(unwanted)
+            if len(unknown) > 0 and self._pending.n_documents > 0:
+                self._settle(_check.threads(None))
+                unknown = self._mark(unwanted)
+            if len(unknown) > 0:
+                raise ValueError(f"ids must be in the index, {unknown[0]} is not")
 
     def optimize(self) -> None:
         """Join small segments and those that have removed documents."""
@@ -116,10 +123,20 @@ class Writer:
 
     def _replace(self, content: Content) -> None:
         """Let go of what there was, which the reader holds, too. The lock is held."""
-        self._content, self._reader = content, None
+        self._content, self._reader, self._leaving = content, None, None
+
+    def _mark(self, unwanted: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Let documents of the content go, or return the ids that it has not. The lock is held."""
+        leaving = self._leaving or Leaving(self._content)
+        unknown = leaving.mark(unwanted)
+        if leaving.n_documents > 0:
+            self._leaving, self._reader = leaving, None
+        return unknown
 
     def _settle(self, threads: int) -> None:
-        """Make blocks of the rows that wait. The lock is held."""
+        """Drop what leaves, and make blocks of the rows that wait. The lock is held."""
+        if self._leaving is not None:
+            self._replace(self._leaving.without(self._content))
         if self._pending.n_documents > 0:
             content = self._pending.after(self._content, self._num_words, self._options, threads)
             self._replace(content)
@@ -137,11 +154,12 @@ class Writer:
         if n_rows + n > MAX_ROWS:
             raise ValueError(f"an index holds 2^32 documents, got {n} more than {n_rows}")
         largest = max(content.largest_id, pending.largest_id)
-        start = largest + 1 if content.removed else n_rows
+        removed = content.removed or self._leaving is not None
+        start = largest + 1 if removed else n_rows
         if given is None and start + n > _ids.MAX_ID:
             raise ValueError(f"ids must be given: too few are left after {largest}")
         new = range(start, start + n) if given is None else _ids.compact(given)
         if n > 0 and _ids.smallest(new) <= largest:
-            content.refuse_taken(_ids.as_array(new))
+            (self._leaving or content).refuse_taken(_ids.as_array(new))
             pending.refuse_taken(_ids.as_array(new))
         return new
