@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
+import inspect
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -6,6 +9,7 @@ import scipy.sparse as sp
 import interrupts
 import reference
 from trouvaille.index import InvertedFile
+from trouvaille.index.options import Options
 
 OPTIONS = [
     {"metric": metric, "weighting": weighting}
@@ -208,6 +212,38 @@ def test_wrong_ids_are_refused_and_add_nothing(ids, message):
 def test_an_unsupported_option_is_named(options, message):
     with pytest.raises(ValueError, match=message):
         InvertedFile.from_csr([[1]], **options)
+
+
+def test_the_two_ways_to_make_an_index_take_the_same_options():
+    """They are written out twice, as help() and type checkers see no others."""
+    made, from_csr = (
+        {
+            name: (parameter.default, parameter.annotation)
+            for name, parameter in inspect.signature(maker).parameters.items()
+            if parameter.kind is parameter.KEYWORD_ONLY
+        }
+        for maker in (InvertedFile, InvertedFile.from_csr)
+    )
+    assert list(from_csr) == [*made, "threads", "progress"]
+    assert from_csr.items() >= made.items()
+    kept = {field.name: field.default for field in dataclasses.fields(Options)}
+    assert {name: default for name, (default, _) in made.items()} == kept
+    for name, other in {
+        "metric": "lp",
+        "p": 3.0,
+        "weighting": "tfidf",
+        "norm": "l1",
+        "burstiness": "intra",
+        "idf": "frozen",
+        "values": "float16",
+        "forward": True,
+    }.items():
+        needed = {"metric": "lp"} if name == "p" else {}
+        options = needed | {name: other}
+        found = InvertedFile.from_csr([[1, 2]], **options).options
+        assert getattr(found, name) == other != made[name][0]
+    bm25 = InvertedFile.from_csr([[1, 2]], weighting="bm25", k1=1.25, b=0.5).options
+    assert (bm25.k1, bm25.b) == (1.25, 0.5)
 
 
 def test_options_can_be_read_and_not_set():
