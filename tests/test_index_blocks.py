@@ -90,6 +90,11 @@ def test_lists_frequencies_and_norms(rng, isa, storage, density):
     block.add_frequencies(frequencies, None)
     expected = np.arange(17) + (X[alive] != 0).sum(axis=0) + (X != 0).sum(axis=0)
     np.testing.assert_array_equal(frequencies, expected)
+    for living in (alive, np.ones(900, bool), np.zeros(900, bool)):
+        words, counts = block.frequencies(None if living.all() else bitmap(living))
+        expected = (X[living] != 0).sum(axis=0)
+        np.testing.assert_array_equal(words, np.flatnonzero(expected))
+        np.testing.assert_array_equal(counts, expected[expected > 0])
     weights = rng.random(17)
     for roots, g in itertools.product((0, 1), (None, weights)):
         rows = X.astype(float) ** (0.5**roots) * (1 if g is None else g)
@@ -150,6 +155,7 @@ def test_a_directory_of_few_of_many_words(rng, num_words):
     assert block.nbytes < 20_000
     assert block.num_words == num_words
     np.testing.assert_array_equal(block.rows()[1], words)
+    np.testing.assert_array_equal(block.frequencies(None)[0], words)
     for i in (0, 1, n // 2, n - 1):
         assert block.list(int(words[i]))[0].tolist() == [i]
     absent = np.setdiff1d(words[1:] - 1, words)

@@ -2,6 +2,7 @@
 """A collection that grows and shrinks: weights, ids, removal, and searching meanwhile."""
 
 import threading
+import tracemalloc
 import weakref
 
 import numpy as np
@@ -11,7 +12,7 @@ import scipy.sparse as sp
 import reference
 from index_cases import SELECTION, assert_right, assert_same, counts, floats, options_id
 from trouvaille import _core
-from trouvaille.index import InvertedFile
+from trouvaille.index import InvertedFile, by_word
 from trouvaille.index.content import Content
 
 each_selected = pytest.mark.parametrize("options", SELECTION, ids=options_id)
@@ -28,7 +29,14 @@ each_weighted = pytest.mark.parametrize("options", WEIGHTED, ids=options_id)
 # Weights
 
 
+@pytest.fixture(params=[by_word.MANY, 10], ids=["of all words", "of those that occur"])
+def kept(request, monkeypatch):
+    """Numbers are kept of all 20 words, or of those that occur, as if 20 were very many."""
+    monkeypatch.setattr(by_word, "MANY", request.param)
+
+
 @each_selected
+@pytest.mark.usefixtures("kept")
 def test_the_weights_follow_the_collection(rng, options):
     X, Q = floats(rng, 60, 20), floats(rng, 3, 20)
     found = InvertedFile(20, **options)
@@ -49,6 +57,7 @@ def test_the_weights_follow_the_collection(rng, options):
 
 
 @each_weighted
+@pytest.mark.usefixtures("kept")
 def test_frozen_weights_are_those_of_the_first_part(rng, options, tmp_path):
     X, Q = counts(rng, 60, 20), counts(rng, 3, 20)
     X[:15, 3] = 0  # a word that comes later
@@ -83,6 +92,26 @@ def test_given_weights_stay(rng, options, tmp_path):
     found.save(tmp_path / "given")
     loaded = InvertedFile.load(tmp_path / "given")
     assert_same(loaded.search(Q, k=9), found.search(Q, k=9))
+
+
+@pytest.mark.parametrize("options", [*WEIGHTED, {"weighting": "tfidf", "idf": "frozen"}])
+def test_memory_goes_with_the_words_that_occur(rng, options, tmp_path):
+    words = np.sort(rng.choice(2**31, (40, 10), replace=False))
+    rows = np.ones(400, np.float32), words.ravel(), np.arange(0, 401, 10)
+    X = sp.csr_array(rows, shape=(40, 2**31))
+    tracemalloc.start()
+    try:
+        found = InvertedFile.from_csr(X, **options)
+        found.add(X[[0]], ids=[100])
+        found.remove([3])
+        assert len(found.ids) == 40
+        if options.get("idf") is None:  # frozen weights are in the file, of all words
+            found.save(tmp_path / "x")
+            found = InvertedFile.load(tmp_path / "x")
+            assert found.postings(int(words[0, 0]))[0].tolist() == [0, 100]
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_word_that_all_documents_have_weighs_nothing():

@@ -238,6 +238,27 @@ void count_documents(const InvertedBlock& block, Array<std::int64_t>& frequencie
     add_frequencies(block.view(), bits, out);
 }
 
+/// The words that live documents have, ascending, and how many have each.
+py::tuple frequencies_of(const InvertedBlock& block, const Bits& alive) {
+    const Block& view = block.view();
+    const auto bits = bits_view(alive, view.n_documents, "alive");
+    std::vector<std::uint32_t> words;
+    std::vector<std::int64_t> counts;
+    {
+        const ReleasedGil nogil;  // no Python object is touched in this block
+        Block numbered = view;    // its lists are those of words 0, 1, 2, ...
+        numbered.words = {};
+        numbered.num_words = view.lists();
+        counts.resize(view.lists());
+        add_frequencies(numbered, bits, counts);
+        for (std::size_t i = 0; i < counts.size(); ++i)
+            if (counts[i] > 0) words.push_back(static_cast<std::uint32_t>(view.word(i)));
+        std::erase(counts, 0);
+    }
+    return py::make_tuple(copied(std::span<const std::uint32_t>(words)),
+                          copied(std::span<const std::int64_t>(counts)));
+}
+
 py::tuple list_of(const InvertedBlock& block, std::uint64_t word) {
     const Block& view = block.view();
     if (word >= view.num_words) throw py::value_error("word is out of range");
@@ -415,6 +436,7 @@ void bind_block(py::module_& m) {
         .def_property_readonly("nbytes", &block_bytes)
         .def("add_frequencies", &count_documents, "frequencies"_a.noconvert(),
              "alive"_a.noconvert() = py::none())
+        .def("frequencies", &frequencies_of, "alive"_a.noconvert())
         .def("list", &list_of, "word"_a)
         .def("rows", &rows_of)
         .def("norms", &norms_of, "kind"_a, "word_weights"_a.noconvert() = py::none(),

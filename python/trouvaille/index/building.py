@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import _core, _sparse
 from . import ids
@@ -165,11 +164,3 @@ def _rekept(segment: Segment, storage: str, step: float, options: Options, threa
 def _segment(block: _core.InvertedBlock, options: Options) -> Segment:
     forward = forward_of(block) if options.forward else None
     return Segment(block, range(block.n_documents), None, block.n_documents, forward)
-
-
-def frequencies(segments: Iterable[Segment], num_words: int) -> NDArray[np.int64]:
-    """Return how many live documents have each word."""
-    counts = np.zeros(num_words, np.int64)
-    for segment in segments:
-        segment.block.add_frequencies(counts, segment.alive)
-    return counts

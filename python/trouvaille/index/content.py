@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import ids
-from .building import frequencies
+from .by_word import ByWord, changed, frequencies
 from .ids import Ids
 from .options import Options
 from .segment import Segment
@@ -25,9 +25,9 @@ class Content:
     ----------
     segments : tuple of Segment
         The documents, in the order in which they came.
-    frequencies : ndarray of int64, shape (num_words,), or None
+    frequencies : ByWord of int64, or None
         How many documents have each word; kept where the weights follow it.
-    idf : ndarray of float64, shape (num_words,), or None
+    idf : ByWord of float64, or None
         What the words weigh, where that does not follow the collection.
     smallest, largest : float
         The least magnitude other than 0 and the greatest that were ever added; 0 if there was none.
@@ -42,8 +42,8 @@ class Content:
     """
 
     segments: tuple[Segment, ...] = ()
-    frequencies: NDArray[np.int64] | None = None
-    idf: NDArray[np.float64] | None = None
+    frequencies: ByWord | None = None
+    idf: ByWord | None = None
     smallest: float = 0.0
     largest: float = 0.0
     largest_id: int = -1
@@ -59,13 +59,13 @@ class Content:
         """Return the ids of the documents that can be found, in order."""
         return ids.joined([segment.live_ids() for segment in self.segments])
 
-    def counted(self, num_words: int) -> NDArray[np.int64]:
+    def counted(self, num_words: int) -> ByWord:
         """Return how many documents have each word."""
         if self.frequencies is not None:
             return self.frequencies
         return frequencies(self.segments, num_words)
 
-    def weights(self, options: Options) -> NDArray[np.float64] | None:
+    def weights(self, options: Options) -> ByWord | None:
         """Return what each word weighs."""
         if options.steady:
             return self.idf
@@ -85,7 +85,7 @@ class Content:
                 "at once"
             )
 
-    def frozen(self, idf: NDArray[np.float64] | None) -> Content:
+    def frozen(self, idf: ByWord | None) -> Content:
         """Return the content whose words weigh that from now on."""
         return replace(self, idf=idf)
 
@@ -95,16 +95,11 @@ class Content:
 
     def with_segments(self, new: Sequence[Segment]) -> Content:
         """Return the content with segments of new documents at its end."""
-        counts = self.frequencies
-        if counts is not None:
-            counts = counts.copy()
-            for segment in new:
-                segment.block.add_frequencies(counts, segment.alive)
         smallest = [self.smallest, *(segment.block.smallest for segment in new)]
         return replace(
             self,
             segments=(*self.segments, *new),
-            frequencies=counts,
+            frequencies=None if self.frequencies is None else changed(self.frequencies, new),
             smallest=min((magnitude for magnitude in smallest if magnitude > 0), default=0.0),
             largest=max(self.largest, *(segment.block.largest for segment in new), 0.0),
             step=max(self.step, *(step_of(segment) for segment in new), 0.0),
@@ -113,17 +108,17 @@ class Content:
 
     def keeping(self, which: NDArray[np.bool_]) -> Content:
         """Return the content with those of its documents that `which` says; not all of them."""
-        counts = None if self.frequencies is None else self.frequencies.copy()
-        segments, begin = list[Segment](), 0
+        segments, gone, begin = list[Segment](), list[Segment](), 0
         for segment in self.segments:
             end = begin + segment.n_alive
             part = which[begin:end]
             rest = segment if part.all() else segment.keeping(part)
-            if counts is not None and rest is not segment:
-                counts -= frequencies([segment.keeping(~part)], len(counts))
+            if rest is not segment:
+                gone.append(segment.keeping(~part))
             if rest.n_alive > 0:
                 segments.append(rest)
             begin = end
+        counts = None if self.frequencies is None else changed(self.frequencies, gone, -1)
         return replace(self, segments=tuple(segments), frequencies=counts, removed=True)
 
 

@@ -15,6 +15,7 @@ from ..errors import IndexCorruptError
 from . import _file, state, views
 from . import ids as _ids
 from .building import Progress
+from .by_word import ByWord, frequencies
 from .content import Content
 from .options import Options
 from .results import RangeDistances, RangeResult, SearchDistances, SearchResult, Stats
@@ -161,9 +162,8 @@ class InvertedFile:
             raise ValueError(f"idf must be 'following', 'frozen' or an array, got {idf!r}")
         mode = idf if isinstance(idf, str) else "given"
         self.options = Options(metric, p, weighting, norm, burstiness, mode, k1, b, values, forward)
-        given = None if isinstance(idf, str) else checked_idf(idf, self.num_words).copy()
-        follow = not self.options.steady
-        counts = np.zeros(self.num_words, np.int64) if follow else None
+        given = None if isinstance(idf, str) else ByWord(checked_idf(idf, self.num_words).copy())
+        counts = None if self.options.steady else frequencies([], self.num_words)
         content = Content(frequencies=counts, idf=given)
         self._writer = Writer(content, self.num_words, self.options)
 
@@ -250,7 +250,7 @@ class InvertedFile:
     @property
     def document_frequencies(self) -> NDArray[np.int64]:
         """How many documents have each word, shape (num_words,)."""
-        return self._writer.content().counted(self.num_words).copy()
+        return self._writer.content().counted(self.num_words).dense(self.num_words, copy=True)
 
     def add(self, X: Any, ids: ArrayLike | None = None) -> None:
         """Add the rows of `X` to the collection.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .. import _sparse
 from . import ids
 from .building import MAX_DOCUMENTS, alike, segments_of, tidied
+from .by_word import ByWord, occurrences
 from .content import Content, refuse
 from .ids import Ids
 from .options import Options
@@ -74,7 +75,7 @@ class Pending:
         segments = alike(content.segments, options, threads)
         return content.arranged(tidied(segments, options))
 
-    def _first_weights(self, num_words: int, options: Options) -> NDArray[np.float64] | None:
+    def _first_weights(self, num_words: int, options: Options) -> ByWord | None:
         first = next(part for part in self.parts if len(part.ids) > 0)
-        frequencies = np.bincount(first.rows.words, minlength=num_words)
-        return word_weights(options.weighting, frequencies, len(first.ids))
+        counts = occurrences(first.rows.words, num_words)
+        return word_weights(options.weighting, counts, len(first.ids))

@@ -20,7 +20,8 @@ class Reader:
         self.content = content
         segments = content.segments
         self._ids = ids.joined([segment.ids for segment in segments])
-        words = content.weights(options)
+        weights = content.weights(options)
+        words = None if weights is None else weights.dense(num_words)
         document_roots, query_roots = options.roots
         # Without ids the smaller row wins a tie, and if they ascend it has the smaller id.
         ascending = ids.ascending(self._ids)

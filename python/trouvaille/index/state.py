@@ -17,7 +17,8 @@ from numpy.typing import DTypeLike, NDArray
 from .. import _core, _sparse
 from . import bitmap, ids
 from .bitmap import Bitmap
-from .building import MAX_DOCUMENTS, frequencies
+from .building import MAX_DOCUMENTS
+from .by_word import ByWord, frequencies
 from .content import Content
 from .forward import Forward, value_dtype, word_dtype
 from .ids import MAX_ID, Ids
@@ -52,7 +53,7 @@ def state_of(content: Content, num_words: int, options: Options) -> State:
     if not isinstance(all_ids, range):
         arrays["ids"] = all_ids
     if content.idf is not None:
-        arrays["idf"] = content.idf
+        arrays["idf"] = content.idf.dense(num_words)
     for i, segment in enumerate(content.segments, start=1):
         for name, array in segment.block.arrays().items():
             arrays[f"block_{i:06}_{name}"] = array
@@ -234,14 +235,12 @@ def _forward(rest: _Arrays, i: int, block: _core.InvertedBlock) -> Forward:
     return Forward(offsets, words, values)
 
 
-def _idf(
-    rest: _Arrays, num_words: int, options: Options, started: bool
-) -> NDArray[np.float64] | None:
+def _idf(rest: _Arrays, num_words: int, options: Options, started: bool) -> ByWord | None:
     if options.weighting is None or options.idf == "following":
         return None
     if options.idf == "frozen" and not started and "idf" not in rest:
         return None
-    return checked_idf(rest.take("idf", np.float64, num_words), num_words)
+    return ByWord(checked_idf(rest.take("idf", np.float64, num_words), num_words))
 
 
 def _step(blocks: list[_core.InvertedBlock]) -> float:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 def stats(content: Content, num_words: int) -> Stats:
     """Return how large the collection is."""
-    segments, counts = content.segments, content.counted(num_words)
-    n_postings = int(counts.sum())
+    segments, counted = content.segments, content.counted(num_words)
+    n_postings = int(counted.numbers.sum())
     postings_bytes = sum(segment.block.nbytes for segment in segments)
     return Stats(
         n_documents=content.n_documents,
@@ -30,9 +30,9 @@ def stats(content: Content, num_words: int) -> Stats:
         postings_bytes=postings_bytes,
         bytes_a_posting=postings_bytes / n_postings if n_postings > 0 else 0.0,
         forward_bytes=sum(s.forward.nbytes for s in segments if s.forward is not None),
-        longest_list=int(counts.max(initial=0)),
+        longest_list=int(counted.numbers.max(initial=0)),
         n_blocks=len(segments),
-        document_frequencies=counts.copy(),
+        document_frequencies=counted.dense(num_words, copy=True),
     )
 
 

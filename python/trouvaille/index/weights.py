@@ -19,16 +19,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _sparse
+from .by_word import ByWord
 from .options import Options
 from .segment import Segment
 
 
-def word_weights(
-    weighting: str | None, frequencies: NDArray[np.int64], n_documents: int
-) -> NDArray[np.float64] | None:
+def word_weights(weighting: str | None, frequencies: ByWord, n_documents: int) -> ByWord | None:
     """Return what each word weighs if `frequencies` of `n_documents` documents have it."""
     if weighting is None:
         return None
+    weights = _word_weights(weighting, frequencies.numbers, n_documents)
+    [other] = _word_weights(weighting, np.zeros(1, np.int64), n_documents)
+    return ByWord(weights, frequencies.words, float(other))
+
+
+def _word_weights(
+    weighting: str, frequencies: NDArray[np.int64], n_documents: int
+) -> NDArray[np.float64]:
     df = frequencies.astype(np.float64)
     if weighting == "tfidf_smooth":
         smooth: NDArray[np.float64] = np.log((1 + n_documents) / (1 + df)) + 1

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _sparse
 from . import ids as _ids
-from .building import MAX_DOCUMENTS, Progress, alike, built, frequencies, optimized, tidied
+from .building import MAX_DOCUMENTS, Progress, alike, built, optimized, tidied
+from .by_word import ByWord, frequencies
 from .content import Content
 from .leaving import Leaving
 from .options import Options
@@ -142,7 +143,7 @@ class Writer:
             self._replace(content)
             self._pending = Pending()
 
-    def _weights_of(self, segments: list[Segment], n: int) -> NDArray[np.float64] | None:
+    def _weights_of(self, segments: list[Segment], n: int) -> ByWord | None:
         if self._options.weighting is None:
             return None
         return word_weights(self._options.weighting, frequencies(segments, self._num_words), n)
