@@ -99,7 +99,15 @@ def test_lists_frequencies_and_norms(rng, isa, storage, density):
     for roots, g in itertools.product((0, 1), (None, weights)):
         rows = X.astype(float) ** (0.5**roots) * (1 if g is None else g)
         for kind, norm in [("l1", np.abs(rows).sum(1)), ("l2", np.sqrt((rows**2).sum(1)))]:
-            np.testing.assert_allclose(block.norms(kind, g, roots), norm, rtol=1e-6)
+            given_weights = None if g is None else (g, None, 1.0)
+            np.testing.assert_allclose(block.norms(kind, given_weights, roots), norm, rtol=1e-6)
+    few = np.where(np.isin(np.arange(17), [2, 5]), weights, 0.75)
+    listed = weights[[2, 5]], np.uint32([2, 5]), 0.75
+    assert (block.norms("l1", listed, 0) == block.norms("l1", (few, None, 1.0), 0)).all()
+    with pytest.raises(ValueError, match="ascend"):
+        block.norms("l1", (weights[:2], np.uint32([5, 2]), 0.75), 0)
+    with pytest.raises(ValueError, match="2 long"):
+        block.norms("l1", (weights, np.uint32([2, 5]), 0.75), 0)
     np.testing.assert_allclose(block.norms("sum", None, 0), X.sum(1), rtol=1e-6)
     assert block.largest == np.abs(X).max()
 

@@ -104,6 +104,7 @@ def test_memory_goes_with_the_words_that_occur(rng, options, tmp_path):
         found = InvertedFile.from_csr(X, **options)
         found.add(X[[0]], ids=[100])
         found.remove([3])
+        assert found.search(X[[5]], k=1).ids.tolist() == [[5]]
         assert len(found.ids) == 40
         if options.get("idf") is None:  # frozen weights are in the file, of all words
             found.save(tmp_path / "x")

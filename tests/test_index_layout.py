@@ -140,8 +140,6 @@ def test_the_k_best_are_the_first_of_more(rng, isa, k):
 @pytest.mark.parametrize("num_words", [10_000_000, 2**32 - 1])
 @pytest.mark.parametrize("options", SELECTION[:6:2] + SELECTION[-2:], ids=options_id)
 def test_many_words_with_few_postings(rng, num_words, options):
-    if num_words > 10_000_000 and options.get("weighting"):
-        pytest.skip("the weights of 2^32 words are 32 GiB")
     X = floats(rng, 40, 30)
     words = np.concatenate([[0], np.sort(rng.choice(num_words - 3, 27, replace=False)) + 1])
     words = np.concatenate([words, [num_words - 2, num_words - 1]])

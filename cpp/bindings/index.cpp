@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -290,6 +291,21 @@ py::tuple rows_of(const InvertedBlock& block) {
                           copied(std::span<const float>(rows.values)));
 }
 
+/// Weights of words as Python keeps them: numbers, what words these are of (all, if none are
+/// listed), and the number of all others. None: all weigh 1.
+using GivenWeights = std::optional<std::tuple<Array<double>, Optional<std::uint32_t>, double>>;
+
+WordWeights weights_view(const GivenWeights& given, std::uint64_t num_words) {
+    if (!given) return {};
+    const auto& [numbers, listed, other] = *given;
+    const std::size_t n = listed ? static_cast<std::size_t>(listed->size()) : num_words;
+    const WordWeights weights{optional_view(Optional<double>(numbers), n, "word_weights"),
+                              optional_view(listed, n, "word_weights"), other};
+    if (!std::is_sorted(weights.listed.begin(), weights.listed.end()))
+        throw py::value_error("words of word_weights must ascend");
+    return weights;
+}
+
 Norm norm_named(const std::string& name) {
     if (name == "none") return Norm::none;
     if (name == "l1" || name == "sum") return Norm::l1;  // counts are not negative
@@ -298,8 +314,8 @@ Norm norm_named(const std::string& name) {
 }
 
 Array<double> norms_of(const InvertedBlock& block, const std::string& norm,
-                       const Optional<double>& word_weights, int roots) {
-    const auto weights = optional_view(word_weights, block.view().num_words, "word_weights");
+                       const GivenWeights& word_weights, int roots) {
+    const WordWeights weights = weights_view(word_weights, block.view().num_words);
     const Norm kind = norm_named(norm);
     Array<double> result(static_cast<py::ssize_t>(block.view().n_documents));
     const auto out = mutable_vector_view(result);
@@ -320,7 +336,7 @@ KernelName kernel_named(const std::string& name) {
 class InvertedReader {
   public:
     InvertedReader(std::vector<BlockHandle> blocks, const Scoring& scoring,
-                   Optional<double> word_weights, std::optional<std::vector<Array<double>>> factors,
+                   GivenWeights word_weights, std::optional<std::vector<Array<double>>> factors,
                    std::vector<Bits> alive, Optional<std::int64_t> ids, std::uint64_t num_words,
                    Magnitudes magnitudes, int threads)
         : blocks_(std::move(blocks)),
@@ -349,7 +365,7 @@ class InvertedReader {
             parts.push_back(part);
             n_rows += n;
         }
-        const auto weights = optional_view(word_weights_, num_words, "word_weights");
+        const WordWeights weights = weights_view(word_weights_, num_words);
         const auto names = optional_view(ids_, n_rows, "ids");
         const ReleasedGil nogil;  // no Python object is touched from here on
         reader_ = std::make_unique<Reader>(scoring, std::move(parts), weights, names, magnitudes,
@@ -403,7 +419,7 @@ class InvertedReader {
     }
 
     std::vector<BlockHandle> blocks_;
-    Optional<double> word_weights_;
+    GivenWeights word_weights_;
     std::optional<std::vector<Array<double>>> factors_;
     std::vector<Bits> alive_;
     Optional<std::int64_t> ids_;
@@ -447,7 +463,7 @@ void bind_reader(py::module_& m) {
     py::class_<InvertedReader>(m, "InvertedReader")
         .def(py::init([](std::vector<BlockHandle> blocks, const std::string& kernel, double p,
                          int document_roots, int query_roots, const std::string& norm,
-                         bool hellinger, Optional<double> word_weights,
+                         bool hellinger, GivenWeights word_weights,
                          std::optional<std::vector<Array<double>>> factors, std::vector<Bits> alive,
                          Optional<std::int64_t> ids, std::uint64_t num_words, double smallest,
                          double largest, int threads) {

@@ -314,11 +314,11 @@ void add_frequencies(const Block& block, std::span<const std::uint64_t> alive,
     });
 }
 
-void block_norms(const Block& block, Norm norm, int roots, std::span<const double> word_weights,
+void block_norms(const Block& block, Norm norm, int roots, WordWeights word_weights,
                  std::span<double> norms) {
     std::fill(norms.begin(), norms.end(), 0.0);
     for_each_list(block, [&](std::size_t word, List list) {
-        const double weight = word_weights.empty() ? 1.0 : word_weights[word];
+        const double weight = word_weights[word];
         for_each_posting(block, list, [&](std::uint16_t document, float x) {
             const double value = std::abs(weight * static_cast<double>(rooted(x, roots)));
             norms[document] += norm == Norm::l1 ? value : value * value;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -158,9 +159,24 @@ void add_frequencies(const Block& block, std::span<const std::uint64_t> alive,
 
 enum class Norm : std::uint8_t { none, l1, l2 };
 
+/// What words weigh: numbers[w]. Or, if `listed` are given, ascending: numbers[i] for listed[i],
+/// and `other` for the rest. If there are no numbers, `other` for all.
+struct WordWeights {
+    std::span<const double> numbers{};
+    std::span<const std::uint32_t> listed{};
+    double other = 1;
+
+    double operator[](std::size_t word) const {
+        if (listed.empty()) return numbers.empty() ? other : numbers[word];
+        const auto found = std::lower_bound(listed.begin(), listed.end(), word);
+        if (found == listed.end() || *found != word) return other;
+        return numbers[static_cast<std::size_t>(found - listed.begin())];
+    }
+};
+
 /// norms[d] = sum over w, ascending, of |g_w h(x_dw)|, or the root of the sum of their squares;
-/// h(x) is x under `roots` square roots in float32; g_w is 1 if `word_weights` is empty. float64.
-void block_norms(const Block& block, Norm norm, int roots, std::span<const double> word_weights,
+/// h(x) is x under `roots` square roots in float32. float64.
+void block_norms(const Block& block, Norm norm, int roots, WordWeights word_weights,
                  std::span<double> norms);
 
 /// h(x), in float32.

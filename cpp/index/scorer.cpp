@@ -11,8 +11,8 @@
 
 namespace trouvaille {
 
-Scorer::Scorer(const Scoring& scoring, std::vector<Part> parts,
-               std::span<const double> word_weights, Magnitudes values, int threads)
+Scorer::Scorer(const Scoring& scoring, std::vector<Part> parts, WordWeights word_weights,
+               Magnitudes values, int threads)
     : scoring_(scoring),
       parts_(std::move(parts)),
       word_weights_(word_weights),
@@ -40,7 +40,7 @@ double Scorer::factor_of(std::size_t part, std::size_t document) const {
 }
 
 double Scorer::weight_of(std::size_t word) const {
-    return word_weights_.empty() ? 1.0 : word_weights_[word];
+    return word_weights_[word];
 }
 
 void Scorer::prepare_factors() {

@@ -48,7 +48,7 @@ struct Radius {
 /// Scores the documents of one part after another, for one query after another.
 class Scorer {
   public:
-    Scorer(const Scoring& scoring, std::vector<Part> parts, std::span<const double> word_weights,
+    Scorer(const Scoring& scoring, std::vector<Part> parts, WordWeights word_weights,
            Magnitudes values, int threads);
 
     const std::vector<Part>& parts() const { return parts_; }
@@ -139,7 +139,7 @@ class Scorer {
     Scoring scoring_;
     std::vector<Part> parts_;
     std::vector<std::int64_t> bases_{0};
-    std::span<const double> word_weights_;
+    WordWeights word_weights_;
     Magnitudes values_;      // that there are, or were
     Magnitudes factors_;     // of the documents that are alive; 1 if there are none
     bool negative_ = false;  // is any value?

@@ -21,9 +21,8 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 
 class Reader::Implementation {
   public:
-    Implementation(const Scoring& scoring, std::vector<Part> parts,
-                   std::span<const double> word_weights, std::span<const std::int64_t> ids,
-                   Magnitudes values, int threads)
+    Implementation(const Scoring& scoring, std::vector<Part> parts, WordWeights word_weights,
+                   std::span<const std::int64_t> ids, Magnitudes values, int threads)
         : scorer_(scoring, std::move(parts), word_weights, values, threads), ids_(ids) {}
 
     std::size_t n_parts() const { return scorer_.parts().size(); }
@@ -282,9 +281,8 @@ class Reader::Implementation {
     mutable std::vector<std::unique_ptr<ScorerWork>> idle_;
 };
 
-Reader::Reader(const Scoring& scoring, std::vector<Part> parts,
-               std::span<const double> word_weights, std::span<const std::int64_t> ids,
-               Magnitudes values, int threads)
+Reader::Reader(const Scoring& scoring, std::vector<Part> parts, WordWeights word_weights,
+               std::span<const std::int64_t> ids, Magnitudes values, int threads)
     : implementation_(std::make_unique<Implementation>(scoring, std::move(parts), word_weights, ids,
                                                        values, threads)) {}
 

@@ -94,9 +94,9 @@ struct RangeFound {
 class Reader {
   public:
     /// `values` has at least the magnitudes of the values in all parts; it fixes the units.
-    /// `word_weights` is g, or empty: all ones. Computes norms, for power: a pass or three over the
+    /// `word_weights` is g. Computes norms, for power: a pass or three over the
     /// postings, parallel over parts.
-    Reader(const Scoring& scoring, std::vector<Part> parts, std::span<const double> word_weights,
+    Reader(const Scoring& scoring, std::vector<Part> parts, WordWeights word_weights,
            std::span<const std::int64_t> ids, Magnitudes values, int threads);
     ~Reader();
 

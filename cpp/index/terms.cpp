@@ -53,7 +53,7 @@ void Terms::add_repeated() {
 
 void Terms::weigh(const QueryWeighting& weighting) {
     for (Term& term : terms_) {
-        if (!weighting.words.empty()) term.weight = weighting.words[term.word];
+        term.weight = weighting.words[term.word];
         term.query = term.weight * static_cast<double>(rooted(term.value, weighting.roots));
     }
     std::erase_if(terms_, [](const Term& term) { return term.query == 0; });

@@ -22,8 +22,8 @@ struct Term {
 /// From a query's raw values to its weighted ones: q_w = r g_w h(x_w), where r is the inverse of
 /// the norm of g h(x), and the root of that for the Hellinger kernel.
 struct QueryWeighting {
-    std::span<const double> words;  // g, or empty: all ones
-    int roots = 0;                  // square roots in h
+    WordWeights words;  // g
+    int roots = 0;      // square roots in h
     Norm norm = Norm::none;
     bool hellinger = false;  // then weights are roots, too: of g
 };

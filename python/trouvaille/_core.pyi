@@ -142,7 +142,10 @@ class InvertedBlock:
     def list(self, word: int) -> tuple[NDArray[np.uint32], NDArray[np.float32]]: ...
     def rows(self) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]]: ...
     def norms(
-        self, kind: str, word_weights: NDArray[np.float64] | None, roots: int
+        self,
+        kind: str,
+        word_weights: tuple[NDArray[np.float64], NDArray[np.uint32] | None, float] | None,
+        roots: int,
     ) -> NDArray[np.float64]: ...
 
 def rows_are_tidy(
@@ -179,7 +182,7 @@ class InvertedReader:
         query_roots: int,
         norm: str,
         hellinger: bool,
-        word_weights: NDArray[np.float64] | None,
+        word_weights: tuple[NDArray[np.float64], NDArray[np.uint32] | None, float] | None,
         factors: Sequence[NDArray[np.float64]] | None,
         alive: Sequence[NDArray[np.uint64] | None],
         ids: NDArray[np.int64] | None,

@@ -246,7 +246,7 @@ void check_search(const Collection& all, const Scoring& scoring, const Rows& que
     const std::size_t n = all.rows.size();
     Found expected;
     for_each_isa([&] {
-        const Reader reader(scoring, all.parts(), all.word_weights, all.ids, Magnitudes{}, 5);
+        const Reader reader(scoring, all.parts(), {all.word_weights}, all.ids, Magnitudes{}, 5);
         CHECK_EQUAL(reader.n_rows(), n);
         const Found full = search(reader, queries, n, all.mask_views, 1);
         if (expected.rows.empty()) {
@@ -372,7 +372,7 @@ TEST(scores_do_not_depend_on_how_blocks_keep_the_same_values) {
                                      block_facts(block.view()),
                                      std::span(factors).first(block.n_documents),
                                      {}});
-                const Reader reader(scoring, parts, weights, {}, Magnitudes{1, 700}, 1);
+                const Reader reader(scoring, parts, {weights}, {}, Magnitudes{1, 700}, 1);
                 const Found found = search(reader, queries, rows.size(), {}, 1);
                 if (expected.rows.empty()) expected = found;
                 CHECK(found == expected);

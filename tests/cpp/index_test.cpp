@@ -90,7 +90,7 @@ void check_sums(const Block& block, const Rows& expected) {
     std::vector<std::int64_t> frequencies(block.num_words), counted(block.num_words);
     std::vector<double> l1(block.n_documents), l2(block.n_documents);
     add_frequencies(block, alive, frequencies);
-    block_norms(block, Norm::l1, 0, weights, l1);
+    block_norms(block, Norm::l1, 0, {weights}, l1);
     block_norms(block, Norm::l2, 0, {}, l2);
     for (std::size_t d = 0; d < expected.size(); ++d) {
         double sum = 0, squares = 0;

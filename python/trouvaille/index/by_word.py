@@ -33,6 +33,11 @@ class ByWord:
     words: NDArray[np.uint32] | None = None
     other: float = 0
 
+    @property
+    def given(self) -> tuple[NDArray[Any], NDArray[np.uint32] | None, float]:
+        """These as the kernels take them, of float64."""
+        return self.numbers, self.words, self.other
+
     def dense(self, num_words: int, copy: bool = False) -> NDArray[Any]:
         """Return the number of every word, shape (num_words,); a copy, or `numbers` if they are."""
         if self.words is None:

@@ -21,7 +21,6 @@ class Reader:
         segments = content.segments
         self._ids = ids.joined([segment.ids for segment in segments])
         weights = content.weights(options)
-        words = None if weights is None else weights.dense(num_words)
         document_roots, query_roots = options.roots
         # Without ids the smaller row wins a tie, and if they ascend it has the smaller id.
         ascending = ids.ascending(self._ids)
@@ -33,8 +32,8 @@ class Reader:
             query_roots=query_roots,
             norm=options.norm or "none",
             hellinger=options.metric == "hellinger",
-            word_weights=words,
-            factors=document_factors(options, segments, words),
+            word_weights=weights.given if weights is not None else None,
+            factors=document_factors(options, segments, weights),
             alive=[segment.alive for segment in segments],
             ids=None if ascending else ids.as_array(self._ids),
             num_words=num_words,

@@ -60,23 +60,24 @@ def checked_idf(idf: ArrayLike, num_words: int) -> NDArray[np.float64]:
 
 
 def document_factors(
-    options: Options, segments: Sequence[Segment], words: NDArray[np.float64] | None
+    options: Options, segments: Sequence[Segment], weights: ByWord | None
 ) -> list[NDArray[np.float64]] | None:
     """Return the numbers that a reader needs of each document, by segment; see `Options`."""
     if options.weighting == "bm25":
         return _relative_lengths(options, segments)
     if options.norm is None:
         return None
-    return [_inverse_norms(options, segment, words) for segment in segments]
+    return [_inverse_norms(options, segment, weights) for segment in segments]
 
 
 def _inverse_norms(
-    options: Options, segment: Segment, words: NDArray[np.float64] | None
+    options: Options, segment: Segment, weights: ByWord | None
 ) -> NDArray[np.float64]:
     assert options.norm is not None
     if options.steady and "factors" in segment.kept:
         return segment.kept["factors"]
-    norms = segment.block.norms(options.norm, words, options.roots[0])
+    given = weights.given if weights is not None else None
+    norms = segment.block.norms(options.norm, given, options.roots[0])
     factors = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
     if options.metric == "hellinger":
         factors = np.sqrt(factors)
