@@ -74,6 +74,21 @@ def test_the_best_are_the_first_of_all(rng, isa, options, kind):
         assert_first(index, Q, k, threads=1)
 
 
+@pytest.mark.parametrize("kind", ["counts", "ties"])
+@pytest.mark.parametrize("b", [0.0, 0.75])  # 0: thousands have the same score
+def test_bm25_of_counts_is_bm25_of_the_same_numbers(rng, isa, kind, b):
+    """Counts are sketched first, other numbers are not."""
+    X, Q = collection(rng, 6000, kind), queries(rng, 25, largest=3)
+    mask = rng.random(6000) < 0.3
+    expected = blocks(X, weighting="bm25", b=b, values="float32")
+    index = blocks(X, weighting="bm25", b=b)
+    for found in (expected, index):
+        found.remove(np.arange(0, 6000, 7))
+    for k in (1, 10, 100, 500):
+        assert_same(index.search(Q, k), expected.search(Q, k))
+        assert_same(index.search(Q, k, mask=mask), expected.search(Q, k, mask=mask))
+
+
 def test_threads_and_batches_do_not_matter(rng, threads):
     index = blocks(collection(rng, 6000), weighting="bm25")
     Q = queries(rng, 12)

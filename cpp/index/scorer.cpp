@@ -63,6 +63,8 @@ void Scorer::prepare_factors() {
         prepared_[i].ones = Pages<double>(factors.size());
         std::transform(factors.begin(), factors.end(), prepared_[i].ones.data(),
                        [](double factor) { return 1 / (1 + factor); });
+        if (parts_[i].block.storage == Storage::counts)
+            prepared_[i].classes = classes_of(factors.first(given.size()));
     }
 }
 
@@ -153,8 +155,13 @@ void Scorer::find_lists(const ScoredQuery& query, std::size_t part, ScorerWork& 
 
 std::optional<std::span<const Candidate>> Scorer::candidates(const ScoredQuery& query,
                                                              std::size_t part, double least,
+                                                             std::size_t k,
+                                                             std::span<const std::uint64_t> mask,
                                                              ScorerWork& work) const {
-    if (!query.growing || query.wide || !(least > 0)) return std::nullopt;
+    if (!query.growing || query.wide) return std::nullopt;
+    if (!prepared_[part].classes.empty() && query.terms.size() <= most_sketched_terms)
+        return sketch(query, part, least, k, mask, work);
+    if (!(least > 0)) return std::nullopt;
     const KeyRule keys = rule(query, part);
     const Prepared& prepared = prepared_[part];
     const double greatest = keys.factors == nullptr ? 1.0 : prepared.greatest_factor;
@@ -167,6 +174,28 @@ std::optional<std::span<const Candidate>> Scorer::candidates(const ScoredQuery& 
         const std::vector<Kernel> kernels = kernels_of(query.terms.size(), make);
         return trouvaille::candidates(job<Kernel>(part, kernels, work), needed, work.pruning);
     });
+}
+
+std::optional<std::span<const Candidate>> Scorer::sketch(const ScoredQuery& query, std::size_t part,
+                                                         double least, std::size_t k,
+                                                         std::span<const std::uint64_t> mask,
+                                                         ScorerWork& work) const {
+    const Prepared& prepared = prepared_[part];
+    const std::vector<Bm25Kernel> kernels = kernels_of(query.terms.size(), [&](std::size_t i) {
+        return Bm25Kernel{query.terms[i].query * query.units};
+    });
+    SketchJob job;
+    job.block = &parts_[part].block;
+    job.classes = &prepared.classes;
+    job.factors = prepared.factors.data();
+    job.roots = document_roots_;
+    job.kernels = kernels;
+    job.runs = &work.runs;
+    job.alive = parts_[part].alive;
+    job.mask = mask;
+    job.least = least > 0 ? least_sum(least, 1 / query.units, 1) : 0;
+    job.k = k;
+    return sketched(job, work.sketch);
 }
 
 KeyRule Scorer::score(const ScoredQuery& query, std::size_t part, ScorerWork& work) const {

@@ -13,6 +13,7 @@
 #include "index/pruning.hpp"
 #include "index/search.hpp"
 #include "index/selection.hpp"
+#include "index/sketch.hpp"
 #include "index/terms.hpp"
 
 namespace trouvaille {
@@ -26,6 +27,7 @@ struct ScorerWork {
     std::vector<std::uint16_t> decoded = std::vector<std::uint16_t>(max_block_documents);
     QueryRuns runs;
     PruningWork pruning;
+    SketchWork sketch;
 };
 
 /// A query, weighted, and the units of its sums.
@@ -60,10 +62,13 @@ class Scorer {
     /// Finds the lists of the query's words in a part, as the next two functions need them.
     void find_lists(const ScoredQuery& query, std::size_t part, ScorerWork& work) const;
 
-    /// Documents of the part, all of those with a key of `least` or more among them, and their
-    /// complete sums; nothing where all should be scored: always unless least > 0.
+    /// Documents of the part, and their complete sums: among them all that may be found and have a
+    /// key of `least` or more, or are among the k best of the part if least is not above 0.
+    /// Nothing where all should be scored.
     std::optional<std::span<const Candidate>> candidates(const ScoredQuery& query, std::size_t part,
-                                                         double least, ScorerWork& work) const;
+                                                         double least, std::size_t k,
+                                                         std::span<const std::uint64_t> mask,
+                                                         ScorerWork& work) const;
 
     /// What turns such sums into keys.
     KeyRule rule(const ScoredQuery& query, std::size_t part) const;
@@ -86,6 +91,7 @@ class Scorer {
     struct Prepared {
         Pages<double> factors;  // of the documents; with dot, multiplied at the end
         Pages<double> ones;     // of bm25: 1 / (1 + factor)
+        FactorClasses classes;  // of bm25, if values are counts
         double least_factor = 1, greatest_factor = 1;
         Pages<std::int64_t> norms;  // of power: sums of |d|^p, d in value_unit_, in norm_units_
         std::vector<double> wide_norms;
@@ -114,6 +120,10 @@ class Scorer {
     template <class Power>
     void run_power(const ScoredQuery& query, std::size_t part, Power power, ScorerWork& work) const;
 
+    std::optional<std::span<const Candidate>> sketch(const ScoredQuery& query, std::size_t part,
+                                                     double least, std::size_t k,
+                                                     std::span<const std::uint64_t> mask,
+                                                     ScorerWork& work) const;
     Magnitudes contributions(const Term& term) const;
     void fix_units(ScoredQuery& query, double bound, double least) const;
     void fix_power_units(ScoredQuery& query) const;

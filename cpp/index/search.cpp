@@ -127,10 +127,10 @@ class Reader::Implementation {
                     Best& best, ScorerWork& work) const {
         scorer_.find_lists(query, part, work);
         if (best.full()) least = std::max(least, best.worst().score);
-        const auto few = scorer_.candidates(query, part, least, work);
+        const auto mask = mask_of(masks, part);
+        const auto few = scorer_.candidates(query, part, least, best.capacity(), mask, work);
         if (!few) return offer(keys_of(query, part, masks, work), best, work.scratch);
         const auto alive = scorer_.parts()[part].alive;
-        const auto mask = mask_of(masks, part);
         const KeyRule rule = scorer_.rule(query, part);
         Keys names;
         name(names, part);
