@@ -153,12 +153,44 @@ ALWAYS_INLINE void add_ones(const Kernel& kernel, const double* ones,
     }
 }
 
+// A run of bytes, of a kernel that does not look at the document: there are but 256 contributions.
+template <std::size_t N, class Kernel>
+ALWAYS_INLINE void add_bytes(const AccumulateJob<Kernel>& job, const TermRun& run,
+                             const std::uint16_t* documents) {
+    constexpr std::size_t n_bytes = 256;
+    alignas(64) float values[n_bytes];
+    alignas(64) std::int64_t table[n_bytes];
+    for (std::size_t i = 0; i < n_bytes; ++i)
+        values[i] = rooted(static_cast<float>(i) * job.block->step, job.roots);
+    contributions<N>(job.kernels[run.term], values, nullptr, n_bytes, table);
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(run.values);
+    std::int64_t* sums = job.sums;
+    std::size_t i = 0;
+    for (; i + 4 <= run.size; i += 4) {
+        const std::uint64_t a = four_documents(documents + i);
+        sums[a & 0xFFFF] += table[bytes[i]];
+        sums[a >> 16 & 0xFFFF] += table[bytes[i + 1]];
+        sums[a >> 32 & 0xFFFF] += table[bytes[i + 2]];
+        sums[a >> 48] += table[bytes[i + 3]];
+    }
+    for (; i < run.size; ++i) sums[documents[i]] += table[bytes[i]];
+}
+
+template <class Kernel>
+bool is_tabled(const AccumulateJob<Kernel>& job, const TermRun& run) {
+    constexpr std::uint32_t least = 512;  // postings that pay for a table
+    return !Kernel::uses_factor && job.block->storage == Storage::uint8 && run.values != nullptr &&
+           run.size >= least;
+}
+
 // `documents` are those of the run, decoded if it has a bitmap.
 template <std::size_t N, class Kernel>
 ALWAYS_INLINE void add_run(const AccumulateJob<Kernel>& job, const TermRun& run,
                            const std::uint16_t* documents) {
     const Kernel kernel = job.kernels[run.term];
     std::int64_t* sums = job.sums;
+    if constexpr (!Kernel::uses_factor)
+        if (is_tabled(job, run)) return add_bytes<N>(job, run, documents);
     if constexpr (OfShares<Kernel>)
         if (run.values == nullptr && run.value == 1)
             return add_ones<N>(kernel, job.ones, documents, run.size, sums);
@@ -399,6 +431,7 @@ TARGET_AVX512 void accumulate_avx512(const AccumulateJob<Kernel>& job) {
     InterruptPoll poll;
     Bitmaps<Kernel> bitmaps;
     for (const TermRun& run : job.runs->bitmaps) {
+        if (Kernel::is_costly && run.values != nullptr) continue;  // later
         const Kernel& kernel = job.kernels[run.term];
         const float x = run.values == nullptr ? rooted(run.value, job.roots) : 0;
         if (!Kernel::uses_factor && run.values == nullptr)
@@ -419,6 +452,12 @@ TARGET_AVX512 void accumulate_avx512(const AccumulateJob<Kernel>& job) {
         add_bitmaps<Storage::float16>(job, bitmaps, poll);
     else
         add_bitmaps<Storage::uint8>(job, bitmaps, poll);
+    for (const TermRun& run : job.runs->bitmaps) {
+        if (!Kernel::is_costly || run.values == nullptr) continue;
+        decode_documents(run, job.block->n_documents, job.decoded);
+        add_run<16>(job, run, job.decoded);
+        poll.did(run.size);
+    }
     add_document_runs<16>(job, poll);
 }
 #else

@@ -6,6 +6,8 @@
 // float64 cut to a whole number of units, and whole numbers add up to the same sum in any order.
 // Every operation is one IEEE operation and none is contracted, so all instruction sets agree.
 //
+// One that `is_costly` is computed for the postings alone, never for documents that lack one.
+//
 //     x       h of the stored value, float32
 //     factor  of the document, float64
 //
@@ -47,7 +49,7 @@ ALWAYS_INLINE Doubles<N> abs(Doubles<N> v) {
 
 /// c x, where c = q_w g_w in units.
 struct DotKernel {
-    static constexpr bool uses_factor = false;
+    static constexpr bool uses_factor = false, is_costly = false;
     double c;
 
     // In float32, which is twice as fast.
@@ -64,7 +66,7 @@ struct DotKernel {
 /// c x / (x + K), where K > 0 is the document's factor. The quotient comes first, so that it may be
 /// known beforehand for x = 1, which most counts are.
 struct Bm25Kernel {
-    static constexpr bool uses_factor = true;
+    static constexpr bool uses_factor = true, is_costly = true;
     double c;
 
     template <std::size_t N>
@@ -94,7 +96,7 @@ ALWAYS_INLINE Doubles<N> document_value(Floats<N> value, double weight, Doubles<
 /// min(q, d) in units, d = g x r.
 template <bool with_factor>
 struct MinimumKernel {
-    static constexpr bool uses_factor = with_factor;
+    static constexpr bool uses_factor = with_factor, is_costly = false;
     double query, weight, units;
 
     template <std::size_t N>
@@ -216,7 +218,7 @@ struct PowerAny {
 /// cancellation, since F(q) and F(d) are the same whole numbers there.
 template <class Power, bool with_factor>
 struct LpKernel {
-    static constexpr bool uses_factor = with_factor;
+    static constexpr bool uses_factor = with_factor, is_costly = true;
     double query, weight;
     std::int64_t power_of_query;
     Power power;
@@ -232,7 +234,7 @@ struct LpKernel {
 /// F(d) alone: sums to a document's norm.
 template <class Power, bool with_factor>
 struct NormKernel {
-    static constexpr bool uses_factor = with_factor;
+    static constexpr bool uses_factor = with_factor, is_costly = true;
     double weight;
     Power power;
 
