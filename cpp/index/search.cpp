@@ -2,6 +2,7 @@
 #include "index/search.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -48,7 +49,7 @@ class Reader::Implementation {
             for (std::size_t i = begin; i < end; ++i)
                 best.emplace_back(std::span(storage).subspan((i - begin) * k, k));
             const auto prepared = prepare(queries, begin, end);
-            search_in(prepared, {0, n_parts()}, masks, best, *work);
+            search_in(prepared, masks, best, *work);
             for (std::size_t i = begin; i < end; ++i)
                 write(prepared[i - begin], masks, best[i - begin], scores.row(i), rows.row(i));
         });
@@ -97,10 +98,6 @@ class Reader::Implementation {
         std::unique_ptr<ScorerWork> work_;
     };
 
-    struct PartRange {
-        std::size_t begin, end;
-    };
-
     static std::span<const std::uint64_t> mask_of(Masks masks, std::size_t part) {
         return masks.empty() ? std::span<const std::uint64_t>{} : masks[part];
     }
@@ -146,16 +143,23 @@ class Reader::Implementation {
     }
 
     // Part by part, and within it query by query.
-    void search_in(std::span<const ScoredQuery> queries, PartRange range, Masks masks,
-                   std::span<Best> best, ScorerWork& work) const {
-        for (std::size_t part = range.begin; part < range.end; ++part)
+    void search_in(std::span<const ScoredQuery> queries, Masks masks, std::span<Best> best,
+                   ScorerWork& work) const {
+        for (std::size_t part = 0; part < n_parts(); ++part)
             for (std::size_t i = 0; i < best.size(); ++i) {
                 offer_part(queries[i], part, masks, -infinity, best[i], work);
                 check_interrupt();
             }
     }
 
+    static void raise(std::atomic<double>& bound, double to) {
+        double now = bound.load(std::memory_order_relaxed);
+        while (now < to && !bound.compare_exchange_weak(now, to, std::memory_order_relaxed)) {
+        }
+    }
+
     // A few queries: each part finds its own best ones, and the best of these are the best of all.
+    // What one part knows of the k-th best spares others work; it changes no result.
     void search_parts(SparseRows queries, Masks masks, std::size_t k, MatrixView<double> scores,
                       MatrixView<std::int64_t> rows, int threads) const {
         const std::size_t n = queries.rows(), parts = n_parts();
@@ -167,11 +171,17 @@ class Reader::Implementation {
             storage[i].resize(std::min(k, size));
             best.emplace_back(storage[i]);
         }
+        std::vector<std::atomic<double>> bounds(n);
+        for (std::atomic<double>& bound : bounds) bound = -infinity;
         parallel_for(n * parts, 1, threads, [&](std::size_t begin, std::size_t end) {
             const Borrowed work(*this);
-            for (std::size_t i = begin; i < end; ++i)
-                search_in({&prepared[i / parts], 1}, {i % parts, i % parts + 1}, masks,
-                          {&best[i], 1}, *work);
+            for (std::size_t i = begin; i < end; ++i) {
+                std::atomic<double>& bound = bounds[i / parts];
+                offer_part(prepared[i / parts], i % parts, masks,
+                           bound.load(std::memory_order_relaxed), best[i], *work);
+                check_interrupt();
+                if (best[i].full() && best[i].capacity() == k) raise(bound, best[i].worst().score);
+            }
         });
         std::vector<Best::Item> items(k);
         for (std::size_t i = 0; i < n; ++i) {
