@@ -162,6 +162,47 @@ def test_the_nearest_are_found_whatever_p(rng, isa, kind, p):
         assert within.distances.tolist() == found.distances[i, :count].tolist()
 
 
+@pytest.mark.parametrize("p", [9.0, 80.0, 300.0])
+def test_large_p_among_ties_masked_and_removed_rows(rng, p):
+    """Distances are all but the greatest difference, which many rows share."""
+    for _ in range(60):
+        X = np.round(rng.standard_normal((30, 3)), 1) * (rng.random((30, 3)) < 0.7)
+        Q, mask = np.round(rng.normal([0, 3, 0], 1, (2, 3)), 1), rng.random(30) < 0.7
+        index = InvertedFile.from_csr(X, metric="lp", p=p)
+        index.remove([3, 17])
+        mask[[3, 17]] = False
+        dense = reference.inverted_file_scores(X, Q, "lp", p=p)
+        found = index.search(Q, 8, mask=mask)
+        nearest = np.sort(np.where(mask, dense, np.inf), 1)[:, :8]
+        np.testing.assert_allclose(found.distances, nearest, rtol=1e-6)
+        for ids, distances in zip(found.ids, dense, strict=True):
+            assert len(set(ids.tolist())) == 8
+            assert mask[ids].all()
+            np.testing.assert_allclose(distances[ids], np.sort(distances[mask])[:8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("p", [0.7, 3.0, 20.0, 60.0, 400.0])
+def test_an_empty_query_is_nearest_to_the_smallest_rows(p):
+    X = np.array([[2e-6, 0], [1e-6, 0], [1.0, 0], [0, 0], [1e-6, 1e-6]])
+    found = search(X, np.zeros((1, 2)), k=5, metric="lp", p=p)
+    expected = [reference.distance(row, p) for row in np.float32(X).astype(float)]
+    np.testing.assert_allclose(found.distances[0], np.sort(expected), rtol=1e-6)
+    assert found.ids[0, 0] == 3
+    assert sorted(found.ids[0].tolist()) == list(range(5))
+    np.testing.assert_allclose(np.array(expected)[found.ids[0]], found.distances[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("p", [0.6, 1.1, 2.0, 7.3])
+def test_a_query_with_a_value_beyond_all_documents(rng, isa, p):
+    X = rng.random((3, 3000))
+    X[:, 0] = 0
+    query = X[1].copy()
+    query[0] = 2.5
+    found = search(X, query[None], k=1, metric="lp", p=p)
+    assert found.ids.tolist() == [[1]]
+    np.testing.assert_allclose(found.distances, 2.5, rtol=1e-6)
+
+
 @pytest.mark.parametrize("p", [3.0, 8.0, 12.0])
 def test_a_small_word_of_a_document_alone_counts(rng, isa, p):
     """Its power is nothing beside those of what the rows have in common."""
@@ -190,6 +231,14 @@ def test_distances_of_documents_without_a_common_word():
     X = np.array([[0, 4.0, 0], [0, 0, 0]])
     assert distances_to(np.array([3.0, 0, 0]), X).tolist() == [5, 3]
     assert distances_to(np.zeros(2), np.array([[3.0, 4], [0, 0]]), p=1.0).tolist() == [7, 0]
+
+
+def test_bm25_of_tiny_values(isa):
+    X = np.array([[1e-35], [1.0], [2.0]])
+    for options in ({"b": 1.0}, {"k1": 0.0}, {"k1": 1e-33, "b": 0.0}):
+        found = search(X, [[1.0]], k=3, weighting="bm25", **options)
+        dense = reference.inverted_file_scores(X, [[1.0]], weighting="bm25", **options)
+        np.testing.assert_allclose(found.scores, -np.sort(-dense), rtol=1e-6)
 
 
 # By hand

@@ -135,6 +135,19 @@ def test_fewer_bits_take_fewer_bytes(rng):
 # Extremes
 
 
+@pytest.mark.parametrize("p", [1.0, 1.5, 8.0])
+def test_bytes_when_the_greatest_value_has_left(rng, isa, p):
+    """What it fixed stays: 255 steps are then more than any value there is."""
+    X = rng.random((2000, 3))
+    X[0] = 50
+    index = InvertedFile.from_csr(X, metric="lp", p=p, values="uint8")
+    before = index.search(X[1:2], 20)
+    index.remove([0])
+    index.optimize()
+    after = index.search(X[1:2], 20)
+    np.testing.assert_allclose(after.distances, before.distances, rtol=1e-6)
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1e-18, 1e18, 1e30])
 @pytest.mark.parametrize("metric", ["dot", "cosine", "intersection", "hellinger", "lp"])
 def test_the_scale_of_the_values_does_not_matter(rng, isa, scale, metric):

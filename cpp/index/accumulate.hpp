@@ -69,6 +69,7 @@ struct AccumulateJob {
     std::span<const Kernel> kernels;  // of the terms
     const QueryRuns* runs;
     std::uint16_t* decoded;  // room for max_block_documents
+    float largest;           // value of the block
     std::int64_t* sums;      // whole groups
     bool fresh;              // are the sums to be cleared first?
 };
@@ -160,8 +161,9 @@ ALWAYS_INLINE void add_bytes(const AccumulateJob<Kernel>& job, const TermRun& ru
     constexpr std::size_t n_bytes = 256;
     alignas(64) float values[n_bytes];
     alignas(64) std::int64_t table[n_bytes];
-    for (std::size_t i = 0; i < n_bytes; ++i)
-        values[i] = rooted(static_cast<float>(i) * job.block->step, job.roots);
+    for (std::size_t i = 0; i < n_bytes; ++i)  // greater ones are not there, nor in range
+        values[i] =
+            rooted(std::min(static_cast<float>(i) * job.block->step, job.largest), job.roots);
     contributions<N>(job.kernels[run.term], values, nullptr, n_bytes, table);
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(run.values);
     std::int64_t* sums = job.sums;
@@ -233,7 +235,7 @@ ALWAYS_INLINE void prefetch_run(const TermRun& run) {
 
 template <std::size_t N, class Kernel>
 ALWAYS_INLINE void add_document_runs(const AccumulateJob<Kernel>& job, InterruptPoll& poll) {
-    constexpr std::size_t ahead = 4;
+    constexpr std::size_t ahead = 16;
     const std::vector<TermRun>& runs = job.runs->documents;
     for (std::size_t i = 0; i < runs.size(); ++i) {
         if (i + ahead < runs.size()) prefetch_run(runs[i + ahead]);

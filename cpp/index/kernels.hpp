@@ -142,6 +142,7 @@ struct PowerHalves {
 /// Any p up to 8: 2^(p log2 |x|) in float32, relative error below 2^-20.
 struct PowerAny {
     static constexpr double largest_p = 8;
+    static constexpr double largest_exponent = 100;  // of a power of two that a result may be
 
     double units;
     float p_whole, p_high, p_low;  // p_high has 8 bits of p: times an exponent it is exact

@@ -43,6 +43,8 @@ auto with_power(double p, double units, Body body) {
 constexpr double least_value = 0x1p-100;
 // Sums that are so many times their error are as good as exact.
 constexpr double resolution = 0x1p20;
+// Lesser sums of powers have lost terms that are not nothing beside them.
+constexpr double least_total = 0x1p-900;
 
 template <class Power>
 std::int64_t power_in_units(const Power& power, double x) {
@@ -69,7 +71,11 @@ void Scorer::fix_power_units(ScoredQuery& query) const {
         values.include(std::abs(term.query));
     }
     query.value_unit = value_unit_;
-    if (greatest > 2 * value_unit_) query.value_unit = power_of_two(ceil_log2(greatest) - 1);
+    // Norms are known in value_unit_; in another unit PowerAny's are other whole numbers.
+    if (greatest > 2 * value_unit_ &&
+        (scoring_.p > PowerAny::largest_p ||
+         std::log2(greatest / value_unit_) * scoring_.p > PowerAny::largest_exponent))
+        query.value_unit = power_of_two(ceil_log2(greatest) - 1);
     check_powers(greatest / query.value_unit);
     double sum = 0;
     for (const Term& term : query.terms) sum += power(term.query / query.value_unit);
@@ -236,18 +242,22 @@ Scorer::Place Scorer::place_of(std::size_t row) const {
 }
 
 // By how much the total of a document may be wrong beside that of exact_distance. Of whole numbers
-// each word is cut by a unit; PowerAny is good to 2^-20. In float64, norms were added and taken
-// away again.
+// each word is cut by a unit, and by another if norms are scaled; PowerAny is good to 2^-20. In
+// float64, norms were added and taken away again.
 double Scorer::error_of_total(const ScoredQuery& query, double total, double n_words,
                               double norm) const {
     const auto n_terms = static_cast<double>(query.terms.size());
-    if (!query.wide) return 2 * n_terms + 4 + 0x1p-19 * total;
-    return 0x1p-50 * (n_terms + n_words + 4) * (query.wide_power_sum + norm + total);
+    if (!query.wide) {
+        const double cut_norm = query.norm_scale == 1 ? 0 : most_words_;
+        return 2 * n_terms + cut_norm + 4 + 0x1p-19 * total;
+    }
+    return 0x1p-50 * (n_terms + n_words + scoring_.p + 4) * (query.wide_power_sum + norm + total);
 }
 
 double Scorer::distance(const ScoredQuery& query, double total, std::size_t row) const {
-    const bool well_known = query.wide ? total > resolution * error_of_total(query, total, row)
-                                       : total >= power_of_two(known_bits);
+    const bool well_known =
+        query.wide ? total > least_total && total > resolution * error_of_total(query, total, row)
+                   : total >= power_of_two(known_bits);
     if (!well_known) return exact_distance(query, row);
     return query.value_unit * root(total / query.units);
 }
@@ -264,11 +274,12 @@ Radius Scorer::radius(const ScoredQuery& query, double distance) const {
 }
 
 bool Scorer::resolves(const ScoredQuery& query, double distance) const {
-    if (query.terms.empty()) return true;
     const double total = radius(query, distance).total;
+    if (query.terms.empty()) return total > least_total;  // totals are norms
     if (!query.wide) return total > resolution * error_of_total(query, 0, 0, 0);
-    // No document that near has a greater norm: |d| <= |q| + |q - d|, for p of 1 or more.
-    const double norm = std::exp2(scoring_.p) * std::max(query.wide_power_sum, total);
+    // No document that near has a greater norm: |d| <= |q| + |q - d|, or of the powers if p < 1.
+    const double norm =
+        std::exp2(std::max(scoring_.p, 1.0)) * std::max(query.wide_power_sum, total);
     return total > resolution * error_of_total(query, total, most_words_, norm);
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "index/postings.hpp"
@@ -50,8 +51,9 @@ void Scorer::prepare_factors() {
         prepared_[i].factors = Pages<double>(whole_groups(given.size()));
         const auto factors = prepared_[i].factors.span();
         std::copy(given.begin(), given.end(), factors.begin());
-        if (scoring_.kernel == KernelName::bm25)  // a document of no length has no posting either
-            for (double& factor : factors) factor = std::max(factor, 1e-30);
+        if (scoring_.kernel == KernelName::bm25)  // 0 / (0 + factor) has to be 0
+            for (double& factor : factors)
+                factor = std::max(factor, std::numeric_limits<double>::min());
         const auto alive = parts_[i].alive;
         for (std::size_t d = 0; d < given.size(); ++d)
             if (has_bit(alive, d)) factors_.include(factors[d]);

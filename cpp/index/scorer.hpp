@@ -182,6 +182,7 @@ AccumulateJob<Kernel> Scorer::job(std::size_t part, std::span<const Kernel> kern
             .kernels = kernels,
             .runs = &work.runs,
             .decoded = work.decoded.data(),
+            .largest = parts_[part].facts.largest,
             .sums = work.sums.data(),
             .fresh = true};
 }

@@ -81,6 +81,7 @@ class Reader::Implementation {
             const std::lock_guard lock(owner_.mutex_);
             if (owner_.idle_.empty()) {
                 work_ = std::make_unique<ScorerWork>();
+                owner_.idle_.reserve(++owner_.n_works_);  // so that giving back never throws
             } else {
                 work_ = std::move(owner_.idle_.back());
                 owner_.idle_.pop_back();
@@ -226,26 +227,36 @@ class Reader::Implementation {
         find_nearest(query, masks, farthest, items);
     }
 
-    // The items.size() nearest documents; there are so many within the distance `farthest`.
+    // The items.size() nearest documents. The items are so many, the farthest at the distance
+    // `farthest`: only others that may be within it are looked at.
     void find_nearest(const ScoredQuery& query, Masks masks, double farthest,
                       std::vector<Best::Item>& items) const {
         const Borrowed work(*this);
-        TopK<double, Document, std::less<>> nearest(items);
+        std::vector<Best::Item> storage(items.size());
+        TopK<double, Document, std::less<>> nearest(storage);
+        std::vector<std::int64_t> known;
+        for (const Best::Item& item : items) {
+            known.push_back(item.id.row);
+            nearest.push(item.score, item.id);
+        }
+        std::sort(known.begin(), known.end());
         Radius radius = scorer_.radius(query, farthest);
         for (std::size_t part = 0; part < n_parts(); ++part) {
             scorer_.find_lists(query, part, *work);
             const Keys keys = keys_of(query, part, masks, *work);
             for (std::size_t i = 0; i < keys.keys.size(); ++i) {
-                if (!reaches(query, keys, i, radius.distance, radius)) continue;
+                if (!reaches(query, keys, i, farthest, radius)) continue;
                 const Document document = keys.document(i);
+                if (std::binary_search(known.begin(), known.end(), document.row)) continue;
                 const auto row = static_cast<std::size_t>(document.row);
                 nearest.push(scorer_.distance(query, -keys.keys[i], row), document);
-                if (nearest.full() && nearest.worst().score < radius.distance)
+                if (nearest.worst().score < radius.distance)
                     radius = scorer_.radius(query, nearest.worst().score);
                 check_interrupt();
             }
         }
-        nearest.sorted();
+        const auto sorted = nearest.sorted();
+        items.assign(sorted.begin(), sorted.end());
     }
 
     // Can document i of the keys be one that a range search is for?
@@ -289,6 +300,7 @@ class Reader::Implementation {
     std::span<const std::int64_t> ids_;
     mutable std::mutex mutex_;
     mutable std::vector<std::unique_ptr<ScorerWork>> idle_;
+    mutable std::size_t n_works_ = 0;
 };
 
 Reader::Reader(const Scoring& scoring, std::vector<Part> parts, WordWeights word_weights,

@@ -22,8 +22,8 @@ namespace {
 using Bound = std::uint16_t;
 
 constexpr double most_of_all_terms = 65'000;  // and one for each is below 2^16
-constexpr std::size_t row = 32;               // bounds of a vector
-using Bounds = VectorOf<Bound, row>::type;
+constexpr std::size_t lanes = 32;             // bounds of a vector
+using Bounds = VectorOf<Bound, lanes>::type;
 constexpr std::size_t rows_a_chunk = 64;
 constexpr std::size_t sample_step = 16;  // so often a factor is looked at to choose the classes
 
@@ -35,7 +35,7 @@ struct BoundsJob {
     const std::uint8_t* classes;
     std::size_t n_documents;
     Bound* bounds;  // whole groups
-    Bound* maxima;  // of rows_a_chunk documents each, `row` of them a chunk
+    Bound* maxima;  // of rows_a_chunk documents each, `lanes` of them a chunk
 };
 
 // Step 2: the documents with a bound of `low` or more but below `high`, ascending.
@@ -48,7 +48,7 @@ struct TakeJob {
 };
 
 std::size_t chunks(std::size_t n_documents) {
-    return (n_documents + row * rows_a_chunk - 1) / (row * rows_a_chunk);
+    return (n_documents + lanes * rows_a_chunk - 1) / (lanes * rows_a_chunk);
 }
 
 ALWAYS_INLINE void add_list(const SketchWork::Run& list, const BoundsJob& job) {
@@ -77,18 +77,18 @@ ALWAYS_INLINE void add_lists(const BoundsJob& job) {
     }
 }
 
-// maxima[row * c + l]: of the bounds l, l + row, l + 2 row, ... of chunk c.
+// maxima[lanes * c + l]: of the bounds l, l + lanes, l + 2 lanes, ... of chunk c.
 ALWAYS_INLINE void find_maxima(const BoundsJob& job) {
     const std::size_t size = whole_groups(job.n_documents);
-    for (std::size_t begin = 0, c = 0; begin < size; begin += row * rows_a_chunk, ++c) {
-        const std::size_t end = std::min(size, begin + row * rows_a_chunk);
+    for (std::size_t begin = 0, c = 0; begin < size; begin += lanes * rows_a_chunk, ++c) {
+        const std::size_t end = std::min(size, begin + lanes * rows_a_chunk);
         Bounds most{};
-        for (std::size_t i = begin; i < end; i += row) {
+        for (std::size_t i = begin; i < end; i += lanes) {
             Bounds bounds;
             std::memcpy(&bounds, job.bounds + i, sizeof bounds);
             most = max(most, bounds);
         }
-        store(job.maxima + row * c, most);
+        store(job.maxima + lanes * c, most);
     }
 }
 
@@ -128,7 +128,7 @@ void scalar(const BoundsJob& job) {
 
 ALWAYS_INLINE void take_all(const TakeJob& job) {
     const Bounds below = Bounds{} + static_cast<Bound>(job.low - 1);
-    for (std::size_t begin = 0; begin < job.n_documents; begin += row) {
+    for (std::size_t begin = 0; begin < job.n_documents; begin += lanes) {
         Bounds bounds;
         std::memcpy(&bounds, job.bounds + begin, sizeof bounds);
         const Bounds above = max(bounds, below) ^ below;
@@ -136,7 +136,7 @@ ALWAYS_INLINE void take_all(const TakeJob& job) {
         std::memcpy(words, &above, sizeof above);
         for (const std::uint64_t word : words) any |= word;
         if (any == 0) continue;
-        for (std::size_t i = begin; i < begin + row; ++i)
+        for (std::size_t i = begin; i < begin + lanes; ++i)
             if (job.bounds[i] >= job.low && job.bounds[i] < job.high)
                 job.candidates->push_back({0, 0, 0, static_cast<std::uint32_t>(i)});
         if (job.candidates->size() > job.most) return;
@@ -185,7 +185,7 @@ TARGET_AVX2 void take_avx2(const TakeJob& job) {
 TARGET_AVX512 void take_avx512(const TakeJob& job) {
     const auto low = _mm512_set1_epi16(static_cast<std::int16_t>(job.low));
     const auto highest = _mm512_set1_epi16(static_cast<std::int16_t>(job.high - 1));
-    for (std::size_t i = 0; i < job.n_documents; i += row) {
+    for (std::size_t i = 0; i < job.n_documents; i += lanes) {
         const __m512i bounds = _mm512_loadu_si512(job.bounds + i);
         std::uint32_t taken = _mm512_cmpge_epu16_mask(bounds, low);
         if (taken == 0) continue;
@@ -343,7 +343,7 @@ std::optional<std::span<const Candidate>> sketched(const SketchJob& job, SketchW
     list_runs(job, job.runs->bitmaps, work.bitmaps);
     list_runs(job, job.runs->documents, work.lists);
     const std::size_t n_documents = job.block->n_documents;
-    work.maxima.resize(row * chunks(n_documents));
+    work.maxima.resize(lanes * chunks(n_documents));
     pick(variants)({work.bitmaps, work.lists, job.classes->least, scale, job.classes->of.data(),
                     n_documents, work.bounds.data(), work.maxima.data()});
     forbid(job, work.bounds.data());
