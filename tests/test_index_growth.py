@@ -106,13 +106,31 @@ def test_memory_goes_with_the_words_that_occur(rng, options, tmp_path):
         found.remove([3])
         assert found.search(X[[5]], k=1).ids.tolist() == [[5]]
         assert len(found.ids) == 40
-        if options.get("idf") is None:  # frozen weights are in the file, of all words
-            found.save(tmp_path / "x")
-            found = InvertedFile.load(tmp_path / "x")
-            assert found.postings(int(words[0, 0]))[0].tolist() == [0, 100]
+        found.save(tmp_path / "x")
+        loaded = InvertedFile.load(tmp_path / "x")
+        assert loaded.postings(int(words[0, 0]))[0].tolist() == [0, 100]
+        assert_same(loaded.search(X, k=3), found.search(X, k=3))
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
+
+
+def test_listed_weights_of_words_are_checked():
+    X = sp.csr_array(([1.0, 2.0, 1.0], ([0, 0, 1], [5, 2**30, 2**31 - 1])), shape=(2, 2**31))
+    index = InvertedFile.from_csr(X, weighting="tfidf", idf="frozen")
+    metadata, arrays = index._state()
+    for words in ([5, 5, 7], [7, 5, 9], [5, 6, 2**31]):
+        with pytest.raises(ValueError, match="idf_words must ascend, and be below"):
+            InvertedFile._from_state(metadata, arrays | {"idf_words": np.array(words, np.uint32)})
+    two = np.array([5, 6], np.uint32)
+    with pytest.raises(ValueError, match="idf must have 3 entries, got 4"):
+        InvertedFile._from_state(metadata, arrays | {"idf_words": two})
+
+
+def test_a_query_without_words_may_be_at_any_address():
+    nothing = np.zeros(1, np.uint8)[1:].view(np.float32)
+    found = InvertedFile.from_csr([[1, 0]]).search((np.zeros(0, np.int64), nothing), k=1)
+    assert found.scores.tolist() == [[0]]
 
 
 def test_a_word_that_all_documents_have_weighs_nothing():

@@ -23,7 +23,7 @@ using Array = py::array_t<T, py::array::c_style>;
 template <class T>
 const T* aligned_data(const Array<T>& a) {
     const T* data = a.data();
-    if (reinterpret_cast<std::uintptr_t>(data) % alignof(T) != 0)
+    if (a.size() > 0 && reinterpret_cast<std::uintptr_t>(data) % alignof(T) != 0)
         throw py::value_error("array data is not aligned");
     return data;
 }

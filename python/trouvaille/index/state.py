@@ -53,7 +53,7 @@ def state_of(content: Content, num_words: int, options: Options) -> State:
     if not isinstance(all_ids, range):
         arrays["ids"] = all_ids
     if content.idf is not None:
-        arrays["idf"] = content.idf.dense(num_words)
+        arrays |= _idf_arrays(content.idf)
     for i, segment in enumerate(content.segments, start=1):
         for name, array in segment.block.arrays().items():
             arrays[f"block_{i:06}_{name}"] = array
@@ -240,7 +240,19 @@ def _idf(rest: _Arrays, num_words: int, options: Options, started: bool) -> ByWo
         return None
     if options.idf == "frozen" and not started and "idf" not in rest:
         return None
-    return ByWord(checked_idf(rest.take("idf", np.float64, num_words), num_words))
+    if "idf_words" not in rest:
+        return ByWord(checked_idf(rest.take("idf", np.float64, num_words), num_words))
+    words = rest.take("idf_words", np.uint32)
+    if (words[1:] <= words[:-1]).any() or (len(words) > 0 and words[-1] >= num_words):
+        raise ValueError(f"idf_words must ascend, and be below {num_words}")
+    idf = checked_idf(rest.take("idf", np.float64, len(words) + 1), len(words) + 1)
+    return ByWord(idf[:-1], words, float(idf[-1]))
+
+
+def _idf_arrays(idf: ByWord) -> dict[str, NDArray[Any]]:
+    if idf.words is None:
+        return {"idf": idf.numbers}
+    return {"idf": np.append(idf.numbers, idf.other), "idf_words": idf.words}
 
 
 def _step(blocks: list[_core.InvertedBlock]) -> float:
