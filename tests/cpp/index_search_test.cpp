@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <map>
 #include <numeric>
@@ -14,6 +15,8 @@
 #include "core/random.hpp"
 #include "index/build.hpp"
 #include "index/search.hpp"
+#include "index/sketch.hpp"
+#include "index/units.hpp"
 #include "sparse.hpp"
 
 using namespace trouvaille;
@@ -345,6 +348,44 @@ TEST(equal_vectors_are_at_zero) {
         const RangeFound range = reader.range_search(queries.view(), 0, {}, 1);
         CHECK(range.rows.size() >= 200);
         CHECK(range.scores == std::vector<double>(range.rows.size()));
+    }
+}
+
+TEST(a_sketch_leaves_few_documents_and_all_of_the_best) {
+    constexpr float counts[] = {1, 1, 1, 2, 5};
+    const Rows rows(20'000, 3, num_words, counts);
+    const OwnedBlock block = build_block(rows.view(), num_words, {Storage::counts});
+    const Block view = block.view();
+    std::vector<double> factors(whole_groups(rows.size()), 1.0);
+    Random random(5, 0);
+    for (std::size_t d = 0; d < rows.size(); ++d) factors[d] = 0.4 + 2 * random.uniform();
+    const FactorClasses classes = classes_of(std::span(factors).first(rows.size()));
+    constexpr std::uint32_t words[] = {1, 6, 14, 23};
+    const std::vector<Bm25Kernel> kernels{{0x1p50}, {0x1.3p51}, {0x1.7p52}, {0x1.1p54}};
+    std::vector<std::int64_t> sums(rows.size());
+    for (std::size_t d = 0; d < rows.size(); ++d)
+        for (std::size_t t = 0; t < kernels.size(); ++t)
+            sums[d] += kernels[t].operator()<4>(splat<4>(value_of(view, words[t], d)),
+                                                Doubles<4>{} + factors[d])[0];
+    QueryRuns runs;
+    find_runs(view, kernels.size(), [&](std::size_t t) { return words[t]; }, runs);
+    SketchWork work;
+    for (const std::size_t k : {1, 10, 100}) {
+        std::vector<std::int64_t> sorted = sums;
+        std::sort(sorted.begin(), sorted.end(), std::greater<>());
+        for (const std::int64_t least : {std::int64_t{0}, sorted[k - 1]}) {
+            const auto found = sketched(
+                {&view, &classes, factors.data(), 0, kernels, &runs, {}, {}, least, k}, work);
+            CHECK(found.has_value());
+            CHECK(found->size() < k + rows.size() / 32);
+            std::vector<bool> has(rows.size());
+            for (const Candidate& candidate : *found) {
+                CHECK(candidate.sum == sums[candidate.document]);
+                CHECK(!has[candidate.document]);
+                has[candidate.document] = true;
+            }
+            for (std::size_t d = 0; d < rows.size(); ++d) CHECK(sums[d] < sorted[k - 1] || has[d]);
+        }
     }
 }
 
