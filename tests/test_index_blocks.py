@@ -243,6 +243,7 @@ def read_everything(block):
         num_words=block.num_words,
         smallest=block.smallest,
         largest=block.largest,
+        steady=True,
         threads=1,
     )
     words = np.arange(min(block.num_words, 40), dtype=np.uint32)

@@ -140,6 +140,28 @@ def test_a_word_that_all_documents_have_weighs_nothing():
     assert found.search([[1, 0]], k=1).scores[0, 0] == pytest.approx(np.log(1.5) ** 2)
 
 
+@pytest.mark.parametrize("p", [1.5, 2.0, 12.0])
+@pytest.mark.parametrize("norm", [None, "l2"])
+def test_sums_of_powers_are_those_of_the_documents_there_are(rng, p, norm):
+    """They are kept from one search to the next; a greater value or sum changes their unit."""
+    options = {"metric": "lp", "p": p, "norm": norm}
+    X, Q = floats(rng, 40, 20), floats(rng, 3, 20)
+    Q[2] = 0
+    X[20:30] *= 9
+    X[30, :15] = 8
+    index = InvertedFile.from_csr(X[:10], **options)
+    index.search(Q, 5)
+    for end in (20, 30, 40):
+        index.add(X[end - 10 : end])
+        index.search(Q, 5)
+    index.remove([2, 33])
+    kept = np.delete(np.arange(40), [2, 33])
+    fresh = InvertedFile.from_csr(X[kept], ids=kept, **options)
+    found = index.search(Q, 38)
+    assert_same(found, fresh.search(Q, 38))
+    assert_right(found, X[kept], Q, ids=kept, **options)
+
+
 # Ids
 
 

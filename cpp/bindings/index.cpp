@@ -152,11 +152,13 @@ class InvertedBlock {
 
     const Block& view() const { return block_; }
     const BlockFacts& facts() const { return facts_; }
+    KeptPowers* powers() { return &powers_; }
 
   private:
     OwnedBlock owned_;
     Block block_;
     BlockFacts facts_;
+    KeptPowers powers_;
     py::object arrays_;  // keeps alive what `block_` shows; null if made here, without the GIL
 };
 
@@ -338,7 +340,7 @@ class InvertedReader {
     InvertedReader(std::vector<BlockHandle> blocks, const Scoring& scoring,
                    GivenWeights word_weights, std::optional<std::vector<Array<double>>> factors,
                    std::vector<Bits> alive, Optional<std::int64_t> ids, std::uint64_t num_words,
-                   Magnitudes magnitudes, int threads)
+                   Magnitudes magnitudes, bool steady, int threads)
         : blocks_(std::move(blocks)),
           word_weights_(std::move(word_weights)),
           factors_(std::move(factors)),
@@ -359,6 +361,7 @@ class InvertedReader {
                 throw py::value_error("a block has another number of words");
             Part part{
                 blocks_[i]->view(), blocks_[i]->facts(), {}, bits_view(alive_[i], n, "alive")};
+            if (steady) part.kept = blocks_[i]->powers();
             if (factors_) part.factors = vector_view((*factors_)[i]);
             if (factors_ && part.factors.size() != n)
                 throw py::value_error("factors must have one number a document");
@@ -466,7 +469,7 @@ void bind_reader(py::module_& m) {
                          bool hellinger, GivenWeights word_weights,
                          std::optional<std::vector<Array<double>>> factors, std::vector<Bits> alive,
                          Optional<std::int64_t> ids, std::uint64_t num_words, double smallest,
-                         double largest, int threads) {
+                         double largest, bool steady, int threads) {
                  const Scoring scoring{.kernel = kernel_named(kernel),
                                        .p = p,
                                        .document_roots = document_roots,
@@ -476,11 +479,11 @@ void bind_reader(py::module_& m) {
                  return std::make_unique<InvertedReader>(
                      std::move(blocks), scoring, std::move(word_weights), std::move(factors),
                      std::move(alive), std::move(ids), num_words, Magnitudes{smallest, largest},
-                     threads);
+                     steady, threads);
              }),
              "blocks"_a, py::kw_only(), "kernel"_a, "p"_a, "document_roots"_a, "query_roots"_a,
              "norm"_a, "hellinger"_a, "word_weights"_a, "factors"_a, "alive"_a, "ids"_a,
-             "num_words"_a, "smallest"_a, "largest"_a, "threads"_a)
+             "num_words"_a, "smallest"_a, "largest"_a, "steady"_a, "threads"_a)
         .def("search", &InvertedReader::search, "offsets"_a.noconvert(), "words"_a.noconvert(),
              "values"_a.noconvert(), "k"_a, "threads"_a, "masks"_a = py::none())
         .def("range_search", &InvertedReader::range_search, "offsets"_a.noconvert(),

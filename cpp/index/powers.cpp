@@ -122,7 +122,7 @@ void Scorer::run_power(const ScoredQuery& query, std::size_t part, Power power,
 KeyRule Scorer::score_power(const ScoredQuery& query, std::size_t part, ScorerWork& work) const {
     with_power(scoring_.p, query.units,
                [&](const auto& in_units) { run_power(query, part, in_units, work); });
-    const Pages<std::int64_t>& norms = prepared_[part].norms;
+    const Pages<std::int64_t>& norms = prepared_[part].power_norms->of;
     KeyRule rule;
     rule.query_norm = query.power_sum;
     rule.norms = norms.data();
@@ -148,10 +148,11 @@ void Scorer::for_each_value(std::size_t part, Body body) const {
     });
 }
 
-// sums[d] = sum of |d_w|^p over all words, in units.
-void Scorer::sum_powers(std::size_t part, double units, std::int64_t* sums) const {
+// The sum of |d_w|^p over all words of each document, in units.
+Pages<std::int64_t> Scorer::sum_powers(std::size_t part, double units) const {
     constexpr std::size_t slice = 4096;
     const Block& block = parts_[part].block;
+    Pages<std::int64_t> sums(whole_groups(block.n_documents));
     ScorerWork work;
     const auto sum = [&]<class Power, bool with_factor>(const Power& in_units) {
         for (std::size_t begin = 0; begin < std::max<std::size_t>(block.lists(), 1);
@@ -166,7 +167,7 @@ void Scorer::sum_powers(std::size_t part, double units, std::int64_t* sums) cons
                 kernels.push_back({weight_of(word(i)) / value_unit_, in_units});
             AccumulateJob<NormKernel<Power, with_factor>> slice_job =
                 job<NormKernel<Power, with_factor>>(part, kernels, work);
-            slice_job.sums = sums;
+            slice_job.sums = sums.data();
             slice_job.fresh = begin == 0;
             accumulate(slice_job);
         }
@@ -177,23 +178,77 @@ void Scorer::sum_powers(std::size_t part, double units, std::int64_t* sums) cons
         else
             sum.template operator()<Power, false>(in_units);
     });
+    return sums;
+}
+
+std::shared_ptr<const PowerFacts> Scorer::power_facts(std::size_t part) const {
+    KeptPowers* kept = parts_[part].kept;
+    if (kept != nullptr) {
+        const std::lock_guard lock(kept->mutex);
+        if (kept->facts != nullptr) return kept->facts;
+    }
+    auto facts = std::make_shared<PowerFacts>();
+    facts->n_words.resize(parts_[part].block.n_documents);
+    for_each_value(part, [&](std::uint16_t document, double value) {
+        facts->values.include(std::abs(value));
+        facts->n_words[document] += value != 0;
+    });
+    if (kept != nullptr) {
+        const std::lock_guard lock(kept->mutex);
+        kept->facts = facts;
+    }
+    return facts;
+}
+
+// A document has at most 2^29 words, none above 1 in value_unit_.
+constexpr double coarse_units = 0x1p32;
+
+// The greatest norm, in value_unit_ and coarse_units.
+std::int64_t Scorer::coarse_norm(std::size_t part) const {
+    KeptPowers* kept = parts_[part].kept;
+    if (kept != nullptr) {
+        const std::lock_guard lock(kept->mutex);
+        if (kept->coarse_value_unit == value_unit_) return kept->coarse_greatest;
+    }
+    const Pages<std::int64_t> norms = sum_powers(part, coarse_units);
+    std::int64_t greatest = 0;
+    for (const std::int64_t norm : norms.span()) greatest = std::max(greatest, norm);
+    if (kept != nullptr) {
+        const std::lock_guard lock(kept->mutex);
+        kept->coarse_value_unit = value_unit_;
+        kept->coarse_greatest = greatest;
+    }
+    return greatest;
+}
+
+std::shared_ptr<const PowerNorms> Scorer::power_norms(std::size_t part) const {
+    KeptPowers* kept = parts_[part].kept;
+    if (kept != nullptr) {
+        const std::lock_guard lock(kept->mutex);
+        const PowerNorms* norms = kept->norms.get();
+        if (norms != nullptr && norms->value_unit == value_unit_ && norms->units == norm_units_)
+            return kept->norms;
+    }
+    auto norms = std::make_shared<PowerNorms>(
+        PowerNorms{value_unit_, norm_units_, sum_powers(part, norm_units_)});
+    if (kept != nullptr) {
+        const std::lock_guard lock(kept->mutex);
+        kept->norms = norms;
+    }
+    return norms;
 }
 
 void Scorer::prepare_powers(int threads) {
-    std::vector<Magnitudes> values(parts_.size());
-    parallel_for(parts_.size(), 1, threads, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i) {
-            prepared_[i].n_words.assign(parts_[i].block.n_documents, 0);
-            for_each_value(i, [&](std::uint16_t document, double value) {
-                values[i].include(std::abs(value));
-                prepared_[i].n_words[document] += value != 0;
-            });
-        }
-    });
-    for (std::size_t i = 0; i < parts_.size(); ++i) {
-        document_values_.include(values[i].smallest);
-        document_values_.include(values[i].largest);
-        for (const std::uint32_t n : prepared_[i].n_words)
+    const auto for_each_part = [&](auto body) {
+        parallel_for(parts_.size(), 1, threads, [&](std::size_t begin, std::size_t end) {
+            for (std::size_t i = begin; i < end; ++i) body(i);
+        });
+    };
+    for_each_part([&](std::size_t i) { prepared_[i].power_facts = power_facts(i); });
+    for (const Prepared& prepared : prepared_) {
+        document_values_.include(prepared.power_facts->values.smallest);
+        document_values_.include(prepared.power_facts->values.largest);
+        for (const std::uint32_t n : prepared.power_facts->n_words)
             most_words_ = std::max(most_words_, static_cast<double>(n));
     }
     if (document_values_.largest > 0)
@@ -201,37 +256,37 @@ void Scorer::prepare_powers(int threads) {
     if (scoring_.p > PowerAny::largest_p) return;
     // Of numbers of different signs, |q - d|^p may be 2^(p - 1) times |q|^p + |d|^p.
     headroom_ = std::max(0, static_cast<int>(std::ceil(scoring_.p - 1)));
-    // A document has at most 2^29 words, none above 1 now: a first sum finds the greatest norm.
-    const double coarse = power_of_two(32);
-    std::vector<std::int64_t> greatest_norm(parts_.size());
-    const auto sum_all = [&](double units) {
-        parallel_for(parts_.size(), 1, threads, [&](std::size_t begin, std::size_t end) {
-            for (std::size_t i = begin; i < end; ++i) {
-                Pages<std::int64_t>& norms = prepared_[i].norms;
-                if (norms.size() == 0)
-                    norms = Pages<std::int64_t>(whole_groups(parts_[i].block.n_documents));
-                sum_powers(i, units, norms.data());
-                for (const std::int64_t norm : norms.span())
-                    greatest_norm[i] = std::max(greatest_norm[i], norm);
-            }
-        });
-    };
-    sum_all(coarse);
+    std::vector<std::int64_t> greatest(parts_.size());
+    for_each_part([&](std::size_t i) { greatest[i] = coarse_norm(i); });
     const std::int64_t most =
-        parts_.empty() ? 0 : *std::max_element(greatest_norm.begin(), greatest_norm.end());
-    norm_units_ = power_of_two(sum_bits - 2 - headroom_ -
-                               ceil_log2(static_cast<double>(most + 1) / coarse * (1 + 0x1p-20)));
-    sum_all(norm_units_);
+        greatest.empty() ? 0 : *std::max_element(greatest.begin(), greatest.end());
+    const double bound = static_cast<double>(most + 1) / coarse_units * (1 + 0x1p-20);
+    norm_units_ = power_of_two(sum_bits - 2 - headroom_ - ceil_log2(bound));
+    for_each_part([&](std::size_t i) { prepared_[i].power_norms = power_norms(i); });
+}
+
+std::shared_ptr<const WidePowerNorms> Scorer::wide_norms(std::size_t part) const {
+    KeptPowers* kept = parts_[part].kept;
+    if (kept != nullptr) {
+        const std::lock_guard lock(kept->mutex);
+        if (kept->wide_norms != nullptr && kept->wide_norms->value_unit == value_unit_)
+            return kept->wide_norms;
+    }
+    const std::size_t size = whole_groups(parts_[part].block.n_documents);
+    auto norms =
+        std::make_shared<WidePowerNorms>(WidePowerNorms{value_unit_, std::vector<double>(size)});
+    for_each_value(part, [&](std::uint16_t document, double value) {
+        norms->of[document] += power(value / value_unit_);
+    });
+    if (kept != nullptr) {
+        const std::lock_guard lock(kept->mutex);
+        kept->wide_norms = norms;
+    }
+    return norms;
 }
 
 void Scorer::prepare_wide_norms() const {
-    for (std::size_t i = 0; i < parts_.size(); ++i) {
-        std::vector<double>& norms = prepared_[i].wide_norms;
-        norms.assign(whole_groups(parts_[i].block.n_documents), 0.0);
-        for_each_value(i, [&](std::uint16_t document, double value) {
-            norms[document] += power(value / value_unit_);
-        });
-    }
+    for (std::size_t i = 0; i < parts_.size(); ++i) prepared_[i].wide_norms = wide_norms(i);
 }
 
 Scorer::Place Scorer::place_of(std::size_t row) const {
@@ -265,8 +320,8 @@ double Scorer::distance(const ScoredQuery& query, double total, std::size_t row)
 double Scorer::error_of_total(const ScoredQuery& query, double total, std::size_t row) const {
     const Place place = place_of(row);
     const Prepared& prepared = prepared_[place.part];
-    return error_of_total(query, total, prepared.n_words[place.document],
-                          prepared.wide_norms[place.document] * query.norm_scale);
+    return error_of_total(query, total, prepared.power_facts->n_words[place.document],
+                          prepared.wide_norms->of[place.document] * query.norm_scale);
 }
 
 Radius Scorer::radius(const ScoredQuery& query, double distance) const {
@@ -289,7 +344,8 @@ bool Scorer::may_be_within(const ScoredQuery& query, const Radius& radius, doubl
     if (total > radius.total + error_of_total(query, radius.total, row)) return false;
     if (scoring_.p < 1) return true;
     const Place place = place_of(row);
-    const double norm = root(prepared_[place.part].wide_norms[place.document] * query.norm_scale);
+    const double norm =
+        root(prepared_[place.part].wide_norms->of[place.document] * query.norm_scale);
     const double apart = norm - root(query.wide_power_sum) - 1e-9 * norm;
     return apart * query.value_unit <= radius.distance;
 }
@@ -304,7 +360,7 @@ double Scorer::exact_distance(const ScoredQuery& query, std::size_t row) const {
     };
     std::vector<double> differences;
     double common = 0;
-    std::size_t n_others = prepared_[place.part].n_words[place.document];
+    std::size_t n_others = prepared_[place.part].power_facts->n_words[place.document];
     for (const Term& term : query.terms) {
         const double d = in_units(term.word, term.weight);
         differences.push_back(std::abs(term.query / unit - d));
@@ -335,10 +391,11 @@ template <class InUnits>
 void Scorer::add_others(const ScoredQuery& query, Place place, double common, std::size_t n_others,
                         InUnits in_units, std::vector<double>& differences) const {
     const Prepared& prepared = prepared_[place.part];
-    const double norm = query.norm_scale *
-                        (query.wide ? prepared.wide_norms[place.document]
-                                    : static_cast<double>(prepared.norms.data()[place.document]));
-    const double n_words = prepared.n_words[place.document];
+    const double norm =
+        query.norm_scale *
+        (query.wide ? prepared.wide_norms->of[place.document]
+                    : static_cast<double>(prepared.power_norms->of.data()[place.document]));
+    const double n_words = prepared.power_facts->n_words[place.document];
     const double error = query.wide ? 0x1p-52 * n_words * norm : static_cast<double>(n_others);
     if (norm - common > resolution * error)
         return differences.push_back(root((norm - common) / query.units));

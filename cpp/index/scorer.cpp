@@ -238,7 +238,7 @@ KeyRule Scorer::score_wide(const ScoredQuery& query, std::size_t part, ScorerWor
     for (std::size_t d = 0; d < size; ++d) {
         if (is_distance()) {
             const double total =
-                prepared.wide_norms[d] * query.norm_scale + query.wide_power_sum + sums[d];
+                prepared.wide_norms->of[d] * query.norm_scale + query.wide_power_sum + sums[d];
             sums[d] = -std::bit_cast<double>(std::bit_cast<std::uint64_t>(std::max(0.0, total)) &
                                              kept_bits);
         } else if (scoring_.kernel == KernelName::dot && prepared.factors.size() > 0) {

@@ -93,9 +93,9 @@ class Scorer {
         Pages<double> ones;     // of bm25: 1 / (1 + factor)
         FactorClasses classes;  // of bm25, if values are counts
         double least_factor = 1, greatest_factor = 1;
-        Pages<std::int64_t> norms;  // of power: sums of |d|^p, d in value_unit_, in norm_units_
-        std::vector<double> wide_norms;
-        std::vector<std::uint32_t> n_words;  // of power: of each document
+        std::shared_ptr<const PowerFacts> power_facts;
+        std::shared_ptr<const PowerNorms> power_norms;     // in value_unit_ and norm_units_
+        std::shared_ptr<const WidePowerNorms> wide_norms;  // in value_unit_; once needed
     };
 
     struct Place {
@@ -106,8 +106,12 @@ class Scorer {
     bool uses_factors(std::size_t part) const;
     void prepare_factors();
     void prepare_powers(int threads);
+    std::shared_ptr<const PowerFacts> power_facts(std::size_t part) const;
+    std::shared_ptr<const PowerNorms> power_norms(std::size_t part) const;
+    std::shared_ptr<const WidePowerNorms> wide_norms(std::size_t part) const;
+    std::int64_t coarse_norm(std::size_t part) const;
     void prepare_wide_norms() const;
-    void sum_powers(std::size_t part, double units, std::int64_t* sums) const;
+    Pages<std::int64_t> sum_powers(std::size_t part, double units) const;
     template <class Body>
     void for_each_value(std::size_t part, Body body) const;
     template <class Body>

@@ -37,17 +37,6 @@ struct Scoring {
         false;  // with dot: square roots of q_w and g_w x_w, before they are multiplied
 };
 
-/// A block of a collection with what belongs to it there.
-struct Part {
-    Block block;
-    BlockFacts facts;
-    std::span<const double> factors;       // f, one a document; empty: all ones
-    std::span<const std::uint64_t> alive;  // bit d: is document d there? empty: all are
-};
-
-/// For every part a bit for every document: may it be found? A span of no bits: all may. None: all.
-using Masks = std::span<const std::span<const std::uint64_t>>;
-
 /// Magnitudes of numbers other than 0; both 0 if there is none.
 struct Magnitudes {
     double smallest = 0, largest = 0;
@@ -58,6 +47,47 @@ struct Magnitudes {
         largest = std::max(largest, x);
     }
 };
+
+/// Of d, the weighted values of a block's documents.
+struct PowerFacts {
+    Magnitudes values;
+    std::vector<std::uint32_t> n_words;  // of each document: values that are not 0
+};
+
+/// Sums of |d|^p over each document's words, d in value_unit, the powers in whole units.
+struct PowerNorms {
+    double value_unit, units;
+    Pages<std::int64_t> of;  // in whole groups
+};
+
+/// The same in float64.
+struct WidePowerNorms {
+    double value_unit;
+    std::vector<double> of;
+};
+
+/// What power needs to know of a block, which costs a pass over its postings each. From one reader
+/// to the next it stays, if the scoring, the weights of words, and the factors do.
+struct KeptPowers {
+    std::mutex mutex;
+    std::shared_ptr<const PowerFacts> facts;
+    std::shared_ptr<const PowerNorms> norms;
+    std::shared_ptr<const WidePowerNorms> wide_norms;
+    double coarse_value_unit = 0;  // of:
+    std::int64_t coarse_greatest = 0;
+};
+
+/// A block of a collection with what belongs to it there.
+struct Part {
+    Block block;
+    BlockFacts facts;
+    std::span<const double> factors;       // f, one a document; empty: all ones
+    std::span<const std::uint64_t> alive;  // bit d: is document d there? empty: all are
+    KeptPowers* kept = nullptr;            // none: nothing stays
+};
+
+/// For every part a bit for every document: may it be found? A span of no bits: all may. None: all.
+using Masks = std::span<const std::span<const std::uint64_t>>;
 
 /// What a range search found for some queries: query i has [offsets[i], offsets[i + 1]).
 struct RangeFound {

@@ -189,6 +189,7 @@ class InvertedReader:
         num_words: int,
         smallest: float,
         largest: float,
+        steady: bool,
         threads: int,
     ) -> None: ...
     def search(

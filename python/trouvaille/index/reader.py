@@ -39,6 +39,7 @@ class Reader:
             num_words=num_words,
             smallest=content.smallest,
             largest=content.largest,
+            steady=options.steady,
             threads=threads,
         )
 
