@@ -124,8 +124,8 @@ struct RangeFound {
 class Reader {
   public:
     /// `values` has at least the magnitudes of the values in all parts; it fixes the units.
-    /// `word_weights` is g. Computes norms, for power: a pass or three over the
-    /// postings, parallel over parts.
+    /// `word_weights` is g. Computes norms, for power: a pass or three over the postings of each
+    /// part that has not kept them, parallel over parts.
     Reader(const Scoring& scoring, std::vector<Part> parts, WordWeights word_weights,
            std::span<const std::int64_t> ids, Magnitudes values, int threads);
     ~Reader();

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstring>
 #include <functional>
 
@@ -56,8 +55,7 @@ ALWAYS_INLINE void add_list(const SketchWork::Run& list, const BoundsJob& job) {
     const std::size_t size = list.run->size;
     std::size_t i = 0;
     for (; i + 4 <= size; i += 4) {
-        std::uint64_t four;
-        std::memcpy(&four, documents + i, sizeof four);
+        const std::uint64_t four = accumulate_detail::four_documents(documents + i);
         for (int shift = 0; shift < 64; shift += 16) {
             const std::size_t d = four >> shift & 0xFFFF;
             job.bounds[d] = static_cast<Bound>(job.bounds[d] + list.most[job.classes[d]]);
