@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "core/view.hpp"
 
@@ -40,5 +41,17 @@ void exact_neighbors(MatrixView<const std::uint8_t> queries,
                      MatrixView<std::int64_t> ids, int threads);
 void exact_neighbors(MatrixView<const float> queries, MatrixView<const float> database,
                      MatrixView<float> distances, MatrixView<std::int64_t> ids, int threads);
+
+/// The same search, and from the same scores the nearest query of each row of the database, the
+/// smaller number first among equals: place j of `reverse_distances` and `reverse_ids`, which hold
+/// the largest distance and -1 where there is no query. One direction more for a few per cent.
+///
+/// Requires ids.cols >= 1 besides, and database.rows places. Scratch memory is larger by 8 bytes
+/// for each of the rows that fit 1 MiB, for each thread.
+void exact_neighbors_both_ways(MatrixView<const std::uint8_t> queries,
+                               MatrixView<const std::uint8_t> database,
+                               MatrixView<std::int32_t> distances, MatrixView<std::int64_t> ids,
+                               std::span<std::int32_t> reverse_distances,
+                               std::span<std::int64_t> reverse_ids, int threads);
 
 }  // namespace trouvaille

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <span>
 
 #include "core/cpu.hpp"
 #include "core/target.hpp"
@@ -32,6 +33,8 @@ class ByteJudge {
         for (std::size_t d = 0; d < panels.rows.cols; ++d)
             constant_ += std::int32_t{query[d]} * (std::int32_t{query[d]} - 256);
     }
+
+    std::int32_t constant() const { return constant_; }
 
     /// A row enters if c - 2 s + odd < worst, thus only if s > floor((c - worst) / 2).
     ALWAYS_INLINE std::int32_t threshold(const exact::Best<std::int32_t>& best) const {
@@ -105,7 +108,7 @@ ALWAYS_INLINE std::int32_t bits(const T* unit) {
 // Rows lie one after the other: sums of products along a row are what a compiler vectorises.
 struct Scalar : WideKernel {
     static constexpr std::size_t unit = 8, panel = 16, lanes = 1;
-    static constexpr std::size_t group = 4, query_lanes = 1;
+    static constexpr std::size_t group = 4, query_lanes = 1, vector = 4;
     using Judge = ByteJudge<Scalar>;
 
     static std::uint32_t multiply(const Tile<Scalar>& tile, std::int32_t* scores) {
@@ -126,8 +129,9 @@ struct Scalar : WideKernel {
         return hits;
     }
     static void pack(Panels<Scalar>& panels, std::size_t p) { exact::pack_panel(panels, p); }
-    static void scan(const Panels<Scalar>& panels, const Block<Scalar>& block) {
-        exact::scan_block(panels, block);
+    template <class Reverse>
+    static void scan(const Panels<Scalar>& panels, const Block<Scalar>& block, Reverse& reverse) {
+        exact::scan_block(panels, block, reverse);
     }
 };
 
@@ -140,7 +144,7 @@ using Ints16 [[gnu::vector_size(64)]] = std::int32_t;
 // vpmaddwd, two dimensions a step. (vpmaddubsw would take bytes, but its sums saturate.)
 struct Avx2 : WideKernel {
     static constexpr std::size_t unit = 2, panel = 16, lanes = 16;
-    static constexpr std::size_t group = 6, query_lanes = 6;
+    static constexpr std::size_t group = 6, query_lanes = 6, vector = 8;
     using Judge = ByteJudge<Avx2>;
 
     [[gnu::noinline]] TARGET_AVX2 static std::uint32_t multiply(const Tile<Avx2>& tile,
@@ -168,7 +172,7 @@ struct Avx2 : WideKernel {
             const auto passes = (__m256i)(best > tile.thresholds[r]);
             hits |= std::uint32_t{!_mm256_testz_si256(passes, passes)} << r;
         }
-        if (hits == 0) return 0;
+        if (hits == 0 && !tile.wants_scores) return 0;
 #pragma GCC unroll 6
         for (std::size_t r = 0; r < group; ++r)
 #pragma GCC unroll 2
@@ -182,8 +186,10 @@ struct Avx2 : WideKernel {
     TARGET_AVX2 static void pack(Panels<Avx2>& panels, std::size_t p) {
         exact::pack_panel(panels, p);
     }
-    TARGET_AVX2 static void scan(const Panels<Avx2>& panels, const Block<Avx2>& block) {
-        exact::scan_block(panels, block);
+    template <class Reverse>
+    TARGET_AVX2 static void scan(const Panels<Avx2>& panels, const Block<Avx2>& block,
+                                 Reverse& reverse) {
+        exact::scan_block(panels, block, reverse);
     }
 };
 
@@ -193,7 +199,7 @@ struct Avx512 : ByteKernel {
     using Word = std::uint8_t;  // the bits of a signed byte
     using Query = std::uint8_t;
     static constexpr std::size_t unit = 4, panel = 64, lanes = 64;
-    static constexpr std::size_t group = 6, query_lanes = 6;
+    static constexpr std::size_t group = 6, query_lanes = 6, vector = 16;
     using Judge = ByteJudge<Avx512>;
 
     static std::uint8_t word(std::uint8_t x) { return x ^ 0x80; }
@@ -244,7 +250,7 @@ struct Avx512 : ByteKernel {
                 _mm512_cmpgt_epi32_mask(best, _mm512_set1_epi32(tile.thresholds[r]));
             hits |= std::uint32_t{passes != 0} << r;
         }
-        if (hits == 0) return 0;
+        if (hits == 0 && !tile.wants_scores) return 0;
 #pragma GCC unroll 6
         for (std::size_t r = 0; r < group; ++r)
 #pragma GCC unroll 4
@@ -259,16 +265,20 @@ struct Avx512 : ByteKernel {
     TARGET_AVX512 static void pack(Panels<Avx512>& panels, std::size_t p) {
         exact::pack_panel(panels, p);
     }
-    TARGET_AVX512 static void scan(const Panels<Avx512>& panels, const Block<Avx512>& block) {
-        exact::scan_block(panels, block);
+    template <class Reverse>
+    TARGET_AVX512 static void scan(const Panels<Avx512>& panels, const Block<Avx512>& block,
+                                   Reverse& reverse) {
+        exact::scan_block(panels, block, reverse);
     }
 };
 
-constexpr decltype(&exact::search<Scalar>) variants[isa_count] = {
-    exact::search<Scalar>, exact::search<Avx2>, exact::search<Avx512>};
+template <class Reverse>
+constexpr decltype(&exact::search<Scalar, Reverse>) variants[isa_count] = {
+    exact::search<Scalar, Reverse>, exact::search<Avx2, Reverse>, exact::search<Avx512, Reverse>};
 #else
-constexpr decltype(&exact::search<Scalar>) variants[isa_count] = {
-    exact::search<Scalar>, exact::search<Scalar>, exact::search<Scalar>};
+template <class Reverse>
+constexpr decltype(&exact::search<Scalar, Reverse>) variants[isa_count] = {
+    exact::search<Scalar, Reverse>, exact::search<Scalar, Reverse>, exact::search<Scalar, Reverse>};
 #endif
 
 }  // namespace
@@ -277,7 +287,19 @@ void exact_neighbors(MatrixView<const std::uint8_t> queries,
                      MatrixView<const std::uint8_t> database, MatrixView<std::int32_t> distances,
                      MatrixView<std::int64_t> ids, int threads) {
     assert(queries.cols <= max_byte_dims);
-    pick(variants)(queries, database, distances, ids, threads);
+    exact::NoReverse reverse;
+    pick(variants<exact::NoReverse>)(queries, database, distances, ids, reverse, threads);
+}
+
+void exact_neighbors_both_ways(MatrixView<const std::uint8_t> queries,
+                               MatrixView<const std::uint8_t> database,
+                               MatrixView<std::int32_t> distances, MatrixView<std::int64_t> ids,
+                               std::span<std::int32_t> reverse_distances,
+                               std::span<std::int64_t> reverse_ids, int threads) {
+    assert(queries.cols <= max_byte_dims && ids.cols >= 1);
+    assert(reverse_distances.size() == database.rows && reverse_ids.size() == database.rows);
+    exact::NearestQueries reverse(reverse_distances, reverse_ids);
+    pick(variants<exact::NearestQueries>)(queries, database, distances, ids, reverse, threads);
 }
 
 }  // namespace trouvaille

@@ -151,8 +151,9 @@ struct Scalar : FloatKernel {
         return hits;
     }
     static void pack(Panels<Scalar>& panels, std::size_t p) { exact::pack_panel(panels, p); }
-    static void scan(const Panels<Scalar>& panels, const Block<Scalar>& block) {
-        exact::scan_block(panels, block);
+    template <class Reverse>
+    static void scan(const Panels<Scalar>& panels, const Block<Scalar>& block, Reverse& reverse) {
+        exact::scan_block(panels, block, reverse);
     }
 };
 
@@ -199,8 +200,10 @@ struct Avx2 : FloatKernel {
     TARGET_AVX2 static void pack(Panels<Avx2>& panels, std::size_t p) {
         exact::pack_panel(panels, p);
     }
-    TARGET_AVX2 static void scan(const Panels<Avx2>& panels, const Block<Avx2>& block) {
-        exact::scan_block(panels, block);
+    template <class Reverse>
+    TARGET_AVX2 static void scan(const Panels<Avx2>& panels, const Block<Avx2>& block,
+                                 Reverse& reverse) {
+        exact::scan_block(panels, block, reverse);
     }
 };
 
@@ -252,23 +255,30 @@ struct Avx512 : FloatKernel {
     TARGET_AVX512 static void pack(Panels<Avx512>& panels, std::size_t p) {
         exact::pack_panel(panels, p);
     }
-    TARGET_AVX512 static void scan(const Panels<Avx512>& panels, const Block<Avx512>& block) {
-        exact::scan_block(panels, block);
+    template <class Reverse>
+    TARGET_AVX512 static void scan(const Panels<Avx512>& panels, const Block<Avx512>& block,
+                                   Reverse& reverse) {
+        exact::scan_block(panels, block, reverse);
     }
 };
 
-constexpr decltype(&exact::search<Scalar>) variants[isa_count] = {
-    exact::search<Scalar>, exact::search<Avx2>, exact::search<Avx512>};
+using exact::NoReverse;
+constexpr decltype(&exact::search<Scalar, NoReverse>) variants[isa_count] = {
+    exact::search<Scalar, NoReverse>, exact::search<Avx2, NoReverse>,
+    exact::search<Avx512, NoReverse>};
 #else
-constexpr decltype(&exact::search<Scalar>) variants[isa_count] = {
-    exact::search<Scalar>, exact::search<Scalar>, exact::search<Scalar>};
+using exact::NoReverse;
+constexpr decltype(&exact::search<Scalar, NoReverse>) variants[isa_count] = {
+    exact::search<Scalar, NoReverse>, exact::search<Scalar, NoReverse>,
+    exact::search<Scalar, NoReverse>};
 #endif
 
 }  // namespace
 
 void exact_neighbors(MatrixView<const float> queries, MatrixView<const float> database,
                      MatrixView<float> distances, MatrixView<std::int64_t> ids, int threads) {
-    pick(variants)(queries, database, distances, ids, threads);
+    NoReverse reverse;
+    pick(variants)(queries, database, distances, ids, reverse, threads);
 }
 
 }  // namespace trouvaille

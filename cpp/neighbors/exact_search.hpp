@@ -19,6 +19,7 @@
 #include "core/size.hpp"
 #include "core/topk.hpp"
 #include "neighbors/panels.hpp"
+#include "neighbors/reverse.hpp"
 
 namespace trouvaille::exact {
 
@@ -30,9 +31,10 @@ namespace trouvaille::exact {
 //   group, query_lanes     queries in a register tile, and how many of them lie side by side
 //   word(x), query(x), squared_norm(row, dims), offset(norm)
 //   multiply(tile, scores) the register tile: scores[r * panel + j] for query r and row j, but
-//                          only where it returns a bit set: bit r says that a score of query r
-//                          passes its threshold
+//                          only where it returns a bit set, or where tile.wants_scores: bit r says
+//                          that a score of query r passes its threshold
 //   pack, scan             pack_panel and scan_block, compiled for the instruction set
+//   vector                 lanes of a register; for a search in both directions (reverse.hpp)
 //
 // A Judge(query, panels) knows one query and the panels it is about to meet, and gives
 //   threshold(best)        the score that a row must pass to rank before the worst of `best`
@@ -70,6 +72,7 @@ struct Tile {
     const typename Kernel::Query* queries;     // a group
     const typename Kernel::Score* thresholds;  // of its queries
     std::size_t steps;
+    bool wants_scores;
 };
 
 template <class Kernel>
@@ -80,8 +83,9 @@ struct Block {
 
 /// Shows every query of `block` every row of `panels`. The panel stays in the first-level cache
 /// while the queries, some tens of KiB, stream past it.
-template <class Kernel>
-ALWAYS_INLINE void scan_block(const Panels<Kernel>& panels, const Block<Kernel>& block) {
+template <class Kernel, class Reverse>
+ALWAYS_INLINE void scan_block(const Panels<Kernel>& panels, const Block<Kernel>& block,
+                              Reverse& reverse) {
     using Score = typename Kernel::Score;
     const std::size_t n = block.queries.rows, groups = ceil_div(n, Kernel::group);
     const std::size_t group_size = Kernel::group * panels.row_size();
@@ -106,8 +110,10 @@ ALWAYS_INLINE void scan_block(const Panels<Kernel>& panels, const Block<Kernel>&
             const std::size_t first = g * Kernel::group;
             std::uint32_t hits =
                 Kernel::multiply({panels.panel(p), offsets, queries.data() + g * group_size,
-                                  &thresholds[first], panels.steps()},
+                                  &thresholds[first], panels.steps(), Reverse::wants_scores},
                                  scores);
+            reverse.template show<Kernel>(scores, &judges[first], first,
+                                          std::min(Kernel::group, n - first), p);
             for (; hits != 0; hits &= hits - 1) {
                 const std::size_t r = static_cast<std::size_t>(std::countr_zero(hits));
                 judges[first + r].offer(scores + r * Kernel::panel, p, panels,
@@ -151,11 +157,11 @@ std::size_t balanced_block(std::size_t n, int threads) {
     return ceil_div(ceil_div(n, blocks), Kernel::group) * Kernel::group;
 }
 
-template <class Kernel>
+template <class Kernel, class Reverse>
 void search(MatrixView<const typename Kernel::Input> queries,
             MatrixView<const typename Kernel::Input> database,
             MatrixView<typename Kernel::Distance> distances, MatrixView<std::int64_t> ids,
-            int threads) {
+            Reverse& reverse, int threads) {
     using Distance = typename Kernel::Distance;
     assert(queries.cols == database.cols);
     assert(distances.rows == queries.rows && ids.rows == queries.rows);
@@ -192,7 +198,10 @@ void search(MatrixView<const typename Kernel::Input> queries,
             });
             panels.largest_norm = *std::max_element(panels.norms.begin(), panels.norms.end());
             parallel_for(n, block, threads, [&](std::size_t begin, std::size_t end) {
-                Kernel::scan(panels, {queries.slice(wave + begin, wave + end), &best[begin]});
+                typename Reverse::Block of_rows(panels);
+                Kernel::scan(panels, {queries.slice(wave + begin, wave + end), &best[begin]},
+                             of_rows);
+                reverse.merge(panels, of_rows, wave + begin);
             });
         }
         parallel_for(n, (std::size_t{1} << 14) / k + 1, threads,
