@@ -583,6 +583,19 @@ def match_shortlist(module, candidate_words, candidate_descriptors, **arguments)
     return module.match_shortlist(candidates=[candidate, candidate], **arguments)
 
 
+def pair_arguments(dtype):
+    def arguments(rng):
+        query = rng.integers(0, 100, (15, 8))
+        database = np.concatenate([query[:8] + rng.integers(0, 2, (8, 8)), query[8:] // 2])
+        return {"query": query.astype(dtype), "database": database.astype(dtype)}
+
+    return arguments
+
+
+def match(module, **arguments):
+    return module.match(**arguments)
+
+
 PHOTO = np.random.default_rng(0).integers(0, 256, (40, 60)).astype(np.uint8)
 
 
@@ -886,6 +899,45 @@ KERNELS = [
             ),
             "bound -1": (EITHER, "max_distances", replacing(max_distances=offset(1, -1))),
         },
+    ),
+    *(
+        Kernel(
+            "geometry",
+            "match",
+            match,
+            pair_arguments(dtype),
+            {"query": "descriptors", "database": "descriptors"},
+            columns=("query", "database"),
+            variant=np.dtype(dtype).name,
+            special={
+                "255.5": (EITHER, "query", replacing(query=put(255.5, np.float32))),
+                "256": (EITHER, "database", replacing(database=put(256.0, np.float32))),
+                "ratio 0": (EITHER, "ratio", lambda g: g | {"ratio": 0}),
+                "ratio -1": (VALUE, "ratio", lambda g: g | {"ratio": -1}),
+                "ratio 2": (VALUE, "ratio", lambda g: g | {"ratio": 2}),
+                "ratio NaN": (VALUE, "ratio", lambda g: g | {"ratio": np.nan}),
+                "ratio text": (TYPE, "ratio", lambda g: g | {"ratio": "0.8"}),
+                "ratio None": (TYPE, "ratio", lambda g: g | {"ratio": None}),
+                "limit 0": (EITHER, "max_distance", lambda g: g | {"max_distance": 0}),
+                "limit 1e300": (EITHER, "max_distance", lambda g: g | {"max_distance": 1e300}),
+                "limit NaN": (VALUE, "max_distance", lambda g: g | {"max_distance": np.nan}),
+                "limit -1": (VALUE, "max_distance", lambda g: g | {"max_distance": -1}),
+                "mutual 1": (TYPE, "mutual", lambda g: g | {"mutual": 1}),
+                "mutual text": (TYPE, "mutual", lambda g: g | {"mutual": "no"}),
+                "metric": (VALUE, "metric", lambda g: g | {"metric": "cosine"}),
+                "metric None": (VALUE, "metric", lambda g: g | {"metric": None}),
+            },
+        )
+        for dtype in (np.uint8, np.float32)
+    ),
+    Kernel(
+        "geometry",
+        "match",
+        lambda module, **arguments: module.match(metric="hamming", **arguments),
+        pair_arguments(np.uint8),
+        {"query": "bytes", "database": "bytes"},
+        columns=("query", "database"),
+        variant="hamming",
     ),
     *(
         Kernel(

@@ -222,6 +222,21 @@ def best(scores, k, ids=None, smallest=False):
     return out_scores, out_ids
 
 
+def match(query, database, ratio, mutual, max_distance=np.inf, squared=True):
+    """Nearest rows that pass Lowe's test, in float64; a list of (q, row, distance, ratio)."""
+    distances = squared_distances(query, database)
+    matches = []
+    for q in range(len(query) if len(database) else 0):
+        row = distances[q].argmin()
+        nearest, *others = np.sort(distances[q])
+        of_nearest = nearest / others[0] if others and others[0] else 1.0
+        found = (np.sqrt(of_nearest) if squared else of_nearest) if others else 0.0
+        chosen = not mutual or distances[:, row].argmin() == q
+        if chosen and found <= ratio and nearest <= max_distance:
+            matches.append((q, int(row), nearest, np.float32(found)))
+    return matches
+
+
 def match_shortlist(descriptors, words, max_distances, candidates):
     """Mutually nearest features of shared words, near enough; a list of (q, c, distance) each."""
     found = []

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import itertools
+import timeit
 
 import numpy as np
 import pytest
@@ -39,6 +40,44 @@ def test_equals_reference(rng, isa, threads, dims):
     bounds = rng.integers(0, dims * 12000, len(query)).astype(np.int32)
     found = geometry.match_shortlist(query, words, candidates, bounds, threads=threads)
     assert as_lists(found) == reference.match_shortlist(query, words, bounds, candidates)
+
+
+# Words that more than 32 features of the query and 16 of a candidate have are compared otherwise.
+@pytest.mark.kernel
+@pytest.mark.parametrize("n_words", [1, 3, 8])
+@pytest.mark.parametrize("values", [2, 256])
+def test_bursts_equal_reference(rng, isa, threads, n_words, values):
+    sizes = (0, 1, 15, 16, 17, 40, 200)
+    query, words, candidates = shortlist(
+        rng, n=150, sizes=sizes, n_words=n_words, k=min(2, n_words), values=values, dims=10
+    )
+    words[:20] = 1000  # and some that share none
+    bounds = rng.integers(0, 10 * values**2, len(query)).astype(np.int32)
+    found = geometry.match_shortlist(query, words, candidates, bounds, threads=threads)
+    assert as_lists(found) == reference.match_shortlist(query, words, bounds, candidates)
+    assert len(found.matches) > 0
+
+
+def test_a_burst_costs_no_more_than_all_pairs(rng):
+    """5,000 features of one word in either photo: 25 million pairs."""
+    n = 5000
+    query, rows = rng.integers(0, 256, (2, n, 128), dtype=np.uint8)
+    rows[: n // 2] = np.clip(
+        query[: n // 2].astype(int) + rng.integers(-9, 10, (n // 2, 128)), 0, 255
+    )
+    words, bounds = np.zeros(n, np.uint32), np.full(n, 2**31 - 1, np.int32)
+
+    def shared_word():
+        return geometry.match_shortlist(
+            query, words[:, None], [(words, rows)], bounds, max_matches=n, threads=1
+        )
+
+    def all_pairs():
+        return geometry.match(query, rows, 1.0, threads=1)
+
+    np.testing.assert_array_equal(shared_word().matches, all_pairs().matches)
+    shared, every = (min(timeit.repeat(f, number=1, repeat=3)) for f in (shared_word, all_pairs))
+    assert shared < 3 * every  # pair by pair it would be ten times
 
 
 @pytest.mark.kernel

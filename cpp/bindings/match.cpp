@@ -8,6 +8,8 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/gil.hpp"
+#include "geometry/match_pair.hpp"
+#include "neighbors/exact.hpp"
 
 namespace trouvaille::python {
 namespace {
@@ -48,6 +50,38 @@ Array<T> copied(const std::vector<Item>& items, std::vector<py::ssize_t> shape) 
     return array;
 }
 
+template <class T, class Distance>
+void bind_match_pair(py::module_& m) {
+    m.def(
+        "match_pair",
+        [](const Array<T>& queries, const Array<T>& database, double max_ratio, bool squared,
+           bool mutual, double max_distance, int threads) {
+            const auto q = view(queries), db = view(database);
+            if (q.cols != db.cols) throw py::value_error("queries and database differ in columns");
+            if (sizeof(T) == 1 && q.cols > max_byte_dims)
+                throw py::value_error("rows of bytes are too long for 32-bit distances");
+            PairMatches<Distance> found;
+            {
+                const ReleasedGil nogil;  // no Python object is touched in this block
+                found = match_pair(q, db, {max_ratio, squared, mutual, max_distance}, threads);
+            }
+            const auto n = static_cast<py::ssize_t>(found.pairs.size());
+            return py::make_tuple(copied<std::int32_t>(found.pairs, {n, 2}),
+                                  copied<Distance>(found.distances, {n}),
+                                  copied<float>(found.ratios, {n}));
+        },
+        "queries"_a.noconvert(), "database"_a.noconvert(), "max_ratio"_a, "squared"_a, "mutual"_a,
+        "max_distance"_a, "threads"_a);
+}
+
+template <class Value>
+py::tuple arrays_of(const MatchesOf<Value>& matches) {
+    const auto n = static_cast<py::ssize_t>(matches.pairs.size());
+    return py::make_tuple(
+        copied<std::int32_t>(matches.pairs, {n, 2}), copied<Value>(matches.values, {n}),
+        copied<std::int64_t>(matches.offsets, {static_cast<py::ssize_t>(matches.offsets.size())}));
+}
+
 py::tuple match(const Bytes& descriptors, const Words& words,
                 const Array<std::int32_t>& max_distances, const py::sequence& candidates,
                 std::size_t max_matches, int threads) {
@@ -61,15 +95,14 @@ py::tuple match(const Bytes& descriptors, const Words& words,
         const ReleasedGil nogil;  // the arrays are held by `shortlist` and the caller
         matches = match_shortlist(query, shortlist.views, max_matches, threads);
     }
-    const auto n = static_cast<py::ssize_t>(matches.pairs.size());
-    return py::make_tuple(
-        copied<std::int32_t>(matches.pairs, {n, 2}), copied<std::int32_t>(matches.distances, {n}),
-        copied<std::int64_t>(matches.offsets, {static_cast<py::ssize_t>(matches.offsets.size())}));
+    return arrays_of(matches);
 }
 
 }  // namespace
 
 void bind_match(py::module_& m) {
+    bind_match_pair<std::uint8_t, std::int32_t>(m);
+    bind_match_pair<float, float>(m);
     m.def("match_shortlist", &match, "descriptors"_a.noconvert(), "words"_a.noconvert(),
           "max_distances"_a.noconvert(), "candidates"_a, "max_matches"_a, "threads"_a);
 }

@@ -2,15 +2,16 @@
 #include "geometry/match.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cassert>
+#include <cstring>
 #include <limits>
 
 #include "core/cpu.hpp"
 #include "core/interrupt.hpp"
 #include "core/parallel.hpp"
-#include "core/size.hpp"
 #include "core/target.hpp"
+#include "geometry/word_lists.hpp"
+#include "neighbors/exact.hpp"
 
 #if TROUVAILLE_X86
 #include <immintrin.h>
@@ -19,71 +20,67 @@
 namespace trouvaille {
 namespace {
 
-constexpr std::int32_t none = -1;
-constexpr std::int32_t far = std::numeric_limits<std::int32_t>::max();
 constexpr std::size_t pairs_at_once = 512;  // between two looks for Ctrl-C
 
-// The query's features by word. Words may be any numbers, and are few: a hash table with open
-// addressing finds a word's list, or that it has none.
-class FeaturesOfWord {
-  public:
-    explicit FeaturesOfWord(MatrixView<const std::uint32_t> words) {
-        const std::size_t n = checked_mul(words.rows, words.cols, "the query's number of words");
-        static_cast<void>(checked_cast<std::uint32_t>(n, "the query's number of words"));
-        const std::size_t size = std::bit_ceil(2 * n + 2);  // at least half of the slots are empty
-        slots_.resize(size);
-        shift_ = 64 - std::countr_zero(size);
-        InterruptPoll poll;
-        for (std::size_t i = 0; i < n; ++i) {
-            Slot& slot = slots_[find(words.data[i])];
-            slot.word = words.data[i];
-            ++slot.end;  // a count, until it becomes the end of the list
-            poll.did(1);
-        }
-        std::uint32_t end = 0;
-        for (Slot& slot : slots_) slot.begin = slot.end = end += slot.end;
-        features_.resize(n);
-        for (std::size_t i = n; i-- > 0;) {  // backwards, so that each list ascends
-            features_[--slots_[find(words.data[i])].begin] =
-                static_cast<std::uint32_t>(i / words.cols);
-            poll.did(1);
-        }
-    }
+// A word that at least so many features of the query and of the candidate have is a burst. Smaller
+// groups take less time pair by pair than their packing would.
+constexpr std::size_t burst_queries = 32, burst_rows = 16;
 
-    std::span<const std::uint32_t> operator[](std::uint32_t word) const {
-        const Slot& slot = slots_[find(word)];
-        return {features_.data() + slot.begin, slot.end - slot.begin};
+// The nearest feature so far; the smaller number among equals, in whatever order they are offered.
+class Nearest {
+  public:
+    void offer(std::int32_t distance, std::uint32_t feature) {
+        key_ = std::min(key_, static_cast<std::uint64_t>(distance) << 32 | feature);
     }
+    bool exists() const { return key_ != none; }
+    std::int32_t distance() const { return static_cast<std::int32_t>(key_ >> 32); }
+    std::uint32_t feature() const { return static_cast<std::uint32_t>(key_); }
 
   private:
-    static constexpr std::uint64_t no_word = std::uint64_t{1} << 32;
-    struct Slot {
-        std::uint64_t word = no_word;
-        std::uint32_t begin = 0, end = 0;
-    };
-
-    // The slot of `word`, or the empty one where it would go.
-    std::size_t find(std::uint32_t word) const {
-        std::size_t i = word * std::uint64_t{0x9E3779B97F4A7C15} >> shift_;
-        while (slots_[i].word != word && slots_[i].word != no_word)
-            i = (i + 1) & (slots_.size() - 1);
-        return i;
-    }
-
-    std::vector<Slot> slots_;
-    int shift_ = 0;
-    std::vector<std::uint32_t> features_;
+    static constexpr std::uint64_t none = std::numeric_limits<std::uint64_t>::max();
+    std::uint64_t key_ = none;
 };
 
-struct Nearest {
-    std::int32_t feature = none;
-    std::int32_t distance = far;
+struct Row {
+    std::size_t list;  // the number of its word's list
+    std::uint32_t feature;
+
+    auto operator<=>(const Row&) const = default;
 };
 
 // One thread's scratch: who is whose nearest, between the query and one candidate.
 struct Scratch {
     std::vector<Nearest> of_query, of_candidate;
+    std::vector<Row> crowded;  // features whose word burst_queries features of the query have
 };
+
+// The rows of some features, one after the other.
+std::vector<std::uint8_t> gathered(MatrixView<const std::uint8_t> rows,
+                                   std::span<const std::uint32_t> features) {
+    std::vector<std::uint8_t> copy(features.size() * rows.cols);
+    for (std::size_t i = 0; i < features.size() && rows.cols > 0; ++i)
+        std::memcpy(&copy[i * rows.cols], rows.row(features[i]), rows.cols);
+    return copy;
+}
+
+// Compares all of some features of the query with all of some of the candidate's, both ascending.
+void compare_burst(const MatchQuery& query, std::span<const std::uint32_t> queries,
+                   const MatchCandidate& candidate, std::span<const std::uint32_t> features,
+                   Scratch& scratch) {
+    const std::size_t n = queries.size(), m = features.size(), dims = query.descriptors.cols;
+    const auto x = gathered(query.descriptors, queries),
+               y = gathered(candidate.descriptors, features);
+    std::vector<std::int32_t> distances(n), reverse_distances(m);
+    std::vector<std::int64_t> ids(n), reverse_ids(m);
+    exact_neighbors_both_ways({x.data(), n, dims}, {y.data(), m, dims}, {distances.data(), n, 1},
+                              {ids.data(), n, 1}, reverse_distances, reverse_ids, 1);
+    for (std::size_t i = 0; i < n; ++i)
+        scratch.of_query[queries[i]].offer(distances[i],
+                                           features[static_cast<std::size_t>(ids[i])]);
+    for (std::size_t j = 0; j < m; ++j)
+        scratch.of_candidate[features[j]].offer(reverse_distances[j],
+                                                queries[static_cast<std::size_t>(reverse_ids[j])]);
+}
 
 // A policy is a distance; the loop below is compiled once for each.
 struct Scalar {
@@ -138,42 +135,68 @@ struct Avx512 {
 };
 #endif
 
-// Finds for every feature of either photo its nearest of the other, among those of shared words.
-// Features are visited in ascending order, so that the first of several equals stays.
+// Compares some features of the query with feature c of the candidate.
 template <class Policy>
-ALWAYS_INLINE void compare(const MatchQuery& query, const FeaturesOfWord& by_word,
-                           const MatchCandidate& candidate, Scratch& scratch) {
+ALWAYS_INLINE void compare_one(const MatchQuery& query, std::span<const std::uint32_t> features,
+                               const MatchCandidate& candidate, std::uint32_t c, Scratch& scratch,
+                               InterruptPoll& poll) {
     const std::size_t pair_work = query.descriptors.cols / 16 + 1;
-    InterruptPoll poll;
-    for (std::size_t c = 0; c < candidate.words.size(); ++c) {
-        const std::uint8_t* descriptor = candidate.descriptors.row(c);
-        Nearest& of_c = scratch.of_candidate[c];
-        for (std::span features = by_word[candidate.words[c]]; !features.empty();) {
-            const std::span some = features.first(std::min(features.size(), pairs_at_once));
-            poll.did(some.size() * pair_work);
-            for (const std::uint32_t q : some) {
-                const std::int32_t distance =
-                    Policy::distance(query.descriptors.row(q), descriptor, query.descriptors.cols);
-                Nearest& of_q = scratch.of_query[q];
-                if (distance < of_q.distance) of_q = {static_cast<std::int32_t>(c), distance};
-                if (distance < of_c.distance) of_c = {static_cast<std::int32_t>(q), distance};
-            }
-            features = features.subspan(some.size());
+    const std::uint8_t* descriptor = candidate.descriptors.row(c);
+    Nearest& of_c = scratch.of_candidate[c];
+    while (!features.empty()) {
+        const std::span some = features.first(std::min(features.size(), pairs_at_once));
+        poll.did(some.size() * pair_work);
+        for (const std::uint32_t q : some) {
+            const std::int32_t distance =
+                Policy::distance(query.descriptors.row(q), descriptor, query.descriptors.cols);
+            scratch.of_query[q].offer(distance, c);
+            of_c.offer(distance, q);
         }
+        features = features.subspan(some.size());
     }
 }
 
-void scalar(const MatchQuery& q, const FeaturesOfWord& w, const MatchCandidate& c, Scratch& s) {
+// Finds for every feature of either photo its nearest of the other, among those of shared words.
+template <class Policy>
+ALWAYS_INLINE void compare(const MatchQuery& query, const WordLists& by_word,
+                           const MatchCandidate& candidate, Scratch& scratch) {
+    InterruptPoll poll;
+    scratch.crowded.clear();
+    for (std::uint32_t c = 0; c < candidate.words.size(); ++c) {
+        const std::span features = by_word[candidate.words[c]];
+        if (features.size() < burst_queries)
+            compare_one<Policy>(query, features, candidate, c, scratch, poll);
+        else
+            scratch.crowded.push_back({by_word.number_of(features), c});
+    }
+    std::sort(scratch.crowded.begin(), scratch.crowded.end());
+    std::vector<std::uint32_t> rows;
+    for (auto row = scratch.crowded.begin(); row != scratch.crowded.end();) {
+        const std::size_t list = row->list;
+        const std::span features = by_word[candidate.words[row->feature]];
+        rows.clear();
+        for (; row != scratch.crowded.end() && row->list == list; ++row)
+            rows.push_back(row->feature);
+        if (rows.size() >= burst_rows) {
+            compare_burst(query, features, candidate, rows, scratch);
+            continue;
+        }
+        for (const std::uint32_t c : rows)
+            compare_one<Policy>(query, features, candidate, c, scratch, poll);
+    }
+}
+
+void scalar(const MatchQuery& q, const WordLists& w, const MatchCandidate& c, Scratch& s) {
     compare<Scalar>(q, w, c, s);
 }
 
 #if TROUVAILLE_X86
 TARGET_AVX2
-void avx2(const MatchQuery& q, const FeaturesOfWord& w, const MatchCandidate& c, Scratch& s) {
+void avx2(const MatchQuery& q, const WordLists& w, const MatchCandidate& c, Scratch& s) {
     compare<Avx2>(q, w, c, s);
 }
 TARGET_AVX512
-void avx512(const MatchQuery& q, const FeaturesOfWord& w, const MatchCandidate& c, Scratch& s) {
+void avx512(const MatchQuery& q, const WordLists& w, const MatchCandidate& c, Scratch& s) {
     compare<Avx512>(q, w, c, s);
 }
 constexpr decltype(&scalar) variants[isa_count] = {scalar, avx2, avx512};
@@ -181,54 +204,37 @@ constexpr decltype(&scalar) variants[isa_count] = {scalar, avx2, avx512};
 constexpr decltype(&scalar) variants[isa_count] = {scalar, scalar, scalar};
 #endif
 
-struct CandidateMatches {
-    std::vector<Matches::Pair> pairs;
-    std::vector<std::int32_t> distances;
-};
-
 // The mutual nearest that are near enough, in the order of the query's features.
-CandidateMatches mutual(const MatchQuery& query, const Scratch& scratch) {
-    CandidateMatches result;
-    for (std::size_t q = 0; q < scratch.of_query.size(); ++q) {
-        const auto [c, distance] = scratch.of_query[q];
-        if (c == none || distance > query.max_distances[q]) continue;
-        const auto feature = static_cast<std::int32_t>(q);
-        if (scratch.of_candidate[static_cast<std::size_t>(c)].feature != feature) continue;
-        result.pairs.push_back({feature, c});
-        result.distances.push_back(distance);
+Matches::Part mutual(const MatchQuery& query, const Scratch& scratch) {
+    Matches::Part result;
+    for (std::uint32_t q = 0; q < scratch.of_query.size(); ++q) {
+        const Nearest& nearest = scratch.of_query[q];
+        if (!nearest.exists() || nearest.distance() > query.max_distances[q]) continue;
+        if (scratch.of_candidate[nearest.feature()].feature() != q) continue;
+        result.pairs.push_back(
+            {static_cast<std::int32_t>(q), static_cast<std::int32_t>(nearest.feature())});
+        result.values.push_back(nearest.distance());
     }
     return result;
 }
 
 // Keeps the nearest `most`, in their order.
-void keep_nearest(CandidateMatches& matches, std::size_t most) {
+void keep_nearest(Matches::Part& matches, std::size_t most) {
     if (matches.pairs.size() <= most) return;
     std::vector<std::size_t> order(matches.pairs.size());
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
     const auto middle = order.begin() + static_cast<std::ptrdiff_t>(most);
     std::nth_element(order.begin(), middle, order.end(), [&](std::size_t a, std::size_t b) {
-        return matches.distances[a] != matches.distances[b]
-                   ? matches.distances[a] < matches.distances[b]
-                   : a < b;
+        return matches.values[a] != matches.values[b] ? matches.values[a] < matches.values[b]
+                                                      : a < b;
     });
     std::sort(order.begin(), middle);
     for (std::size_t i = 0; i < most; ++i) {  // order[i] >= i: nothing is read after it is written
         matches.pairs[i] = matches.pairs[order[i]];
-        matches.distances[i] = matches.distances[order[i]];
+        matches.values[i] = matches.values[order[i]];
     }
     matches.pairs.resize(most);
-    matches.distances.resize(most);
-}
-
-Matches joined(const std::vector<CandidateMatches>& parts) {
-    Matches all;
-    all.offsets.assign(1, 0);
-    for (const CandidateMatches& part : parts) {
-        all.pairs.insert(all.pairs.end(), part.pairs.begin(), part.pairs.end());
-        all.distances.insert(all.distances.end(), part.distances.begin(), part.distances.end());
-        all.offsets.push_back(static_cast<std::int64_t>(all.pairs.size()));
-    }
-    return all;
+    matches.values.resize(most);
 }
 
 }  // namespace
@@ -237,8 +243,8 @@ Matches match_shortlist(const MatchQuery& query, std::span<const MatchCandidate>
                         std::size_t max_matches, int threads) {
     assert(query.words.rows == query.descriptors.rows);
     assert(query.max_distances.size() == query.descriptors.rows);
-    const FeaturesOfWord by_word(query.words);
-    std::vector<CandidateMatches> parts(candidates.size());
+    const WordLists by_word(query.words);
+    std::vector<Matches::Part> parts(candidates.size());
     const auto compare_photos = pick(variants);
     parallel_for(candidates.size(), 1, threads, [&](std::size_t begin, std::size_t end) {
         Scratch scratch;
@@ -251,7 +257,7 @@ Matches match_shortlist(const MatchQuery& query, std::span<const MatchCandidate>
             keep_nearest(parts[i], max_matches);
         }
     });
-    return joined(parts);
+    return Matches(parts);
 }
 
 }  // namespace trouvaille

@@ -24,16 +24,33 @@ struct MatchCandidate {
     MatrixView<const std::uint8_t> descriptors;
 };
 
-/// Matches of all candidates, one after the other: candidate i owns the places offsets[i] to
-/// offsets[i + 1] of `pairs` (query feature, candidate's feature) and of `distances` (squared L2).
-struct Matches {
-    struct Pair {
-        std::int32_t query, candidate;
-    };
-    std::vector<Pair> pairs;
-    std::vector<std::int32_t> distances;
-    std::vector<std::int64_t> offsets;
+struct MatchPair {
+    std::int32_t query, candidate;
 };
+
+/// Matches of all candidates, one after the other: candidate i owns the places offsets[i] to
+/// offsets[i + 1] of `pairs` and of `values`.
+template <class Value>
+struct MatchesOf {
+    /// Those of one candidate.
+    struct Part {
+        std::vector<MatchPair> pairs;
+        std::vector<Value> values;
+    };
+    std::vector<MatchPair> pairs;
+    std::vector<Value> values;
+    std::vector<std::int64_t> offsets;
+
+    explicit MatchesOf(std::span<const Part> parts = {}) : offsets{0} {
+        for (const Part& part : parts) {
+            pairs.insert(pairs.end(), part.pairs.begin(), part.pairs.end());
+            values.insert(values.end(), part.values.begin(), part.values.end());
+            offsets.push_back(static_cast<std::int64_t>(pairs.size()));
+        }
+    }
+};
+
+using Matches = MatchesOf<std::int32_t>;  ///< the values are squared distances
 
 /// Tentative matches between a query and each photo of a shortlist, from the words they share.
 ///
@@ -45,9 +62,14 @@ struct Matches {
 ///
 /// Requires equal dimensions, at most max_byte_dims of neighbors/exact.hpp, and at most 2^31 - 1
 /// features a photo; words may be any numbers. Throws std::length_error if query.words has 2^32
-/// numbers or more. Integers, so the same for every instruction set; work is proportional to the
-/// pairs that share a word. Parallel over candidates; a thread holds 8 bytes for each feature of
-/// the two photos. Throws Interrupted (core/interrupt.hpp), also from within a candidate.
+/// numbers or more. Integers, so the same for every instruction set. Parallel over candidates; a
+/// thread holds 8 bytes for each feature of the two photos. Throws Interrupted
+/// (core/interrupt.hpp), also from within a candidate.
+///
+/// Work is proportional to the pairs that share a word. Those of a word that many features of both
+/// photos have, a burst, are compared as exact_neighbors compares two photos, which takes a tenth
+/// of the time a pair, and a copy of their rows: a candidate never costs more than a little beyond
+/// the comparison of all its features with all of the query's.
 ///
 /// Philbin, Chum, Isard, Sivic, Zisserman. Lost in quantization: improving particular object
 /// retrieval in large scale image databases. CVPR 2008.

@@ -230,6 +230,26 @@ def verify(
     NDArray[np.bool_],
     NDArray[np.float64],
 ]: ...
+@overload
+def match_pair(
+    queries: NDArray[np.uint8],
+    database: NDArray[np.uint8],
+    max_ratio: float,
+    squared: bool,
+    mutual: bool,
+    max_distance: float,
+    threads: int,
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]: ...
+@overload
+def match_pair(
+    queries: NDArray[np.float32],
+    database: NDArray[np.float32],
+    max_ratio: float,
+    squared: bool,
+    mutual: bool,
+    max_distance: float,
+    threads: int,
+) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]: ...
 def match_shortlist(
     descriptors: NDArray[np.uint8],
     words: NDArray[np.uint32],

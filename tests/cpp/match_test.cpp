@@ -99,7 +99,7 @@ void check_matches(std::size_t dims, std::uint64_t limit, std::size_t max_matche
                 std::vector<Match> matches;
                 for (auto t = static_cast<std::size_t>(found.offsets[i]);
                      t < static_cast<std::size_t>(found.offsets[i + 1]); ++t)
-                    matches.emplace_back(found.distances[t], found.pairs[t].query,
+                    matches.emplace_back(found.values[t], found.pairs[t].query,
                                          found.pairs[t].candidate);
                 CHECK(matches == mutual_nearest(query, candidates[i], max_matches));
                 CHECK(!matches.empty() || candidates[i].words.size() < 2 || max_matches == 0);
