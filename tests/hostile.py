@@ -596,6 +596,20 @@ def match(module, **arguments):
     return module.match(**arguments)
 
 
+def match_words_arguments(rng):
+    return {
+        "query_words": np.stack([rng.permutation(12)[:3] for _ in range(15)]).astype(np.uint32),
+        "weights": rng.integers(1, 4, (15, 3)).astype(np.float64),
+        "candidate_words": rng.integers(0, 12, 24).astype(np.uint32),
+        "frame_offsets": np.array([0, 10, 24]),
+        "max_matches_per_feature": 3,
+    }
+
+
+def match_words(module, **arguments):
+    return module.match_words(**arguments)
+
+
 PHOTO = np.random.default_rng(0).integers(0, 256, (40, 60)).astype(np.uint8)
 
 
@@ -938,6 +952,38 @@ KERNELS = [
         {"query": "bytes", "database": "bytes"},
         columns=("query", "database"),
         variant="hamming",
+    ),
+    Kernel(
+        "geometry",
+        "match_words",
+        match_words,
+        match_words_arguments,
+        {
+            "query_words": "words",
+            "weights": "weights",
+            "candidate_words": "words",
+            "frame_offsets": "offsets",
+        },
+        counts=("max_matches_per_feature",),
+        columns=("query_words", "weights"),
+        optional=("weights",),
+        special={
+            "word 2^32 - 1": (
+                EITHER,
+                "query_words",
+                replacing(query_words=offset((3, 1), 2**32 - 1)),
+            ),
+            "candidate word 2^32 - 1": (
+                EITHER,
+                "candidate_words",
+                replacing(candidate_words=offset(-1, 2**32 - 1)),
+            ),
+            "a word twice": (EITHER, "query_words", replacing(query_words=lambda x: x * 0)),
+            "negative weight": (VALUE, "weights", replacing(weights=offset((1, 1), -9.0))),
+            "words decrease": (VALUE, "frame_offsets", replacing(frame_offsets=offset(1, 25))),
+            "words begin late": (VALUE, "frame_offsets", replacing(frame_offsets=offset(0, 1))),
+            "words beyond": (VALUE, "frame_offsets", replacing(frame_offsets=offset(2, 2**62))),
+        },
     ),
     *(
         Kernel(

@@ -237,6 +237,28 @@ def match(query, database, ratio, mutual, max_distance=np.inf, squared=True):
     return matches
 
 
+def match_words(words, weights, candidate_words, most):
+    """Pairs (q, c, weight) by the words of one candidate, no feature in more than `most`."""
+    n, k = words.shape
+    places = sorted((-weights[q, j], j, q) for q in range(n) for j in range(k) if weights[q, j] > 0)
+    counting = set()
+    for word in set(words.flat):
+        own = [(w, j, q) for w, j, q in places if words[q, j] == word]
+        ties = [(w, j) for w, j, _ in own]
+        counting |= {p for p in own if ties.index(p[:2]) + ties.count(p[:2]) <= most}
+    pairs = []
+    for q in range(n):
+        of_q = []
+        for weight, j, _ in (p for p in places if p[2] == q and p in counting):
+            same = np.flatnonzero(candidate_words == words[q, j])
+            if len(same) <= most:
+                if len(of_q) + len(same) > most:
+                    break
+                of_q += [(q, int(c), -weight) for c in same]
+        pairs += of_q
+    return pairs
+
+
 def match_shortlist(descriptors, words, max_distances, candidates):
     """Mutually nearest features of shared words, near enough; a list of (q, c, distance) each."""
     found = []

@@ -3,12 +3,14 @@
 
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
 #include "bindings/arrays.hpp"
 #include "bindings/gil.hpp"
 #include "geometry/match_pair.hpp"
+#include "geometry/match_words.hpp"
 #include "neighbors/exact.hpp"
 
 namespace trouvaille::python {
@@ -98,6 +100,27 @@ py::tuple match(const Bytes& descriptors, const Words& words,
     return arrays_of(matches);
 }
 
+py::tuple match_by_words(const Words& words, const Array<double>& weights,
+                         const Words& candidate_words, const Array<std::int64_t>& offsets,
+                         std::size_t max_matches_per_feature, int threads) {
+    const auto query = view(words);
+    const auto w = view(weights);
+    const auto features = vector_view(candidate_words);
+    const auto begins = vector_view(offsets);
+    if (w.rows != query.rows || w.cols != query.cols)
+        throw py::value_error("weights and words differ in shape");
+    if (begins.empty() || begins.front() != 0 ||
+        begins.back() != static_cast<std::int64_t>(features.size()) ||
+        !std::is_sorted(begins.begin(), begins.end()))
+        throw py::value_error("offsets must ascend from 0 to the number of words");
+    MatchesOf<double> matches;
+    {
+        const ReleasedGil nogil;  // no Python object is touched in this block
+        matches = match_words(query, w, features, begins, max_matches_per_feature, threads);
+    }
+    return arrays_of(matches);
+}
+
 }  // namespace
 
 void bind_match(py::module_& m) {
@@ -105,6 +128,9 @@ void bind_match(py::module_& m) {
     bind_match_pair<float, float>(m);
     m.def("match_shortlist", &match, "descriptors"_a.noconvert(), "words"_a.noconvert(),
           "max_distances"_a.noconvert(), "candidates"_a, "max_matches"_a, "threads"_a);
+    m.def("match_words", &match_by_words, "words"_a.noconvert(), "weights"_a.noconvert(),
+          "candidate_words"_a.noconvert(), "offsets"_a.noconvert(), "max_matches_per_feature"_a,
+          "threads"_a);
 }
 
 }  // namespace trouvaille::python

@@ -258,3 +258,11 @@ def match_shortlist(
     max_matches: int,
     threads: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]: ...
+def match_words(
+    words: NDArray[np.uint32],
+    weights: NDArray[np.float64],
+    candidate_words: NDArray[np.uint32],
+    offsets: NDArray[np.int64],
+    max_matches_per_feature: int,
+    threads: int,
+) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int64]]: ...

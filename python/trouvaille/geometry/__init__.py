@@ -4,8 +4,10 @@
 from .matching import (
     PairMatches,
     ShortlistMatches,
+    WordMatches,
     match,
     match_shortlist,
+    match_words,
 )
 from .verification import Verification, verify
 
@@ -13,7 +15,9 @@ __all__ = [
     "PairMatches",
     "ShortlistMatches",
     "Verification",
+    "WordMatches",
     "match",
     "match_shortlist",
+    "match_words",
     "verify",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
+from .verification import _offsets
 
 _METRICS = ("euclidean", "hamming")
 
@@ -255,6 +256,118 @@ def match_shortlist(
             bounds,
             pairs,
             _check.count(max_matches, "max_matches"),
+            _check.threads(threads),
+        )
+    )
+
+
+class WordMatches(NamedTuple):
+    """Tentative matches of a query with each candidate, one candidate after the other.
+
+    Attributes
+    ----------
+    matches : ndarray of int32, shape (t, 2)
+        Pairs (query feature, candidate's feature), as `verify` takes them.
+    weights : ndarray of float64, shape (t,)
+        The weight of the word that the two share, as `verify` takes them.
+    offsets : ndarray of int64, shape (c + 1,)
+        Candidate i owns the rows ``offsets[i]`` to ``offsets[i + 1]``.
+    """
+
+    matches: NDArray[np.int32]
+    weights: NDArray[np.float64]
+    offsets: NDArray[np.int64]
+
+
+def match_words(
+    query_words: ArrayLike,
+    candidate_words: ArrayLike,
+    frame_offsets: ArrayLike,
+    *,
+    weights: ArrayLike | None = None,
+    max_matches_per_feature: int = 4,
+    threads: int | None = None,
+) -> WordMatches:
+    """Match a photo with each of a shortlist by visual words alone.
+
+    For an index that keeps words and frames, but no descriptors. Two features match if they share a
+    word that few others have; what `verify` makes of the matches then decides.
+
+    Parameters
+    ----------
+    query_words : array_like of int, shape (n, k)
+        For each feature of the query its nearest words (multiple assignment), nearest first,
+        distinct and not negative.
+    candidate_words : array_like of int, shape (m,)
+        The word of each feature of all candidates, one candidate after the other.
+    frame_offsets : array_like of int64, shape (c + 1,)
+        Candidate i owns the words ``frame_offsets[i]`` to ``frame_offsets[i + 1]``, as in `verify`.
+    weights : array_like of float64, shape (n, k), optional
+        What a match by each of `query_words` weighs, not negative: the word's idf, times
+        ``exp(-distance / (2 * sigma**2))`` for soft assignment. By a weight of 0 nothing matches.
+        1 by default.
+    max_matches_per_feature : int
+        No feature, of the query or of a candidate, is in more matches than that.
+    threads : int, optional
+        Worker threads; one per core by default.
+
+    Returns
+    -------
+    WordMatches
+        A candidate's matches are in the order of the query's features, each feature's heaviest
+        first.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has another shape or dtype, or the arrays do not fit together.
+
+    Notes
+    -----
+    All features of a brick wall have the same few words, and each pair of them would be a match:
+    25 million for 5,000 bricks, all but 5,000 wrong. With r for `max_matches_per_feature`:
+
+    1. Of the query's features that have a word, the r of the greatest weight count (of equal
+       weights, those that have it in an earlier column; what still ties at the cut is left out).
+    2. A word that more than r features of the candidate have is passed over.
+    3. A query feature takes the matches of its words, the word of the greatest weight first, for as
+       long as they are at most r in all.
+
+    So a burst gives no match rather than an arbitrary choice; `match_shortlist` can tell its
+    features apart, by their descriptors. Time is linear in the numbers of features and words.
+
+    Examples
+    --------
+    Word 7 is the second choice of the query's first feature, and a burst in the candidate's end:
+
+    >>> found = match_words([[3, 7], [5, 8]], [7, 5, 8, 8, 8], [0, 3, 5], max_matches_per_feature=1)
+    >>> found.matches
+    array([[0, 0],
+           [1, 1]], dtype=int32)
+    >>> found.offsets
+    array([0, 2, 2])
+    """
+    words = _check.matrix(query_words, "query_words", np.uint32)
+    features = _check.array(candidate_words, "candidate_words", np.uint32, ndim=1)
+    offsets = _offsets(frame_offsets, "frame_offsets", len(features), "words")
+    if weights is None:
+        word_weights = np.ones(words.shape)
+    else:
+        word_weights = _check.matrix(weights, "weights", np.float64)
+        if word_weights.shape != words.shape:
+            raise ValueError(
+                f"weights must have the shape of query_words, {words.shape}, "
+                f"got {word_weights.shape}"
+            )
+        if (word_weights < 0).any():
+            raise ValueError(f"weights must not be negative, got {word_weights.min()}")
+    return WordMatches(
+        *_core.match_words(
+            words,
+            word_weights,
+            features,
+            offsets,
+            _check.count(max_matches_per_feature, "max_matches_per_feature"),
             _check.threads(threads),
         )
     )
