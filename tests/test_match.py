@@ -42,14 +42,14 @@ def test_equals_reference(rng, isa, threads, dims):
     assert as_lists(found) == reference.match_shortlist(query, words, bounds, candidates)
 
 
-# Words that more than 32 features of the query and 16 of a candidate have are compared otherwise.
+# Words that 64 features of the query and 64 of a candidate have are compared otherwise.
 @pytest.mark.kernel
 @pytest.mark.parametrize("n_words", [1, 3, 8])
 @pytest.mark.parametrize("values", [2, 256])
 def test_bursts_equal_reference(rng, isa, threads, n_words, values):
-    sizes = (0, 1, 15, 16, 17, 40, 200)
+    sizes = (0, 1, 63, 64, 65, 400)
     query, words, candidates = shortlist(
-        rng, n=150, sizes=sizes, n_words=n_words, k=min(2, n_words), values=values, dims=10
+        rng, n=250, sizes=sizes, n_words=n_words, k=min(2, n_words), values=values, dims=10
     )
     words[:20] = 1000  # and some that share none
     bounds = rng.integers(0, 10 * values**2, len(query)).astype(np.int32)

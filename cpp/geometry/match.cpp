@@ -22,9 +22,9 @@ namespace {
 
 constexpr std::size_t pairs_at_once = 512;  // between two looks for Ctrl-C
 
-// A word that at least so many features of the query and of the candidate have is a burst. Smaller
-// groups take less time pair by pair than their packing would.
-constexpr std::size_t burst_queries = 32, burst_rows = 16;
+// A word that at least so many features of either photo have is a burst. Smaller groups take less
+// time pair by pair than their packing would.
+constexpr std::size_t burst = 64;
 
 // The nearest feature so far; the smaller number among equals, in whatever order they are offered.
 class Nearest {
@@ -51,7 +51,7 @@ struct Row {
 // One thread's scratch: who is whose nearest, between the query and one candidate.
 struct Scratch {
     std::vector<Nearest> of_query, of_candidate;
-    std::vector<Row> crowded;  // features whose word burst_queries features of the query have
+    std::vector<Row> crowded;  // features whose word burst features of the query have
 };
 
 // The rows of some features, one after the other.
@@ -164,7 +164,7 @@ ALWAYS_INLINE void compare(const MatchQuery& query, const WordLists& by_word,
     scratch.crowded.clear();
     for (std::uint32_t c = 0; c < candidate.words.size(); ++c) {
         const std::span features = by_word[candidate.words[c]];
-        if (features.size() < burst_queries)
+        if (features.size() < burst)
             compare_one<Policy>(query, features, candidate, c, scratch, poll);
         else
             scratch.crowded.push_back({by_word.number_of(features), c});
@@ -177,7 +177,7 @@ ALWAYS_INLINE void compare(const MatchQuery& query, const WordLists& by_word,
         rows.clear();
         for (; row != scratch.crowded.end() && row->list == list; ++row)
             rows.push_back(row->feature);
-        if (rows.size() >= burst_rows) {
+        if (rows.size() >= burst) {
             compare_burst(query, features, candidate, rows, scratch);
             continue;
         }

@@ -42,6 +42,10 @@ struct MatchesOf {
     std::vector<std::int64_t> offsets;
 
     explicit MatchesOf(std::span<const Part> parts = {}) : offsets{0} {
+        std::size_t n = 0;
+        for (const Part& part : parts) n += part.pairs.size();
+        pairs.reserve(n);
+        values.reserve(n);
         for (const Part& part : parts) {
             pairs.insert(pairs.end(), part.pairs.begin(), part.pairs.end());
             values.insert(values.end(), part.values.begin(), part.values.end());
