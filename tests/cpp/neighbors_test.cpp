@@ -159,3 +159,54 @@ TEST(fractions_are_sorted_by_their_rounded_distances) {
     for (const std::size_t dims : {1, 4, 127, 128, 130})
         for (const double low : {0, 100, 1000}) check_fractions(dims, low);
 }
+
+namespace {
+
+// Both directions of one search are two searches.
+void check_both_ways(std::size_t n, std::size_t rows, std::size_t dims, std::uint64_t limit) {
+    Random random(n * 1000 + rows, dims);
+    const auto queries = draw<std::uint8_t>(random, n * dims, limit);
+    const auto database = draw<std::uint8_t>(random, rows * dims, limit);
+    const auto q = rows_of(queries, dims), x = rows_of(database, dims);
+    for (const std::size_t k : {1, 2, 5}) {
+        const auto forward = found(q, x, k, 1), back = found(x, q, 1, 1);
+        for_each_isa([&] {
+            for (const int threads : {1, 5}) {
+                Neighbors<std::uint8_t> one{std::vector<std::int32_t>(n * k),
+                                            std::vector<std::int64_t>(n * k)};
+                Neighbors<std::uint8_t> other{std::vector<std::int32_t>(rows),
+                                              std::vector<std::int64_t>(rows)};
+                exact_neighbors_both_ways(q, x, {one.distances.data(), n, k},
+                                          {one.ids.data(), n, k}, other.distances, other.ids,
+                                          threads);
+                CHECK(one == forward);
+                CHECK(other == back);
+            }
+        });
+    }
+}
+
+}  // namespace
+
+TEST(both_ways_equal_two_searches) {
+    for (const std::uint64_t limit : {1, 2, 256})
+        for (const std::size_t dims : {1, 4, 128, 130})
+            for (const std::size_t rows : {1, 15, 16, 17, 64, 65, 200})
+                for (const std::size_t n : {1, 6, 13, 200}) check_both_ways(n, rows, dims, limit);
+    check_both_ways(12'289, 5, 4, 256);
+    check_both_ways(30, 8'200, 130, 256);
+}
+
+TEST(both_ways_of_the_largest_distances) {
+    const std::size_t dims = max_byte_dims;
+    const std::vector<std::uint8_t> black(2 * dims, 0), white(3 * dims, 255);
+    for_each_isa([&] {
+        std::vector<std::int32_t> distances(2), reverse_distances(3);
+        std::vector<std::int64_t> ids(2), reverse_ids(3);
+        exact_neighbors_both_ways({black.data(), 2, dims}, {white.data(), 3, dims},
+                                  {distances.data(), 2, 1}, {ids.data(), 2, 1}, reverse_distances,
+                                  reverse_ids, 1);
+        for (const std::int32_t d : reverse_distances) CHECK_EQUAL(d, 255 * 255 * 32'768);
+        for (const std::int64_t id : reverse_ids) CHECK_EQUAL(id, 0);
+    });
+}
