@@ -51,7 +51,7 @@ struct Row {
 // One thread's scratch: who is whose nearest, between the query and one candidate.
 struct Scratch {
     std::vector<Nearest> of_query, of_candidate;
-    std::vector<Row> crowded;  // features whose word burst features of the query have
+    std::vector<Row> crowded;  // features whose word is a burst in the query
 };
 
 // The rows of some features, one after the other.
@@ -68,8 +68,8 @@ void compare_burst(const MatchQuery& query, std::span<const std::uint32_t> queri
                    const MatchCandidate& candidate, std::span<const std::uint32_t> features,
                    Scratch& scratch) {
     const std::size_t n = queries.size(), m = features.size(), dims = query.descriptors.cols;
-    const auto x = gathered(query.descriptors, queries),
-               y = gathered(candidate.descriptors, features);
+    const auto x = gathered(query.descriptors, queries);
+    const auto y = gathered(candidate.descriptors, features);
     std::vector<std::int32_t> distances(n), reverse_distances(m);
     std::vector<std::int64_t> ids(n), reverse_ids(m);
     exact_neighbors_both_ways({x.data(), n, dims}, {y.data(), m, dims}, {distances.data(), n, 1},
@@ -169,7 +169,10 @@ ALWAYS_INLINE void compare(const MatchQuery& query, const WordLists& by_word,
         else
             scratch.crowded.push_back({by_word.number_of(features), c});
     }
-    std::sort(scratch.crowded.begin(), scratch.crowded.end());
+    std::sort(scratch.crowded.begin(), scratch.crowded.end(), [&](const Row& a, const Row& b) {
+        poll.did(1);
+        return a < b;
+    });
     std::vector<std::uint32_t> rows;
     for (auto row = scratch.crowded.begin(); row != scratch.crowded.end();) {
         const std::size_t list = row->list;

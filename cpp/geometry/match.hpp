@@ -70,10 +70,10 @@ using Matches = MatchesOf<std::int32_t>;  ///< the values are squared distances
 /// thread holds 8 bytes for each feature of the two photos. Throws Interrupted
 /// (core/interrupt.hpp), also from within a candidate.
 ///
-/// Work is proportional to the pairs that share a word. Those of a word that many features of both
-/// photos have, a burst, are compared as exact_neighbors compares two photos, which takes a tenth
-/// of the time a pair, and a copy of their rows: a candidate never costs more than a little beyond
-/// the comparison of all its features with all of the query's.
+/// Work is proportional to the pairs that share a word. Those of a burst, a word that 64 features
+/// or more of either photo have, are compared in tiles, as exact_neighbors does, in a tenth of the
+/// time a pair, and from a copy of their rows. So of n query features of k words and m of a
+/// candidate at most 63 (n k + m) pairs are compared one by one, and at most n m in tiles.
 ///
 /// Philbin, Chum, Isard, Sivic, Zisserman. Lost in quantization: improving particular object
 /// retrieval in large scale image databases. CVPR 2008.

@@ -72,8 +72,10 @@ class QueryWords {
             links_.push_back({static_cast<std::uint32_t>(list), weights_.data[place]});
         }
         const auto first = links_.begin() + static_cast<std::ptrdiff_t>(begin_.back());
-        std::stable_sort(first, links_.end(),
-                         [](const Link& a, const Link& b) { return a.weight > b.weight; });
+        std::stable_sort(first, links_.end(), [&](const Link& a, const Link& b) {
+            poll_.did(1);
+            return a.weight > b.weight;
+        });
         begin_.push_back(links_.size());
     }
 

@@ -51,6 +51,14 @@ class ByteJudge {
             best.push(static_cast<std::int32_t>(distance), first + static_cast<std::uint32_t>(j));
         };
         if (best.capacity() == 1) return push(nearest(scores, norms));
+        if (best.capacity() == 2 && best.size() == 0) {  // without a threshold all would pass
+            const std::size_t row = nearest(scores, norms);
+            std::int32_t others[Kernel::panel];
+            std::copy_n(scores, Kernel::panel, others);
+            others[row] = std::numeric_limits<std::int32_t>::min();
+            push(row);
+            return push(nearest(others, norms));
+        }
         std::uint32_t rows[Kernel::panel];
         const std::size_t passed =
             exact::passing_rows<Kernel::panel>(scores, threshold(best), Kernel::panel, rows);
