@@ -2,7 +2,9 @@
 #include "geometry/match_words.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
+#include <utility>
 #include <vector>
 
 #include "core/interrupt.hpp"
@@ -14,12 +16,14 @@ namespace {
 
 constexpr std::size_t candidates_at_once = 8;
 
+// One word of a query feature.
 struct Link {
+    std::uint32_t feature;
     std::uint32_t list;  // the number of the word's list
     double weight;
 };
 
-// The words of each query feature that count, the strongest first.
+// The words that count, in the order of the query's features, and the strongest of each first.
 class QueryWords {
   public:
     QueryWords(MatrixView<const std::uint32_t> words, MatrixView<const double> weights,
@@ -31,13 +35,22 @@ class QueryWords {
             const std::span list = lists_[words.data[place]];
             if (list.front() == place) keep_strongest(list, most);
         }
-        begin_.push_back(0);
         for (std::size_t q = 0; q < words.rows; ++q) add_feature(words, q);
+        of_list_.resize(n);
+        sizes_.resize(n);
+        for (std::uint32_t i = 0; i < links_.size(); ++i) {
+            const std::uint32_t list = links_[i].list;
+            of_list_[list + sizes_[list]++] = i;
+            poll_.did(1);
+        }
     }
 
     const WordLists& lists() const { return lists_; }
-    std::span<const Link> operator[](std::size_t q) const {
-        return std::span(links_).subspan(begin_[q], begin_[q + 1] - begin_[q]);
+    const std::vector<Link>& links() const { return links_; }
+
+    /// The numbers of the links by one word.
+    std::span<const std::uint32_t> links_of(std::uint32_t list) const {
+        return {of_list_.data() + list, sizes_[list]};
     }
 
   private:
@@ -65,25 +78,26 @@ class QueryWords {
     }
 
     void add_feature(MatrixView<const std::uint32_t> words, std::size_t q) {
+        const std::size_t before = links_.size();
         for (std::size_t place = q * words.cols; place < (q + 1) * words.cols; ++place) {
             poll_.did(1);
             if (!counts_[place]) continue;
             const std::size_t list = lists_.number_of(lists_[words.data[place]]);
-            links_.push_back({static_cast<std::uint32_t>(list), weights_.data[place]});
+            links_.push_back({static_cast<std::uint32_t>(q), static_cast<std::uint32_t>(list),
+                              weights_.data[place]});
         }
-        const auto first = links_.begin() + static_cast<std::ptrdiff_t>(begin_.back());
+        const auto first = links_.begin() + static_cast<std::ptrdiff_t>(before);
         std::stable_sort(first, links_.end(), [&](const Link& a, const Link& b) {
             poll_.did(1);
             return a.weight > b.weight;
         });
-        begin_.push_back(links_.size());
     }
 
     MatrixView<const double> weights_;
     WordLists lists_;  // of places: rows of one word
     std::vector<bool> counts_;
     std::vector<Link> links_;
-    std::vector<std::size_t> begin_;
+    std::vector<std::uint32_t> of_list_, sizes_;  // see links_of; a list's place is its number
     InterruptPoll poll_;
 };
 
@@ -108,6 +122,8 @@ class CandidateWords {
         }
     }
 
+    /// The lists of the words that the candidate has.
+    std::span<const std::uint32_t> lists() const { return used_; }
     std::size_t count(std::uint32_t list) const { return chains_[list].size; }
 
     template <class Visit>
@@ -129,25 +145,50 @@ class CandidateWords {
     std::vector<std::uint32_t> used_;
 };
 
-MatchesOf<double>::Part pairs_with(const QueryWords& query, std::size_t n_features,
-                                   const CandidateWords& candidate, std::size_t most,
-                                   InterruptPoll& poll) {
-    MatchesOf<double>::Part found;
-    for (std::size_t q = 0; q < n_features; ++q) {
-        std::size_t taken = 0;
-        for (const Link& link : query[q]) {
-            poll.did(1);
-            const std::size_t count = candidate.count(link.list);
-            if (count > most) continue;
-            taken += count;
-            if (taken > most) break;
-            candidate.for_each(link.list, [&](std::int32_t c) {
-                found.pairs.push_back({static_cast<std::int32_t>(q), c});
-                found.values.push_back(link.weight);
-            });
-        }
+// Takes a query feature's words, the strongest first, for as long as they give few enough pairs.
+class Pairs {
+  public:
+    Pairs(const CandidateWords& candidate, std::size_t most) : candidate_(candidate), most_(most) {}
+
+    void take(const Link& link) {
+        if (link.feature != feature_) taken_ = 0;
+        feature_ = link.feature;
+        if (taken_ > most_) return;
+        taken_ += candidate_.count(link.list);
+        if (taken_ > most_) return;
+        candidate_.for_each(link.list, [&](std::int32_t c) {
+            found_.pairs.push_back({static_cast<std::int32_t>(link.feature), c});
+            found_.values.push_back(link.weight);
+        });
     }
-    return found;
+
+    MatchesOf<double>::Part& found() { return found_; }
+
+  private:
+    const CandidateWords& candidate_;
+    std::size_t most_, taken_ = 0;
+    std::uint32_t feature_ = 0;
+    MatchesOf<double>::Part found_;
+};
+
+// Marks the links whose words the candidate has, a bit each, and takes them in their order: a sort.
+MatchesOf<double>::Part pairs_with(const QueryWords& query, const CandidateWords& candidate,
+                                   std::size_t most, std::vector<std::uint64_t>& marks,
+                                   InterruptPoll& poll) {
+    marks.assign(query.links().size() / 64 + 1, 0);
+    for (const std::uint32_t list : candidate.lists()) {
+        if (candidate.count(list) > most) continue;
+        for (const std::uint32_t link : query.links_of(list))
+            marks[link / 64] |= std::uint64_t{1} << link % 64;
+        poll.did(query.links_of(list).size() + 1);
+    }
+    Pairs pairs(candidate, most);
+    for (std::size_t i = 0; i < marks.size(); ++i) {
+        for (std::uint64_t bits = marks[i]; bits != 0; bits &= bits - 1)
+            pairs.take(query.links()[64 * i + static_cast<std::size_t>(std::countr_zero(bits))]);
+        poll.did(std::popcount(marks[i]) + 1u);
+    }
+    return std::move(pairs.found());
 }
 
 }  // namespace
@@ -164,12 +205,13 @@ MatchesOf<double> match_words(MatrixView<const std::uint32_t> words,
     parallel_for(
         parts.size(), candidates_at_once, threads, [&](std::size_t begin, std::size_t end) {
             CandidateWords candidate(words.rows * words.cols);
+            std::vector<std::uint64_t> marks;
             InterruptPoll poll;
             for (std::size_t i = begin; i < end; ++i) {
                 const auto first = static_cast<std::size_t>(offsets[i]);
                 const auto last = static_cast<std::size_t>(offsets[i + 1]);
                 candidate.set(query.lists(), candidate_words.subspan(first, last - first), poll);
-                parts[i] = pairs_with(query, words.rows, candidate, max_matches_per_feature, poll);
+                parts[i] = pairs_with(query, candidate, max_matches_per_feature, marks, poll);
             }
         });
     return MatchesOf<double>(parts);
