@@ -100,10 +100,8 @@ def test_longest_rows_of_bytes(isa):
     wider = np.zeros((2, dims + 1), np.uint8)
     with pytest.raises(ValueError, match="query has 32769 columns"):
         match(wider, wider)
-    assert match(wider.astype(np.float32), wider.astype(np.float32), 1.0).distances.dtype == float32
-
-
-float32 = np.dtype(np.float32)
+    as_floats = match(wider.astype(np.float32), wider.astype(np.float32), 1.0)
+    assert as_floats.distances.dtype == np.float32
 
 
 def test_ratio_is_of_distances_not_of_squares(isa):
