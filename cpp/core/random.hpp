@@ -34,6 +34,15 @@ class Random {
           counter_{0, 0, static_cast<std::uint32_t>(item), static_cast<std::uint32_t>(item >> 32)} {
     }
 
+    /// The same stream, its first four words known.
+    constexpr Random(std::uint64_t seed, std::uint64_t item,
+                     const std::array<std::uint32_t, 4>& first)
+        : Random(seed, item) {
+        words_ = first;
+        counter_[0] = 1;
+        used_ = 0;
+    }
+
     constexpr std::uint32_t next() {
         if (used_ == 4) {
             words_ = philox(counter_, key_);
