@@ -11,6 +11,7 @@ void bind_words(py::module_& m);
 void bind_index(py::module_& m);
 void bind_geometry(py::module_& m);
 void bind_match(py::module_& m);
+void bind_estimate(py::module_& m);
 }  // namespace trouvaille::python
 
 PYBIND11_MODULE(_core, m) {
@@ -23,4 +24,5 @@ PYBIND11_MODULE(_core, m) {
     trouvaille::python::bind_index(m);
     trouvaille::python::bind_geometry(m);
     trouvaille::python::bind_match(m);
+    trouvaille::python::bind_estimate(m);
 }

@@ -250,6 +250,17 @@ def match_pair(
     max_distance: float,
     threads: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]: ...
+def estimate(
+    model: str,
+    x1: NDArray[np.float64],
+    x2: NDArray[np.float64],
+    quality: NDArray[np.float64],
+    magsac: bool,
+    residual_threshold: float,
+    max_trials: int,
+    confidence: float,
+    seed: int,
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], int, float, int, str]: ...
 def match_shortlist(
     descriptors: NDArray[np.uint8],
     words: NDArray[np.uint32],

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Matched features -> verified images: which candidates show the query, and where."""
 
+from .estimation import Estimate, estimate
 from .matching import (
     PairMatches,
     ShortlistMatches,
@@ -12,10 +13,12 @@ from .matching import (
 from .verification import Verification, verify
 
 __all__ = [
+    "Estimate",
     "PairMatches",
     "ShortlistMatches",
     "Verification",
     "WordMatches",
+    "estimate",
     "match",
     "match_shortlist",
     "match_words",

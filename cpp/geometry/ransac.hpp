@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Random sample consensus, once for all models. Included by the files that instantiate it.
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include "core/interrupt.hpp"
+#include "geometry/ransac_kernels.hpp"
+#include "geometry/sampler.hpp"
+#include "geometry/solvers.hpp"
+
+namespace trouvaille {
+
+struct RansacOptions {
+    double threshold = 1;  ///< of residuals, in normalised coordinates; positive
+    std::uint64_t max_trials = 10'000;
+    double confidence = 0.999;  ///< that no better model has been missed by chance
+    std::uint64_t seed = 0;
+    bool ordered = false;  ///< is the pool in the order of quality, best first?
+    Loss loss{};
+};
+
+struct Consensus {
+    Matrix3 model;  // in normalised coordinates
+    Support support;
+    std::uint64_t trials = 0;
+};
+
+/// A robust estimator of `Model`, whose hypotheses `Solver` makes from samples.
+///
+/// Model:   square<N>(matrix, matches) and square(matrix, p, q), the squared residual;
+///          fit(weighted pairs, matrix), a step of least squares; alike, residual_dimensions.
+/// Solver:  sample_size; Samples; solve<N>(samples, lane, models); and `slack`, where its
+/// hypotheses
+///          are judged by a threshold that is so many times as wide.
+///
+/// Sixteen samples at a time are drawn, solved and tried on the first few matches; what passes
+/// Wald's test is tried on all. Each best hypothesis so far is refined by least squares on its
+/// inliers, while the threshold shrinks. It ends when a better one would have been met with the
+/// confidence that is asked for.
+///
+/// Matas, Chum. Randomized RANSAC with sequential probability ratio test. ICCV 2005. Chum, Matas,
+/// Kittler. Locally optimized RANSAC. DAGM 2003.
+template <class Model, class Solver>
+class Ransac {
+  public:
+    Ransac(const PointPairs& points, std::span<const std::uint32_t> pool,
+           const RansacOptions& options)
+        : points_(points),
+          pool_(pool),
+          options_(options),
+          limit_(limit_of(options.threshold)),
+          wide_limit_(limit_ * slack * slack),
+          max_trials_(Solver::sample_size == 1
+                          ? std::min<std::uint64_t>(options.max_trials, pool.size())
+                          : options.max_trials),
+          sampler_(pool, Solver::sample_size, options.ordered, max_trials_ / 8 * 7, options.seed),
+          weights_(points.blocks() * PointPairs::block) {}
+
+    /// The pool has at least Solver::sample_size matches.
+    Consensus run() {
+        const double failing = 1 - options_.confidence;
+        const double rarest = 1 - std::pow(failing, 1 / static_cast<double>(max_trials_));
+        design_test(0.35 * std::pow(rarest, 1.0 / Solver::sample_size));
+        const double wanted = -std::log(failing);
+        inliers_alone_.assign(pool_.size() + 1, 0.0);
+        while (best_.trials < max_trials_ && certainty_ < wanted) {
+            try_batch();
+            check_interrupt();
+        }
+        return finished();
+    }
+
+    const Consensus& best() const { return best_; }
+
+    /// Refines a model, found elsewhere, as if it had been met on the way.
+    void consider(Consensus candidate) {
+        refine(candidate, local_steps);
+        if (candidate.support.gain > best_.support.gain) replace_best(candidate);
+    }
+
+    /// The best, refined until it explains hardly more. The last step counts though float32 may
+    /// not see that it is the better one.
+    Consensus finished() {
+        constexpr int steps = 10;
+        for (int i = 0; i < steps && best_.support.inliers > 0; ++i) {
+            Matrix3 model = best_.model;
+            if (!fit(model, limit_)) break;
+            const Support support = measure(model);
+            const std::int64_t gained = support.gain - best_.support.gain;
+            if (1000 * gained < -best_.support.gain) break;
+            best_.model = model;
+            best_.support = support;
+            if (10'000 * gained < support.gain) break;
+        }
+        return best_;
+    }
+
+    Support measure(const Matrix3& model) const {
+        Support support;
+        kernels_.support(narrow(model).data(), points_, options_.loss, limit_, {}, support);
+        return support;
+    }
+
+  private:
+    static constexpr std::size_t n_probed = 32;  // matches
+    static constexpr double solving = 100;       // a sample costs as much as so many residuals
+    static constexpr float slack = [] {
+        if constexpr (requires { Solver::slack; }) return Solver::slack;
+        return 1.0F;
+    }();
+    // A hypothesis from frames is cheap to have, and so far off that only refining tells.
+    static constexpr std::uint64_t trials_a_refinement = slack > 1 ? 4 : 50;
+    // Not each sample of right matches leads to the model where frames are as noisy as they are.
+    static constexpr double reliability = slack > 1 ? 0.2 : 1;
+    // Squared, of the threshold. Hypotheses of few points are off by more than the noise.
+    static constexpr float wide_steps[] = {64, 32, 16, 8, 4, 2, 1, 1};
+    static constexpr float local_steps[] = {4, 2, 1, 1};
+
+    using Floats9 = std::array<float, 9>;
+
+    // Squared; within what residuals in float32 resolve.
+    static float limit_of(double threshold) {
+        const auto t = static_cast<float>(std::clamp(threshold, 1e-5, 1e6));
+        return t * t;
+    }
+
+    static Floats9 narrow(const Matrix3& m) {
+        Floats9 result;
+        for (std::size_t e = 0; e < 9; ++e) result[e] = static_cast<float>(m.of[e]);
+        return result;
+    }
+
+    void try_batch() {
+        std::uint32_t sample[Solver::sample_size];
+        Words words;
+        kernels_.draw(options_.seed, best_.trials, words);
+        for (std::size_t l = 0; l < batch; ++l) {
+            sampler_.draw(best_.trials + l,
+                          {words.of[0][l], words.of[1][l], words.of[2][l], words.of[3][l]}, sample);
+            for (std::size_t i = 0; i < Solver::sample_size; ++i)
+                for (std::size_t c = 0; c < std::extent_v<decltype(samples_.of), 1>; ++c)
+                    samples_.of[i][c][l] =
+                        points_.floats(static_cast<PointPairs::Column>(c))[sample[i]];
+        }
+        best_.trials += batch;
+        kernels_.solve(samples_, models_);
+        const std::size_t n = std::min(points_.size(), n_probed);
+        std::int32_t inliers[Models::capacity];
+        kernels_.probe(models_, points_, wide_limit_, n, inliers);
+        for (std::size_t i = 0; i < models_.count; ++i) {
+            probed_ += static_cast<double>(n);
+            explained_ += inliers[i];
+        }
+        judge(inliers, n);
+        opened_.push_back(static_cast<std::uint32_t>(sampler_.open()));
+        certainty_ += certainty_of_batch(opened_.back());
+        refine_promising();
+    }
+
+    // What of the batch is not given up, best first.
+    void judge(const std::int32_t* inliers, std::size_t n) {
+        promising_.clear();
+        for (std::size_t i = 0; i < models_.count; ++i) {
+            if (rejected_(inliers[i], n)) continue;
+            Consensus hypothesis{models_[i], {}, 0};
+            if (kernels_.support(narrow(hypothesis.model).data(), points_, options_.loss,
+                                 wide_limit_, rejected_, hypothesis.support))
+                promising_.push_back(hypothesis);
+        }
+        std::stable_sort(
+            promising_.begin(), promising_.end(),
+            [](const Consensus& a, const Consensus& b) { return a.support.gain > b.support.gain; });
+    }
+
+    // Refines the best so far, and now and then one that is nearly as good: it may lead farther.
+    void refine_promising() {
+        for (const Consensus& hypothesis : promising_) {
+            const std::int64_t gain = hypothesis.support.gain;
+            const bool best = gain > best_raw_.gain;
+            if (!best &&
+                (4 * gain < 3 * best_raw_.gain || refined_ * trials_a_refinement > best_.trials))
+                return;
+            ++refined_;
+            if (best) {
+                best_raw_ = hypothesis.support;
+                design_test(0.7 * ratio(best_raw_.inliers));
+            }
+            if constexpr (slack > 1) {
+                Consensus near{hypothesis.model, measure(hypothesis.model), 0};
+                refine(near, wide_steps);
+                consider(near);
+            } else {
+                consider(hypothesis);
+            }
+        }
+    }
+
+    double ratio(std::int32_t inliers) const {
+        return static_cast<double>(inliers) / static_cast<double>(points_.size());
+    }
+
+    template <std::size_t n>
+    void refine(Consensus& c, const float (&steps)[n]) {
+        Matrix3 model = c.model;
+        for (const float step : steps) {
+            if (!fit(model, limit_ * step)) return;
+            const Support support = measure(model);
+            if (support.gain <= c.support.gain) continue;
+            c.support = support;
+            c.model = model;
+        }
+    }
+
+    // A step of least squares on the matches that the model explains.
+    bool fit(Matrix3& model, float limit) {
+        kernels_.weigh(narrow(model).data(), points_, options_.loss, limit, weights_.data());
+        gather();
+        return fitted_.size() >= Solver::sample_size && Model::fit(fitted_, model);
+    }
+
+    // The matches that have a weight. No branch, since which these are is hard to foresee.
+    void gather() {
+        fitted_.resize(points_.size());
+        std::size_t n = 0;
+        for (std::size_t k = 0; k < points_.size(); ++k) {
+            fitted_[n] = {points_.first(k), points_.second(k), static_cast<double>(weights_[k])};
+            n += weights_[k] > 0 ? 1 : 0;
+        }
+        fitted_.resize(n);
+    }
+
+    void replace_best(const Consensus& candidate) {
+        best_.model = candidate.model;
+        best_.support = candidate.support;
+        measure_first();
+        certainty_ = 0;
+        for (const std::uint32_t open : opened_) certainty_ += certainty_of_batch(open);
+    }
+
+    // inliers_alone_[n]: the chance that a sample of the first n matches is of inliers alone, if
+    // there are more of these than would come about by chance.
+    void measure_first() {
+        const std::size_t fewest = std::min<std::size_t>(16, pool_.size());
+        const double chance = chance_ratio();
+        inliers_alone_.assign(pool_.size() + 1, 0.0);
+        double inliers = 0;
+        for (std::size_t i = 0; i < pool_.size(); ++i) {
+            const std::uint32_t k = pool_[i];
+            const double square = Model::square(best_.model, points_.first(k), points_.second(k));
+            inliers += square <= static_cast<double>(limit_) ? 1 : 0;
+            const auto n = static_cast<double>(i + 1);
+            // Five deviations, for it is the best of many models.
+            const double by_chance = chance * n + 5 * std::sqrt(n * chance * (1 - chance));
+            if (i + 1 < fewest || inliers < Solver::sample_size + by_chance) continue;
+            double alone = 1;
+            for (std::size_t j = 0; j < Solver::sample_size; ++j) alone *= inliers / n;
+            inliers_alone_[i + 1] = alone;
+        }
+    }
+
+    // Minus the logarithm of the chance that a batch of samples of so many matches missed the best
+    // model.
+    double certainty_of_batch(std::uint32_t open) const {
+        const double met = std::min(inliers_alone_[open] * passing_ * reliability, 1 - 1e-12);
+        return -static_cast<double>(batch) * std::log1p(-met);
+    }
+
+    double chance_ratio() const { return (explained_ + 0.02 * 500) / (probed_ + 500); }
+
+    // Wald's test between a model that explains a match with the chance `ratio`, or with the
+    // greatest that it has been designed for, and one that explains it by chance. The ratio is to
+    // be smaller than that of the inliers: a model of few noisy points explains only some of them.
+    void design_test(double ratio) {
+        designed_for_ = std::clamp(ratio, designed_for_, 0.95);
+        const double good = designed_for_;
+        const double bad = std::min(chance_ratio(), good / 2);
+        const double per_inlier = std::log(good / bad),
+                     per_outlier = std::log((1 - bad) / (1 - good));
+        const double information = bad * -per_inlier + (1 - bad) * per_outlier;
+        double against = solving * information + 1;  // the odds at which a model is given up
+        for (int i = 0; i < 3; ++i) against = solving * information + 1 + std::log(against);
+        passing_ = 1 - 1 / against;
+        const double per_match = per_outlier / (per_inlier + per_outlier);
+        rejected_ = {static_cast<float>(per_match),
+                     static_cast<float>(std::log(against) / (per_inlier + per_outlier))};
+    }
+
+    const PointPairs& points_;
+    std::span<const std::uint32_t> pool_;
+    const RansacOptions& options_;
+    const RansacKernels<Model, Solver>& kernels_ = ransac_kernels<Model, Solver>();
+    float limit_, wide_limit_;  // squared
+    std::uint64_t max_trials_;
+    Sampler sampler_;
+    typename Solver::Samples samples_;
+    Models models_;
+    std::vector<float> weights_;
+    std::vector<WeightedPair> fitted_;
+    Consensus best_;
+    std::vector<Consensus> promising_;  // hypotheses of the batch
+    std::uint64_t refined_ = 0;
+    Support best_raw_;                   // of a hypothesis before it was refined
+    std::vector<std::uint32_t> opened_;  // of each batch: the matches that it was drawn from
+    std::vector<double> inliers_alone_;  // of the best model
+    double certainty_ = 0;
+    double designed_for_ = 0, passing_ = 1;
+    double probed_ = 0, explained_ = 0;
+    Rejection rejected_;
+};
+
+}  // namespace trouvaille
