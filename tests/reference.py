@@ -483,6 +483,88 @@ def _plausible(transform):
     return 1 / 400 <= area <= 400 and squares <= area * (8 + 1 / 8)
 
 
+def estimate_homogeneous(points):
+    return np.c_[points, np.ones(len(points))]
+
+
+def estimate_residuals(model, transform, x1, x2):
+    """Pixels: the distance in image 2 of a map, or the Sampson distance of "fundamental"."""
+    p, q = estimate_homogeneous(x1), estimate_homogeneous(x2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if model == "fundamental":
+            lines2, lines1 = p @ transform.T, q @ transform
+            squares = (lines1[:, :2] ** 2).sum(1) + (lines2[:, :2] ** 2).sum(1)
+            residuals = np.abs((q * lines2).sum(1)) / np.sqrt(squares)
+        else:
+            projected = p @ transform.T
+            residuals = np.hypot(*(projected[:, :2] / projected[:, 2:] - x2).T)
+    return np.nan_to_num(residuals, nan=np.inf)
+
+
+def estimate_sides(transform, x1):
+    """Which side of a homography's horizon each point lies on: only one is seen."""
+    return np.sign(estimate_homogeneous(x1) @ transform[2])
+
+
+def estimate_similarity(x1, x2):
+    """Least squares, as complex numbers: z2 = a z1 + b."""
+    z1, z2 = x1 @ [1, 1j], x2 @ [1, 1j]
+    centred = z1 - z1.mean()
+    a = np.vdot(centred, z2) / np.vdot(centred, centred)
+    b = z2.mean() - a * z1.mean()
+    return np.array([[a.real, -a.imag, b.real], [a.imag, a.real, b.imag], [0, 0, 1]])
+
+
+def estimate_affine(x1, x2):
+    """Least squares."""
+    solution = np.linalg.lstsq(estimate_homogeneous(x1), x2, rcond=None)[0]
+    return np.vstack([solution.T, [0, 0, 1]])
+
+
+def estimate_homography(x1, x2):
+    """The direct linear transform (Hartley and Zisserman, algorithm 4.2), of norm 1."""
+    t1, t2 = _normalisation(x1), _normalisation(x2)
+    p, q = estimate_homogeneous(x1) @ t1.T, estimate_homogeneous(x2) @ t2.T
+    zeros = np.zeros_like(p)
+    rows = np.r_[np.c_[p, zeros, -q[:, :1] * p], np.c_[zeros, p, -q[:, 1:2] * p]]
+    normalised = np.linalg.svd(rows)[2][-1].reshape(3, 3)
+    transform = np.linalg.inv(t2) @ normalised @ t1
+    return transform / np.linalg.norm(transform)
+
+
+def estimate_fundamental(x1, x2):
+    """The normalised eight-point algorithm (Hartley and Zisserman, algorithm 11.1), of norm 1."""
+    t1, t2 = _normalisation(x1), _normalisation(x2)
+    rows = _epipolar_rows(x1, x2, t1, t2)
+    u, s, v = np.linalg.svd(np.linalg.svd(rows)[2][-1].reshape(3, 3))
+    transform = t2.T @ (u * [*s[:2], 0]) @ v @ t1
+    return transform / np.linalg.norm(transform)
+
+
+def estimate_fundamental_from_seven(x1, x2):
+    """All one to three matrices of norm 1 through seven matches: det(z a + (1 - z) b) = 0."""
+    t1, t2 = _normalisation(x1), _normalisation(x2)
+    a, b = np.linalg.svd(_epipolar_rows(x1, x2, t1, t2))[2][-2:].reshape(2, 3, 3)
+    z = np.arange(-1.0, 3)  # four values determine a cubic
+    cubic = np.polyfit(z, [np.linalg.det(v * a + (1 - v) * b) for v in z], 3)
+    roots = np.roots(cubic)
+    real = roots[np.abs(roots.imag) < 1e-9 * (1 + np.abs(roots))].real
+    found = [t2.T @ (root * a + (1 - root) * b) @ t1 for root in real]
+    return [transform / np.linalg.norm(transform) for transform in found]
+
+
+def _normalisation(points):
+    """The similarity that makes the mean 0 and the mean square distance from it 2."""
+    mean = points.mean(0)
+    scale = np.sqrt(2 / ((points - mean) ** 2).sum(1).mean())
+    return np.array([[scale, 0, -scale * mean[0]], [0, scale, -scale * mean[1]], [0, 0, 1]])
+
+
+def _epipolar_rows(x1, x2, t1, t2):
+    p, q = estimate_homogeneous(x1) @ t1.T, estimate_homogeneous(x2) @ t2.T
+    return (q[:, :, None] * p[:, None, :]).reshape(-1, 9)
+
+
 def squared_distances(X, Y):
     """Squared distances between the rows of X and of Y: integers for bytes, else float64."""
     wide = np.int64 if X.dtype == Y.dtype == np.uint8 else np.float64
