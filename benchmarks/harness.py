@@ -14,6 +14,7 @@ TROUVAILLE_BENCH_ROWS names a folder, as `make bench` does.
 from __future__ import annotations
 
 import datetime
+import functools
 import gc
 import json
 import math
@@ -45,24 +46,26 @@ _THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "OPENCV_FOR_THREADS_NUM",
 )
-_DISTRIBUTIONS = {  # imported module: its distribution, whose version belongs in the row
-    "numpy": "numpy",
-    "scipy": "scipy",
-    "sklearn": "scikit-learn",
-    "faiss": "faiss-cpu",
-    "cv2": "opencv-python",
-    "poselib": "poselib",
-    "numba": "numba",
-    "sparse_dot_topn": "sparse-dot-topn",
-    "bm25s": "bm25s",
-    "torch": "torch",
-}
+_PEERS = (  # modules whose version belongs in the row
+    "numpy",
+    "scipy",
+    "sklearn",
+    "faiss",
+    "cv2",
+    "poselib",
+    "pydegensac",
+    "pycolmap",
+    "numba",
+    "sparse_dot_topn",
+    "bm25s",
+    "torch",
+)
 
 
 def single_thread() -> None:
     """Let every peer use one thread. Call it before NumPy, FAISS or OpenCV is imported."""
     _refuse_slowed_peers()
-    late = [name for name in _DISTRIBUTIONS if name in sys.modules]
+    late = [name for name in _PEERS if name in sys.modules]
     if late:
         raise RuntimeError(
             f"single_thread() must be called before the import of {', '.join(late)}: "
@@ -275,9 +278,19 @@ def _environment(threads: int | None) -> Row:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {
             "python": platform.python_version(),
-            **{d: metadata.version(d) for m, d in _DISTRIBUTIONS.items() if m in sys.modules},
+            **{d: metadata.version(d) for d in map(_distribution, _PEERS) if d},
         },
     }
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
+
+
+def _distribution(module: str) -> str | None:
+    """What an imported module was installed as: cv2 is opencv-python, or its headless twin."""
+    return _distributions()[module][0] if module in sys.modules else None
 
 
 def _cpu_model() -> str:

@@ -9,16 +9,26 @@ from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 640, 420
 LEFT, RIGHT, TOP, BOTTOM = 75, 150, 40, 55  # margins; lines are named in the right one
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # told apart by the colour-blind, too
+COLOURS = (  # told apart by the colour-blind, too; those after the eighth are dashed
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9", "#b8a500",
+)  # fmt: skip
 
 
 def log_log(
     title: str, x_label: str, y_label: str, x: Sequence[float], lines: Mapping[str, Sequence[float]]
 ) -> str:
     """Draw each line through (x, its numbers), all of them positive."""
-    y = [value for line in lines.values() for value in line]
-    x_axis = _Axis(min(x), max(x), LEFT, WIDTH - RIGHT)
-    y_axis = _Axis(min(y), max(y), HEIGHT - BOTTOM, TOP)
+    curves = {name: list(zip(x, line, strict=True)) for name, line in lines.items()}
+    return log_log_curves(title, x_label, y_label, curves)
+
+
+def log_log_curves(
+    title: str, x_label: str, y_label: str, curves: Mapping[str, Sequence[tuple[float, float]]]
+) -> str:
+    """Draw each curve through its own points (x, y), all of them positive."""
+    xs, ys = zip(*(point for curve in curves.values() for point in curve), strict=True)
+    x_axis = _Axis(min(xs), max(xs), LEFT, WIDTH - RIGHT)
+    y_axis = _Axis(min(ys), max(ys), HEIGHT - BOTTOM, TOP)
     parts = [_frame(), _text((LEFT + WIDTH - RIGHT) / 2, 22, title, size=15)]
     for tick in x_axis.ticks():
         at = x_axis(tick)
@@ -29,11 +39,14 @@ def log_log(
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, x_label))
     middle = (TOP + HEIGHT - BOTTOM) / 2
     parts.append(f'<g transform="rotate(-90 18 {middle})">{_text(18, middle, y_label)}</g>')
-    names = _apart({name: y_axis(line[-1]) for name, line in lines.items()})
-    for colour, (name, line) in zip(COLOURS, lines.items(), strict=False):
-        points = [(x_axis(a), y_axis(b)) for a, b in zip(x, line, strict=True)]
+    names = _apart({name: y_axis(curve[-1][1]) for name, curve in curves.items()})
+    for i, (name, curve) in enumerate(curves.items()):
+        colour = COLOURS[i % len(COLOURS)]
+        points = [(x_axis(a), y_axis(b)) for a, b in curve]
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        dashes = ' stroke-dasharray="6 4"' if i >= len(COLOURS) else ""
+        stroke = f'stroke="{colour}" stroke-width="2"{dashes}'
+        parts.append(f'<polyline points="{path}" fill="none" {stroke}/>')
         parts += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{colour}"/>' for a, b in points]
         parts.append(_text(WIDTH - RIGHT + 8, names[name] + 4, name, "start", fill=colour))
     return "\n".join([*parts, "</svg>"]) + "\n"
@@ -59,10 +72,14 @@ class _Axis:
 
 
 def _apart(places: dict[str, float], gap: float = 16) -> dict[str, float]:
-    """Move names down until none covers another."""
+    """Move names down until none covers another, and up where they leave the picture."""
+    order = sorted(places, key=lambda name: places[name])
     last = -gap
-    for name in sorted(places, key=lambda name: places[name]):
+    for name in order:
         last = places[name] = max(places[name], last + gap)
+    last = HEIGHT + gap / 2
+    for name in reversed(order):
+        last = places[name] = min(places[name], last - gap)
     return places
 
 
