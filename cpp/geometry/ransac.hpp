@@ -38,9 +38,8 @@ struct Consensus {
 ///
 /// Model:   square<N>(matrix, matches) and square(matrix, p, q), the squared residual;
 ///          fit(weighted pairs, matrix), a step of least squares; alike, residual_dimensions.
-/// Solver:  sample_size; Samples; solve<N>(samples, lane, models); and `slack`, where its
-/// hypotheses
-///          are judged by a threshold that is so many times as wide.
+/// Solver:  sample_size; Samples; solve<N>(samples, lane, models); of frames also slack, how many
+///          thresholds its hypotheses may miss inliers by.
 ///
 /// Sixteen samples at a time are drawn, solved and tried on the first few matches; what passes
 /// Wald's test is tried on all. Each best hypothesis so far is refined by least squares on its
@@ -83,7 +82,7 @@ class Ransac {
 
     /// Refines a model, found elsewhere, as if it had been met on the way.
     void consider(Consensus candidate) {
-        refine(candidate, local_steps);
+        refine(candidate);
         if (candidate.support.gain > best_.support.gain) replace_best(candidate);
     }
 
@@ -113,17 +112,26 @@ class Ransac {
   private:
     static constexpr std::size_t n_probed = 32;  // matches
     static constexpr double solving = 100;       // a sample costs as much as so many residuals
+    static constexpr bool from_frames = requires { Solver::slack; };
     static constexpr float slack = [] {
-        if constexpr (requires { Solver::slack; }) return Solver::slack;
-        return 1.0F;
+        if constexpr (from_frames) return Solver::slack;
+        return 2.0F;  // hypotheses of few points are off by more than the noise
     }();
     // A hypothesis from frames is cheap to have, and so far off that only refining tells.
-    static constexpr std::uint64_t trials_a_refinement = slack > 1 ? 4 : 50;
+    static constexpr std::uint64_t trials_a_refinement = from_frames ? 4 : 50;
     // Not each sample of right matches leads to the model where frames are as noisy as they are.
-    static constexpr double reliability = slack > 1 ? 0.2 : 1;
-    // Squared, of the threshold. Hypotheses of few points are off by more than the noise.
-    static constexpr float wide_steps[] = {64, 32, 16, 8, 4, 2, 1, 1};
-    static constexpr float local_steps[] = {4, 2, 1, 1};
+    static constexpr double reliability = from_frames ? 0.2 : 1;
+
+    // The squared thresholds of least squares, relative to the given one. An epipolar line gives
+    // but half of what a point gives, and takes longer to settle.
+    static std::span<const float> steps() {
+        static constexpr float of_frames[] = {64, 32, 16, 8, 4, 2, 1, 1};
+        static constexpr float of_lines[] = {9, 9, 4, 4, 2, 1, 1};
+        static constexpr float of_points[] = {4, 2, 1, 1};
+        if (from_frames) return of_frames;
+        if (Model::residual_dimensions == 1) return of_lines;
+        return of_points;
+    }
 
     using Floats9 = std::array<float, 9>;
 
@@ -194,13 +202,7 @@ class Ransac {
                 best_raw_ = hypothesis.support;
                 design_test(0.7 * ratio(best_raw_.inliers));
             }
-            if constexpr (slack > 1) {
-                Consensus near{hypothesis.model, measure(hypothesis.model), 0};
-                refine(near, wide_steps);
-                consider(near);
-            } else {
-                consider(hypothesis);
-            }
+            consider({hypothesis.model, measure(hypothesis.model), 0});
         }
     }
 
@@ -208,10 +210,9 @@ class Ransac {
         return static_cast<double>(inliers) / static_cast<double>(points_.size());
     }
 
-    template <std::size_t n>
-    void refine(Consensus& c, const float (&steps)[n]) {
+    void refine(Consensus& c) {
         Matrix3 model = c.model;
-        for (const float step : steps) {
+        for (const float step : steps()) {
             if (!fit(model, limit_ * step)) return;
             const Support support = measure(model);
             if (support.gain <= c.support.gain) continue;
