@@ -227,8 +227,8 @@ def assert_consistent(model, found, x1, x2, threshold=THRESHOLD, frames=False, m
 def assert_right(model, inliers, right):
     """The mask of a clear problem. Wrong matches may lie near a good enough epipolar line."""
     if model == "fundamental":
-        assert inliers[right].mean() > 0.97
-        assert inliers[~right].mean() < 0.05
+        assert inliers[right].mean() > 0.9
+        assert inliers[~right].mean() < 0.15
     else:
         np.testing.assert_array_equal(inliers, right)
 

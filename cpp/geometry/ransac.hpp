@@ -13,9 +13,11 @@
 #include <vector>
 
 #include "core/interrupt.hpp"
+#include "geometry/certainty.hpp"
 #include "geometry/ransac_kernels.hpp"
 #include "geometry/sampler.hpp"
 #include "geometry/solvers.hpp"
+#include "geometry/wald.hpp"
 
 namespace trouvaille {
 
@@ -46,8 +48,7 @@ struct Consensus {
 /// inliers, while the threshold shrinks. It ends when a better one would have been met with the
 /// confidence that is asked for.
 ///
-/// Matas, Chum. Randomized RANSAC with sequential probability ratio test. ICCV 2005. Chum, Matas,
-/// Kittler. Locally optimized RANSAC. DAGM 2003.
+/// Chum, Matas, Kittler. Locally optimized RANSAC. DAGM 2003.
 template <class Model, class Solver>
 class Ransac {
   public:
@@ -62,16 +63,16 @@ class Ransac {
                           ? std::min<std::uint64_t>(options.max_trials, pool.size())
                           : options.max_trials),
           sampler_(pool, Solver::sample_size, options.ordered, max_trials_ / 8 * 7, options.seed),
-          weights_(points.blocks() * PointPairs::block) {}
+          weights_(points.blocks() * PointPairs::block),
+          certainty_(pool.size(), Solver::sample_size, reliability) {}
 
     /// The pool has at least Solver::sample_size matches.
     Consensus run() {
         const double failing = 1 - options_.confidence;
         const double rarest = 1 - std::pow(failing, 1 / static_cast<double>(max_trials_));
-        design_test(0.35 * std::pow(rarest, 1.0 / Solver::sample_size));
+        expect(0.35 * std::pow(rarest, 1.0 / Solver::sample_size));
         const double wanted = -std::log(failing);
-        inliers_alone_.assign(pool_.size() + 1, 0.0);
-        while (best_.trials < max_trials_ && certainty_ < wanted) {
+        while (best_.trials < max_trials_ && certainty_.value() < wanted) {
             try_batch();
             check_interrupt();
         }
@@ -111,7 +112,6 @@ class Ransac {
 
   private:
     static constexpr std::size_t n_probed = 32;  // matches
-    static constexpr double solving = 100;       // a sample costs as much as so many residuals
     static constexpr bool from_frames = requires { Solver::slack; };
     static constexpr float slack = [] {
         if constexpr (from_frames) return Solver::slack;
@@ -169,8 +169,7 @@ class Ransac {
             explained_ += inliers[i];
         }
         judge(inliers, n);
-        opened_.push_back(static_cast<std::uint32_t>(sampler_.open()));
-        certainty_ += certainty_of_batch(opened_.back());
+        certainty_.drew(batch, sampler_.open());
         refine_promising();
     }
 
@@ -178,10 +177,10 @@ class Ransac {
     void judge(const std::int32_t* inliers, std::size_t n) {
         promising_.clear();
         for (std::size_t i = 0; i < models_.count; ++i) {
-            if (rejected_(inliers[i], n)) continue;
+            if (test_.rejected(inliers[i], n)) continue;
             Consensus hypothesis{models_[i], {}, 0};
             if (kernels_.support(narrow(hypothesis.model).data(), points_, options_.loss,
-                                 wide_limit_, rejected_, hypothesis.support))
+                                 wide_limit_, test_.rejected, hypothesis.support))
                 promising_.push_back(hypothesis);
         }
         std::stable_sort(
@@ -200,7 +199,7 @@ class Ransac {
             ++refined_;
             if (best) {
                 best_raw_ = hypothesis.support;
-                design_test(0.7 * ratio(best_raw_.inliers));
+                expect(0.7 * ratio(best_raw_.inliers));
             }
             consider({hypothesis.model, measure(hypothesis.model), 0});
         }
@@ -242,57 +241,22 @@ class Ransac {
     void replace_best(const Consensus& candidate) {
         best_.model = candidate.model;
         best_.support = candidate.support;
-        measure_first();
-        certainty_ = 0;
-        for (const std::uint32_t open : opened_) certainty_ += certainty_of_batch(open);
-    }
-
-    // inliers_alone_[n]: the chance that a sample of the first n matches is of inliers alone, if
-    // there are more of these than would come about by chance.
-    void measure_first() {
-        const std::size_t fewest = std::min<std::size_t>(16, pool_.size());
-        const double chance = chance_ratio();
-        inliers_alone_.assign(pool_.size() + 1, 0.0);
-        double inliers = 0;
-        for (std::size_t i = 0; i < pool_.size(); ++i) {
+        const auto limit = static_cast<double>(limit_);
+        certainty_.update(chance_ratio(), test_.passing, [&](std::size_t i) {
             const std::uint32_t k = pool_[i];
-            const double square = Model::square(best_.model, points_.first(k), points_.second(k));
-            inliers += square <= static_cast<double>(limit_) ? 1 : 0;
-            const auto n = static_cast<double>(i + 1);
-            // Five deviations, for it is the best of many models.
-            const double by_chance = chance * n + 5 * std::sqrt(n * chance * (1 - chance));
-            if (i + 1 < fewest || inliers < Solver::sample_size + by_chance) continue;
-            double alone = 1;
-            for (std::size_t j = 0; j < Solver::sample_size; ++j) alone *= inliers / n;
-            inliers_alone_[i + 1] = alone;
-        }
+            return Model::square(best_.model, points_.first(k), points_.second(k)) <= limit;
+        });
     }
 
-    // Minus the logarithm of the chance that a batch of samples of so many matches missed the best
-    // model.
-    double certainty_of_batch(std::uint32_t open) const {
-        const double met = std::min(inliers_alone_[open] * passing_ * reliability, 1 - 1e-12);
-        return -static_cast<double>(batch) * std::log1p(-met);
-    }
-
+    // How often a wrong model explains a match: so far, and 0.02 before there is anything.
     double chance_ratio() const { return (explained_ + 0.02 * 500) / (probed_ + 500); }
 
-    // Wald's test between a model that explains a match with the chance `ratio`, or with the
-    // greatest that it has been designed for, and one that explains it by chance. The ratio is to
-    // be smaller than that of the inliers: a model of few noisy points explains only some of them.
-    void design_test(double ratio) {
-        designed_for_ = std::clamp(ratio, designed_for_, 0.95);
-        const double good = designed_for_;
-        const double bad = std::min(chance_ratio(), good / 2);
-        const double per_inlier = std::log(good / bad),
-                     per_outlier = std::log((1 - bad) / (1 - good));
-        const double information = bad * -per_inlier + (1 - bad) * per_outlier;
-        double against = solving * information + 1;  // the odds at which a model is given up
-        for (int i = 0; i < 3; ++i) against = solving * information + 1 + std::log(against);
-        passing_ = 1 - 1 / against;
-        const double per_match = per_outlier / (per_inlier + per_outlier);
-        rejected_ = {static_cast<float>(per_match),
-                     static_cast<float>(std::log(against) / (per_inlier + per_outlier))};
+    // From now on hypotheses that explain less than this ratio may be given up. It is to be smaller
+    // than that of the inliers: a model of few noisy points explains only some of them.
+    void expect(double ratio) {
+        expected_ = std::clamp(ratio, expected_, 0.95);
+        constexpr double solving = 100;
+        test_ = WaldTest::between(expected_, std::min(chance_ratio(), expected_ / 2), solving);
     }
 
     const PointPairs& points_;
@@ -309,13 +273,11 @@ class Ransac {
     Consensus best_;
     std::vector<Consensus> promising_;  // hypotheses of the batch
     std::uint64_t refined_ = 0;
-    Support best_raw_;                   // of a hypothesis before it was refined
-    std::vector<std::uint32_t> opened_;  // of each batch: the matches that it was drawn from
-    std::vector<double> inliers_alone_;  // of the best model
-    double certainty_ = 0;
-    double designed_for_ = 0, passing_ = 1;
+    Support best_raw_;  // of a hypothesis before it was refined
     double probed_ = 0, explained_ = 0;
-    Rejection rejected_;
+    double expected_ = 0;
+    WaldTest test_;
+    Certainty certainty_;
 };
 
 }  // namespace trouvaille

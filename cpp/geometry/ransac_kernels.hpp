@@ -13,6 +13,7 @@
 #include "core/simd.hpp"
 #include "core/target.hpp"
 #include "geometry/hypotheses.hpp"
+#include "geometry/wald.hpp"
 
 namespace trouvaille {
 
@@ -28,16 +29,6 @@ struct Words {
 struct Support {
     std::int64_t gain = 0;
     std::int32_t inliers = 0;
-};
-
-/// Wald's sequential test: after m matches, a hypothesis with fewer than slope m - offset inliers
-/// is given up.
-struct Rejection {
-    float slope = 0, offset = 0;
-
-    bool operator()(std::int32_t inliers, std::size_t m) const {
-        return static_cast<float>(inliers) < slope * static_cast<float>(m) - offset;
-    }
 };
 
 namespace ransac_detail {

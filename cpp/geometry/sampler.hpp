@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -45,6 +46,7 @@ class Sampler {
         while (open_ < pool_.size() && static_cast<double>(trial) >= until_) open_more();
         if (size_ == 1) {  // each in turn
             sample[0] = pool_[trial % pool_.size()];
+            open_ = std::min<std::size_t>(trial + 1, pool_.size());
             return;
         }
         Random random(seed_, trial, words);
