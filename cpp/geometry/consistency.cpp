@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <iterator>
 #include <limits>
 
 #include "core/cpu.hpp"
+#include "core/simd.hpp"
 #include "core/target.hpp"
 
 namespace trouvaille {
@@ -41,39 +43,87 @@ ALWAYS_INLINE void complete(C& c) {
     }
 }
 
-// Sixteen pairs (i, j): bit l is set if pair (i, 16 j + l) is consistent.
-ALWAYS_INLINE std::uint32_t consistent_block(const C& c, std::size_t i, std::size_t j,
-                                             float min_square) {
-    const float xi = c[C::x][i], yi = c[C::y][i], ui = c[C::u][i], vi = c[C::v][i];
-    const float cos_i = c[C::cosine][i], sin_i = c[C::sine][i], area_i = c[C::area][i];
-    const std::size_t at = j * C::block;
-    const float *x = c[C::x] + at, *y = c[C::y] + at, *u = c[C::u] + at, *v = c[C::v] + at;
-    const float *cos_j = c[C::cosine] + at, *sin_j = c[C::sine] + at, *area_j = c[C::area] + at;
-    std::uint32_t mask = 0;
-    for (std::size_t l = 0; l < C::block; ++l) {
-        const float px = x[l] - xi, py = y[l] - yi, qx = u[l] - ui, qy = v[l] - vi;
-        const float pp = px * px + py * py, qq = qx * qx + qy * qy;
-        // q / p as complex numbers, times |p|^2, and its cosines with both frames, times |p| |q|.
-        const float re = px * qx + py * qy, im = px * qy - py * qx;
-        const float cosine = std::min(re * cos_i + im * sin_i, re * cos_j[l] + im * sin_j[l]);
-        const float smallest = std::min(area_i, area_j[l]), largest = std::max(area_i, area_j[l]);
-        const bool consistent =
-            (qq >= min_square) & (cosine > 0) & (cosine * cosine >= min_cosine_squared * pp * qq) &
-            (qq <= max_length_ratio * pp * smallest) & (largest * pp <= max_length_ratio * qq);
-        mask |= consistent ? 1U << l : 0U;
+// What the test of a pair needs of N matches, or N times of one.
+template <std::size_t N>
+struct Lanes {
+    Floats<N> x, y, u, v, cosine, sine, area;
+
+    ALWAYS_INLINE static Lanes from(const C& c, std::size_t k) {
+        return {load<N>(c[C::x] + k),   load<N>(c[C::y] + k),      load<N>(c[C::u] + k),
+                load<N>(c[C::v] + k),   load<N>(c[C::cosine] + k), load<N>(c[C::sine] + k),
+                load<N>(c[C::area] + k)};
     }
-    return mask;
+    ALWAYS_INLINE static Lanes copies(const C& c, std::size_t k) {
+        return {splat<N>(c[C::x][k]),   splat<N>(c[C::y][k]),      splat<N>(c[C::u][k]),
+                splat<N>(c[C::v][k]),   splat<N>(c[C::cosine][k]), splat<N>(c[C::sine][k]),
+                splat<N>(c[C::area][k])};
+    }
+};
+
+// a >= b as a sign: negative where it is false, or one of them NaN.
+template <std::size_t N>
+ALWAYS_INLINE Ints<N> at_least(Floats<N> a, Floats<N> b) {
+    return bits<N>(max(a - b, splat<N>(-1)));
 }
 
-ALWAYS_INLINE void pairs(const C& c, float min_baseline, std::size_t words, std::uint64_t* rows) {
-    const float min_square = min_baseline * min_baseline;
-    for (std::size_t i = 0; i < c.size(); ++i) {
-        std::uint64_t* row = rows + i * words;
-        for (std::size_t j = i / C::block; j < c.blocks(); ++j) {
-            std::uint32_t mask = consistent_block(c, i, j, min_square);
-            if (j == i / C::block) mask &= 0xFFFEU << (i % C::block);  // only j > i
-            row[j / 4] |= std::uint64_t{mask & 0xFFFFU} << (j % 4 * C::block);
+// Negative where matches i and j are not consistent. Symmetric bit for bit: swapping them changes
+// the signs of p and q, and no more.
+template <std::size_t N>
+ALWAYS_INLINE Ints<N> consistent(const Lanes<N>& i, const Lanes<N>& j, float min_square) {
+    const Floats<N> px = j.x - i.x, py = j.y - i.y, qx = j.u - i.u, qy = j.v - i.v;
+    const Floats<N> pp = px * px + py * py, qq = qx * qx + qy * qy;
+    // q / p as complex numbers, times |p|^2, and its cosines with both frames, times |p| |q|.
+    const Floats<N> re = px * qx + py * qy, im = px * qy - py * qx;
+    const Floats<N> cosine = min(re * i.cosine + im * i.sine, re * j.cosine + im * j.sine);
+    const Floats<N> smallest = min(i.area, j.area), largest = max(i.area, j.area);
+    return at_least<N>(qq, splat<N>(min_square)) | bits<N>(cosine) |
+           at_least<N>(cosine * cosine, min_cosine_squared * pp * qq) |
+           at_least<N>(max_length_ratio * pp * smallest, qq) |
+           at_least<N>(max_length_ratio * qq, largest * pp);
+}
+
+// Lanes are rows j, and bits of a lane are columns i, 32 at a time: no comparison is ever gathered
+// from lanes into bits. A tile is some rows, so that a column is spread over lanes once for all.
+template <std::size_t N>
+struct PairTile {
+    static constexpr std::size_t blocks = 8, rows = blocks * N, columns = 32;
+
+    Ints<N> found[blocks] = {};
+
+    // Columns [begin, end) of the rows from `row` that come before each: i >= j, and a few more.
+    ALWAYS_INLINE void test(const C& c, std::size_t row, std::size_t begin, std::size_t end,
+                            float min_square) {
+        const std::size_t first = begin / columns * columns;
+        for (std::size_t i = begin; i < end; ++i) {
+            const auto column = Lanes<N>::copies(c, i);
+            const auto bit = static_cast<std::int32_t>(std::uint32_t{1} << (i - first));
+            const std::size_t n_blocks = std::min(blocks, (i - row) / N + 1);
+            for (std::size_t b = 0; b < n_blocks; ++b) {
+                const auto pair = consistent(column, Lanes<N>::from(c, row + b * N), min_square);
+                found[b] |= ~where_negative<N>(pair) & bit;
+            }
         }
+    }
+};
+
+template <std::size_t N>
+ALWAYS_INLINE void pairs(const C& c, float min_baseline, std::size_t words, std::uint64_t* rows) {
+    using Tile = PairTile<N>;
+    for (std::size_t row = 0; row < c.size(); row += Tile::rows) {
+        const std::size_t last_row = std::min(row + Tile::rows, c.size());
+        for (std::size_t begin = row; begin < c.size();) {
+            const std::size_t word = begin / Tile::columns;
+            const std::size_t end = std::min((word + 1) * Tile::columns, c.size());
+            Tile tile;
+            tile.test(c, row, begin, end, min_baseline * min_baseline);
+            std::uint32_t found[Tile::rows];
+            std::memcpy(found, tile.found, sizeof found);
+            for (std::size_t j = row; j < std::min(last_row, end); ++j)
+                rows[j * words + word / 2] |= std::uint64_t{found[j - row]} << (word % 2 * 32);
+            begin = end;
+        }
+        for (std::size_t j = row; j < last_row; ++j)  // only i > j
+            rows[j * words + j / 64] &= ~std::uint64_t{1} << (j % 64);
     }
 }
 
@@ -149,13 +199,13 @@ ALWAYS_INLINE Score score(const C& c, const Affine& transform, float coarse, flo
     return sum;
 }
 
-#define TROUVAILLE_CONSISTENCY(name, TARGETED)                                                   \
+#define TROUVAILLE_CONSISTENCY(name, lanes, TARGETED)                                            \
     TARGETED void complete_##name(C& c) {                                                        \
         complete(c);                                                                             \
     }                                                                                            \
     TARGETED void pairs_##name(const C& c, float min_baseline, std::size_t words,                \
                                std::uint64_t* rows) {                                            \
-        pairs(c, min_baseline, words, rows);                                                     \
+        pairs<lanes>(c, min_baseline, words, rows);                                              \
     }                                                                                            \
     TARGETED void common_##name(const std::uint64_t* rows, std::size_t words,                    \
                                 std::span<const Edge> edges, std::uint32_t* counts) {            \
@@ -169,9 +219,9 @@ ALWAYS_INLINE Score score(const C& c, const Affine& transform, float coarse, flo
         return score(c, transform, coarse, fine);                                                \
     }
 
-TROUVAILLE_CONSISTENCY(scalar, )
-TROUVAILLE_CONSISTENCY(avx2, TARGET_AVX2)
-TROUVAILLE_CONSISTENCY(avx512, TARGET_AVX512)
+TROUVAILLE_CONSISTENCY(scalar, 4, )
+TROUVAILLE_CONSISTENCY(avx2, 8, TARGET_AVX2)
+TROUVAILLE_CONSISTENCY(avx512, 16, TARGET_AVX512)
 
 constexpr ConsistencyKernels scalar{complete_scalar, pairs_scalar, common_scalar, residuals_scalar,
                                     score_scalar};
