@@ -107,7 +107,8 @@ struct PairTile {
 };
 
 template <std::size_t N>
-ALWAYS_INLINE void pairs(const C& c, float min_baseline, std::size_t words, std::uint64_t* rows) {
+ALWAYS_INLINE std::size_t pairs(const C& c, float min_baseline, std::size_t words,
+                                std::uint64_t* rows) {
     using Tile = PairTile<N>;
     for (std::size_t row = 0; row < c.size(); row += Tile::rows) {
         const std::size_t last_row = std::min(row + Tile::rows, c.size());
@@ -125,17 +126,24 @@ ALWAYS_INLINE void pairs(const C& c, float min_baseline, std::size_t words, std:
         for (std::size_t j = row; j < last_row; ++j)  // only i > j
             rows[j * words + j / 64] &= ~std::uint64_t{1} << (j % 64);
     }
+    std::size_t count = 0;
+    for (std::size_t w = 0; w < c.size() * words; ++w)
+        count += static_cast<std::size_t>(std::popcount(rows[w]));
+    return count;
 }
 
-ALWAYS_INLINE void common(const std::uint64_t* rows, std::size_t words, std::span<const Edge> edges,
-                          std::uint32_t* counts) {
+ALWAYS_INLINE std::uint32_t common(const std::uint64_t* rows, std::size_t words,
+                                   std::span<const Edge> edges, std::uint32_t* counts) {
+    std::uint32_t most = 0;
     for (std::size_t e = 0; e < edges.size(); ++e) {
         const std::uint64_t* a = rows + edges[e].first * words;
         const std::uint64_t* b = rows + edges[e].second * words;
         int bits = 0;
         for (std::size_t w = 0; w < words; ++w) bits += std::popcount(a[w] & b[w]);
         counts[e] = static_cast<std::uint32_t>(bits);
+        most = std::max(most, counts[e]);
     }
+    return most;
 }
 
 struct Hypothesis {
@@ -168,11 +176,13 @@ ALWAYS_INLINE float agreement(const C& c, const Hypothesis& t, std::size_t k) {
     return 1 - stretch * per_stretch - (1 - cosine) * per_cosine;
 }
 
-ALWAYS_INLINE void residuals(const C& c, const Affine& transform, float* squares,
-                             float* agreements) {
+ALWAYS_INLINE void residuals(const C& c, const Affine& transform, float limit, float* squares,
+                             float* agreements, std::uint8_t* near) {
     const Hypothesis t(transform);
-    for (std::size_t k = 0; k < c.blocks() * C::block; ++k) squares[k] = square(c, t, k);
-    for (std::size_t k = 0; k < c.blocks() * C::block; ++k) agreements[k] = agreement(c, t, k);
+    const std::size_t n = c.blocks() * C::block;
+    for (std::size_t k = 0; k < n; ++k) squares[k] = square(c, t, k);
+    for (std::size_t k = 0; k < n; ++k) agreements[k] = agreement(c, t, k);
+    for (std::size_t k = 0; k < n; ++k) near[k] = (squares[k] <= limit) & (agreements[k] > 0);
 }
 
 // Not std::max: NaN (of coordinates beyond float32) must become 0.
@@ -203,17 +213,17 @@ ALWAYS_INLINE Score score(const C& c, const Affine& transform, float coarse, flo
     TARGETED void complete_##name(C& c) {                                                        \
         complete(c);                                                                             \
     }                                                                                            \
-    TARGETED void pairs_##name(const C& c, float min_baseline, std::size_t words,                \
-                               std::uint64_t* rows) {                                            \
-        pairs<lanes>(c, min_baseline, words, rows);                                              \
+    TARGETED std::size_t pairs_##name(const C& c, float min_baseline, std::size_t words,         \
+                                      std::uint64_t* rows) {                                     \
+        return pairs<lanes>(c, min_baseline, words, rows);                                       \
     }                                                                                            \
-    TARGETED void common_##name(const std::uint64_t* rows, std::size_t words,                    \
-                                std::span<const Edge> edges, std::uint32_t* counts) {            \
-        common(rows, words, edges, counts);                                                      \
+    TARGETED std::uint32_t common_##name(const std::uint64_t* rows, std::size_t words,           \
+                                         std::span<const Edge> edges, std::uint32_t* counts) {   \
+        return common(rows, words, edges, counts);                                               \
     }                                                                                            \
-    TARGETED void residuals_##name(const C& c, const Affine& transform, float* squares,          \
-                                   float* agreements) {                                          \
-        residuals(c, transform, squares, agreements);                                            \
+    TARGETED void residuals_##name(const C& c, const Affine& transform, float limit,             \
+                                   float* squares, float* agreements, std::uint8_t* near) {      \
+        residuals(c, transform, limit, squares, agreements, near);                               \
     }                                                                                            \
     TARGETED Score score_##name(const C& c, const Affine& transform, float coarse, float fine) { \
         return score(c, transform, coarse, fine);                                                \

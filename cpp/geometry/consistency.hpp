@@ -78,21 +78,23 @@ struct ConsistencyKernels {
     /// other. Let p and q be the vector from centre i to centre j in the query and in the
     /// candidate. Then |q| / |p| and the angle from p to q differ from the scale, sqrt(det B), and
     /// the rotation of either frame by at most max_pair_log_scale and max_pair_degrees, and
-    /// |q| >= min_baseline.
-    void (*pairs)(const Correspondences& c, float min_baseline, std::size_t words,
-                  std::uint64_t* rows);
+    /// |q| >= min_baseline. The bits must be clear. Returns how many it sets.
+    std::size_t (*pairs)(const Correspondences& c, float min_baseline, std::size_t words,
+                         std::uint64_t* rows);
 
     /// counts[e] = the number of bits that the rows of both ends of edge e have in common.
-    void (*common)(const std::uint64_t* rows, std::size_t words, std::span<const Edge> edges,
-                   std::uint32_t* counts);
+    /// Returns the greatest of them, 0 if there is none.
+    std::uint32_t (*common)(const std::uint64_t* rows, std::size_t words,
+                            std::span<const Edge> edges, std::uint32_t* counts);
 
     /// squares[k] = |T p_k - q_k|^2, in squared pixels of the candidate, and
     /// agreements[k] = 1 - sinh(s)^2 / sinh(max_log_scale)^2 - (1 - cos a) / (1 - cos max_degrees),
     /// where s and a are the log-scale and the angle by which B_k differs from T: 1 at best, not
     /// positive where the frame contradicts T, and quadratic between (sinh^2 and 1 - cos need no
-    /// logarithm and no arc).
-    void (*residuals)(const Correspondences& c, const Affine& transform, float* squares,
-                      float* agreements);
+    /// logarithm and no arc). near[k] = 1 where squares[k] <= limit and agreements[k] > 0, else 0.
+    /// Whole blocks are written.
+    void (*residuals)(const Correspondences& c, const Affine& transform, float limit,
+                      float* squares, float* agreements, std::uint8_t* near);
 
     /// For each of two thresholds, the sum over k of trunc(1024 (1 - squares[k] / threshold^2)
     /// agreements[k]), where both factors are positive: a truncated score as in Torr, Zisserman.

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cassert>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <numeric>
 #include <optional>
@@ -15,8 +16,8 @@
 #include "core/interrupt.hpp"
 #include "core/parallel.hpp"
 #include "core/random.hpp"
-#include "core/topk.hpp"
 #include "geometry/consistency.hpp"
+#include "geometry/match_graph.hpp"
 #include "geometry/solvers.hpp"
 #include "geometry/transforms.hpp"
 
@@ -29,6 +30,7 @@ constexpr float coarse_factor = 8, fine_factor = 2;
 constexpr double shrinking[] = {8, 4, 2, 1, 1};  // of the threshold, while refining
 // Two more parameters explain more by chance: an affine map must gain half a match more.
 constexpr double affine_penalty = 0.5;
+constexpr float infinity = std::numeric_limits<float>::infinity();
 constexpr double max_scale = 20, max_tilt = 8;
 
 // The matches of one candidate whose frames are regular, and where they came from.
@@ -89,7 +91,6 @@ class Verifier {
     std::optional<Model> estimate();
     void gather(std::size_t candidate);
     void choose_proposers();
-    void build_graph();
     void propose_pairs();
     std::size_t propose_triples(Edge edge, std::uint32_t supporters, std::size_t limit);
     void propose_singles();
@@ -99,7 +100,9 @@ class Verifier {
     std::optional<Affine> refine(Affine transform);
     std::optional<Affine> fit() const;
     bool determines_affine(const Moments& moments, double area) const;
-    void measure(const Correspondences& c, const Affine& transform);
+    template <class Found>
+    void for_each_near(const Correspondences& c, const Affine& transform, double limit,
+                       Found found);
     Model evaluate(const Affine& transform, const Matches& matches);
     void polish(Model& model);
     void report(std::size_t candidate, const Model& model);
@@ -118,16 +121,14 @@ class Verifier {
     // Working memory, kept from one candidate to the next.
     Matches all_, chosen_;
     const Matches* proposers_ = nullptr;  // all_, or chosen_ if there are too many
-    std::vector<std::uint64_t> graph_;    // symmetric: bit j of row i, words_ words a row
-    std::size_t words_ = 0;
-    std::vector<Edge> edges_;
-    std::vector<std::uint32_t> common_, degrees_;
+    MatchGraph graph_;                    // of *proposers_
     std::vector<Proposal> proposals_;
     std::int64_t best_fine_ = 0;
     std::vector<std::size_t> order_;  // of proposals_, best first
     std::vector<bool> explained_;     // by a refined proposal
     std::vector<float> squares_, agreements_;
-    std::vector<Inlier> near_;
+    std::vector<std::uint8_t> near_;
+    std::vector<Inlier> inliers_;  // before the one-to-one choice
     std::vector<WeightedPair> fitted_;
     std::vector<std::uint8_t> query_used_, candidate_used_;  // all zero between uses
 };
@@ -142,7 +143,7 @@ void Verifier::verify(std::size_t candidate) {
 std::optional<Model> Verifier::estimate() {
     if (all_.size() < options_.min_inliers) return std::nullopt;
     choose_proposers();
-    build_graph();
+    graph_.build(proposers_->pairs, 2 * threshold_);
     proposals_.clear();
     best_fine_ = 0;
     propose_pairs();
@@ -201,42 +202,12 @@ void Verifier::choose_proposers() {
     proposers_ = &chosen_;
 }
 
-// Fills graph_ with who supports whom, edges_ with its edges in order, and degrees_.
-void Verifier::build_graph() {
-    const std::size_t n = proposers_->size();
-    words_ = (n + 63) / 64;
-    graph_.assign(n * words_, 0);
-    degrees_.assign(n, 0);
-    edges_.clear();
-    kernels_.pairs(proposers_->pairs, 2 * threshold_, words_, graph_.data());
-    for (std::size_t i = 0; i < n; ++i)
-        for (std::size_t w = i / 64; w < words_; ++w) {
-            std::uint64_t bits = graph_[i * words_ + w];
-            if (w == i / 64)
-                bits &= ~std::uint64_t{0} << (i % 64);  // the rest mirrors earlier rows
-            for (; bits != 0; bits &= bits - 1) {
-                const std::size_t j = w * 64 + static_cast<std::size_t>(std::countr_zero(bits));
-                graph_[j * words_ + i / 64] |= std::uint64_t{1} << (i % 64);
-                edges_.push_back({static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(j)});
-                ++degrees_[i];
-                ++degrees_[j];
-            }
-        }
-}
-
 void Verifier::propose_pairs() {
-    common_.resize(edges_.size());
-    kernels_.common(graph_.data(), words_, edges_, common_.data());
-    const std::uint32_t needed = options_.min_inliers > 2 ? 1 : 0;
-    Ranked<std::uint32_t, std::size_t> storage[max_pairs];
-    TopK<std::uint32_t, std::size_t> best(storage);
-    for (std::size_t e = 0; e < edges_.size(); ++e)
-        if (common_[e] >= needed) best.push(common_[e], e);
     std::size_t triples = options_.model == TransformModel::affine ? max_triples : 0;
     const Correspondences& c = proposers_->pairs;
-    for (const auto& item : best.sorted()) {
-        const Edge edge = edges_[item.id];
-        const std::uint32_t supporters = item.score + 2;
+    for (const std::uint32_t e : graph_.best_edges(options_.min_inliers > 2 ? 3 : 2, max_pairs)) {
+        const Edge edge = graph_.edge(e);
+        const std::uint32_t supporters = graph_.supporters(e);
         if (settled(supporters)) break;
         propose(similarity_through(c.query(edge.first), c.candidate(edge.first),
                                    c.query(edge.second), c.candidate(edge.second)),
@@ -249,11 +220,9 @@ void Verifier::propose_pairs() {
 
 // Affine maps through the centres of an edge and of a later common supporter; `limit` at the most.
 std::size_t Verifier::propose_triples(Edge edge, std::uint32_t supporters, std::size_t limit) {
-    const std::uint64_t* a = graph_.data() + edge.first * words_;
-    const std::uint64_t* b = graph_.data() + edge.second * words_;
     std::size_t proposed = 0;
-    for (std::size_t w = edge.second / 64; w < words_; ++w) {
-        std::uint64_t bits = a[w] & b[w];
+    for (std::size_t w = edge.second / 64; w < graph_.words(); ++w) {
+        std::uint64_t bits = graph_.common_word(edge, w);
         if (w == edge.second / 64) bits &= ~std::uint64_t{0} << (edge.second % 64);
         for (; bits != 0 && proposed < limit; bits &= bits - 1, ++proposed) {
             fitted_.clear();
@@ -270,19 +239,14 @@ std::size_t Verifier::propose_triples(Edge edge, std::uint32_t supporters, std::
 }
 
 void Verifier::propose_singles() {
-    const std::uint32_t needed = options_.min_inliers > 1 ? 1 : 0;
-    if (settled(*std::max_element(degrees_.begin(), degrees_.end()) + 1)) return;
-    Ranked<std::uint32_t, std::size_t> storage[max_singles];
-    TopK<std::uint32_t, std::size_t> best(storage);
-    for (std::size_t i = 0; i < degrees_.size(); ++i)
-        if (degrees_[i] >= needed) best.push(degrees_[i], i);
-    for (const auto& item : best.sorted()) {
-        const std::uint32_t supporters = item.score + 1;
+    if (settled(graph_.most_supporters())) return;
+    for (const std::uint32_t i :
+         graph_.best_matches(options_.min_inliers > 1 ? 2 : 1, max_singles)) {
+        const std::uint32_t supporters = graph_.match_supporters(i);
         if (settled(supporters)) break;
-        Affine t = proposers_->pairs.local(item.id);
+        Affine t = proposers_->pairs.local(i);
         if (options_.model == TransformModel::similarity)
-            t = nearest_similarity(t, proposers_->pairs.query(item.id));
-        const auto i = static_cast<std::uint32_t>(item.id);
+            t = nearest_similarity(t, proposers_->pairs.query(i));
         propose(t, {i, i}, supporters);
     }
 }
@@ -336,12 +300,10 @@ std::optional<Affine> Verifier::refine(Affine transform) {
     const Correspondences& c = proposers_->pairs;
     for (const double factor : shrinking) {
         const double limit = factor * factor * threshold_ * threshold_;
-        measure(c, transform);
         fitted_.clear();
-        for (std::size_t k = 0; k < c.size(); ++k)
-            if (squares_[k] < limit && agreements_[k] > 0)
-                fitted_.push_back(
-                    {c.query(k), c.candidate(k), (1 - squares_[k] / limit) * agreements_[k]});
+        for_each_near(c, transform, limit, [&](std::size_t k, double near) {
+            if (near > 0) fitted_.push_back({c.query(k), c.candidate(k), near * agreements_[k]});
+        });
         const auto next = fit();
         if (!next) return std::nullopt;
         transform = *next;
@@ -377,27 +339,42 @@ std::optional<Affine> Verifier::fit() const {
     return gained > 4 * left ? affine->transform : similarity->transform;
 }
 
-void Verifier::measure(const Correspondences& c, const Affine& transform) {
+// Calls found(k, 1 - squares_[k] / limit) for each match within the limit whose frame agrees.
+template <class Found>
+void Verifier::for_each_near(const Correspondences& c, const Affine& transform, double limit,
+                             Found found) {
+    constexpr std::size_t together = 8;
+    static_assert(Correspondences::block % together == 0);
     squares_.resize(c.blocks() * Correspondences::block);
     agreements_.resize(squares_.size());
-    kernels_.residuals(c, transform, squares_.data(), agreements_.data());
+    near_.resize(squares_.size());
+    // Rounding up admits a few that are beyond: they are told apart below, in double precision.
+    kernels_.residuals(c, transform, std::nextafter(static_cast<float>(limit), infinity),
+                       squares_.data(), agreements_.data(), near_.data());
+    for (std::size_t begin = 0; begin < c.size(); begin += together) {
+        std::uint64_t any;
+        std::memcpy(&any, near_.data() + begin, sizeof any);
+        if (any == 0) continue;
+        for (std::size_t k = begin; k < begin + together; ++k)
+            if (near_[k] != 0 && squares_[k] <= limit) found(k, 1 - squares_[k] / limit);
+    }
 }
 
 Model Verifier::evaluate(const Affine& transform, const Matches& matches) {
-    measure(matches.pairs, transform);
-    const double limit = static_cast<double>(threshold_) * threshold_;
-    near_.clear();
-    for (std::size_t k = 0; k < matches.size(); ++k)
-        if (squares_[k] <= limit && agreements_[k] > 0)
-            near_.push_back({squares_[k], (1 - squares_[k] / limit) * agreements_[k], k});
-    std::sort(near_.begin(), near_.end(), [this](const Inlier& a, const Inlier& b) {
+    inliers_.clear();
+    for_each_near(matches.pairs, transform, static_cast<double>(threshold_) * threshold_,
+                  [this](std::size_t k, double near) {
+                      inliers_.push_back({squares_[k], near * agreements_[k], k});
+                  });
+    std::sort(inliers_.begin(), inliers_.end(), [this](const Inlier& a, const Inlier& b) {
         poll_.did(1);
         return std::tie(a.square, a.match) < std::tie(b.square, b.match);
     });
     Model model;
     model.transform = transform;
     model.score = is_similarity(transform) ? 0 : -affine_penalty;
-    for (const Inlier& inlier : near_) {
+    model.inliers.reserve(inliers_.size());
+    for (const Inlier& inlier : inliers_) {
         poll_.did(1);
         auto& query = query_used_[static_cast<std::size_t>(matches.query[inlier.match])];
         auto& candidate =
