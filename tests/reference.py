@@ -390,10 +390,11 @@ def _proposals(data, support, model, min_inliers):
                     and _spread(moments, transform) >= 6.25 * data.threshold**2
                 ):
                     propose(transform, [i, j], supporters)
-    degree = support.sum(1)
-    for i in np.argsort(-degree, kind="stable")[:16]:
-        supporters = degree[i] + 1
-        if degree[i] < (1 if min_inliers > 1 else 0) or settled >= supporters:
+    both = np.maximum(common, common.T)  # a match has the supporters of its best pair
+    alone = 1 + (both.max(1) + 1) * (both.max(1) >= 0)
+    for i in np.argsort(-alone, kind="stable")[:16]:
+        supporters = alone[i]
+        if supporters < (2 if min_inliers > 1 else 1) or settled >= supporters:
             break
         linear = data.b[i]
         if model == "similarity":

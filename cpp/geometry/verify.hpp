@@ -46,8 +46,9 @@ struct Verification {
 ///    frames say (ConsistencyKernels::pairs; baselines under 2 thresholds are not judged).
 /// 2. The 64 pairs with the most common supporters propose the similarity through their centres;
 ///    with a common supporter, if the model is affine, the affine map through three centres (64 at
-///    the most); the 16 matches with the most supporters propose their own B. Centres are accurate
-///    where noisy frames are not: a frame 12 degrees off misplaces what is 200 pixels away by 40.
+///    the most); the 16 matches that are in such pairs propose their own B, while no better one is
+///    known. Centres are accurate where noisy frames are not: a frame 12 degrees off misplaces what
+///    is 200 pixels away by 40.
 ///    Proposing ends when the best explains, within two thresholds, two thirds of the supporters
 ///    that the next has. Proposals are ranked by what they explain within eight thresholds and
 ///    within two (ConsistencyKernels::score).
