@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.ndimage
+import scipy.optimize
+import scipy.stats
 
 
 def root_sift(sift):
@@ -279,7 +281,10 @@ def match_shortlist(descriptors, words, max_distances, candidates):
 
 
 def verify(query_frames, candidate_frames, matches, model, threshold, min_inliers):
-    """One candidate of at most 1,024 regular matches: (transform, inliers), or (None, none)."""
+    """One candidate of at most 1,024 regular matches: (transform, inliers), or (None, none).
+
+    The transform is 2 x 3, or 3 x 3 if it is a homography.
+    """
     q, c = query_frames[matches[:, 0]].astype(float), candidate_frames[matches[:, 1]].astype(float)
     b = c[:, :, :2] @ np.linalg.inv(q[:, :, :2])
     data = Matched(q[:, :, 2], c[:, :, 2], b, np.linalg.det(b), _rotation(b), matches, threshold)
@@ -316,6 +321,9 @@ def verify(query_frames, candidate_frames, matches, model, threshold, min_inlier
             if score <= best_score:
                 break
             best, best_score, best_inliers = refined, score, inliers
+    if model == "homography":
+        frames = query_frames[matches[:, 0]].astype(float)
+        best, best_score, best_inliers = _bent(data, frames, best, best_score, best_inliers)
     if len(best_inliers) < min_inliers:
         return None, np.zeros(len(matches), bool)
     return best, np.isin(np.arange(len(matches)), best_inliers)
@@ -356,7 +364,7 @@ def _proposals(data, support, model, min_inliers):
     common = np.triu(support) * (support.astype(int) @ support)
     common[~np.triu(support)] = -1
     settled = 0
-    triples = 64 if model == "affine" else 0
+    triples = 0 if model == "similarity" else 64
     found = []
 
     def propose(transform, made_from, supporters):
@@ -415,14 +423,25 @@ def _through_two(data, i, j):
 
 def _near(data, transform, threshold):
     """1 - residual^2 / threshold^2, and the agreement of the frames; positive where an inlier."""
-    linear, shift = transform[:, :2], transform[:, 2]
-    squares = ((data.p @ linear.T + shift - data.q) ** 2).sum(1)
+    linear, images = tangents(transform, data.p)
+    squares = ((images - data.q) ** 2).sum(1)
     area = np.linalg.det(linear)
     sinh2 = (data.area / area + area / data.area - 2) / 4
     cosine = (data.rotation / _rotation(linear)).real
     agreement = 1 - sinh2 / np.sinh(0.875) ** 2 - (1 - cosine) / (1 - np.cos(np.radians(42)))
     near = 1 - squares / threshold**2
     return np.where(agreement > 0, near, -1), agreement
+
+
+def tangents(transform, p):
+    """The derivatives of the transform at each point, and the points' images."""
+    linear, shift = transform[:2, :2], transform[:2, 2]
+    images = p @ linear.T + shift
+    if len(transform) == 2:
+        return linear, images
+    depth = p @ transform[2, :2] + transform[2, 2]
+    images = images / depth[:, None]
+    return (linear - images[:, :, None] * transform[2, :2]) / depth[:, None, None], images
 
 
 def _evaluate(data, transform):
@@ -435,7 +454,72 @@ def _evaluate(data, transform):
             inliers.append(k)
             used |= ends
     similar = transform[0, 0] == transform[1, 1] and transform[0, 1] == -transform[1, 0]
-    return (near * agreement)[inliers].sum() - (0 if similar else 0.5), inliers
+    penalty = 1 if len(transform) == 3 else 0 if similar else 0.5
+    return (near * agreement)[inliers].sum() - penalty, inliers
+
+
+def _bent(data, frames, affine, affine_score, affine_inliers):
+    """The homography near the affine map, if it is determined, plausible and significantly better;
+    else the affine map as it came: (transform, score, inliers)."""
+    as_it_came = affine, affine_score, affine_inliers
+    if len(affine_inliers) < 5:
+        return as_it_came
+    transform = np.r_[affine, [[0, 0, 1.0]]]
+    for factor in (8, 4, 2, 1, 1):
+        near, agreement = _near(data, transform, factor * data.threshold)
+        transform = _homography(data, near > 0, (near * agreement)[near > 0])
+        if transform is None:
+            return as_it_came
+    score, inliers = _evaluate(data, transform)
+    near, agreement = _near(data, transform, data.threshold)
+    weights = (near * agreement)[inliers]
+    refined = _homography(data, inliers, weights)
+    if refined is None:
+        return as_it_came
+    squares = [
+        (weights * ((tangents(t, data.p[inliers])[1] - data.q[inliers]) ** 2).sum(1)).sum()
+        for t in (_affine(*_moments(data, inliers, weights)), refined)
+    ]
+    n = len(inliers)
+    f = ((squares[0] - squares[1]) / 2) / (squares[1] / (2 * n - 8) + 5e-7)
+    score_refined, inliers_refined = _evaluate(data, refined)
+    if score_refined > score:
+        transform, score, inliers = refined, score_refined, inliers_refined
+    depth = frames[inliers][:, :, 2] @ transform[2, :2] + transform[2, 2]
+    reach = np.linalg.norm(transform[2, :2] @ frames[inliers][:, :, :2], axis=1)
+    plausible = [_plausible(t) for t in tangents(transform, data.p[inliers])[0]]
+    better = scipy.stats.f.sf(f, 2, 2 * n - 8) < 0.01 and score > affine_score
+    if better and (depth > reach).all() and all(plausible):
+        return transform, score, inliers
+    return as_it_came
+
+
+def _homography(data, subset, weights):
+    """Weighted least squares in the image, by a general solver; None if not well determined."""
+    if len(weights) < 5:
+        return None
+    moments = _moments(data, subset, weights)
+    affine = _affine(*moments)
+    if affine is None:
+        return None
+    total = weights.sum()
+    p, q = data.p[subset] - moments[0], data.q[subset] - moments[1]
+    p_unit = np.sqrt((weights * (p**2).sum(1)).sum() / total)
+    q_unit = np.sqrt((weights * (q**2).sum(1)).sum() / total)
+
+    def residuals(h):
+        images = tangents(np.r_[h, 1].reshape(3, 3), p / p_unit)[1]
+        return (np.sqrt(weights)[:, None] * (images - q / q_unit)).ravel()
+
+    start = np.c_[affine[:, :2] * p_unit / q_unit, [0, 0]]
+    found = scipy.optimize.least_squares(residuals, np.r_[start.ravel(), 0, 0], method="lm")
+    known = np.linalg.inv(np.linalg.inv(found.jac.T @ found.jac)[6:, 6:])
+    if np.linalg.eigvalsh(known)[0] < 0.25:
+        return None
+    scaled = np.r_[found.x, 1].reshape(3, 3)
+    centre_p = np.array([[1, 0, -moments[0][0]], [0, 1, -moments[0][1]], [0, 0, p_unit]]) / p_unit
+    centre_q = np.array([[q_unit, 0, moments[1][0]], [0, q_unit, moments[1][1]], [0, 0, 1]])
+    return centre_q @ scaled @ centre_p
 
 
 def _moments(data, subset, weights):
@@ -471,7 +555,7 @@ def _fit(data, subset, weights, model):
     if not _plausible(similarity):
         return None
     determined = len(weights) >= 4 and _spread(moments, similarity) >= 6.25 * data.threshold**2
-    affine = _affine(*moments) if model == "affine" and determined else None
+    affine = _affine(*moments) if model != "similarity" and determined else None
     if affine is None or not _plausible(affine):
         return similarity
     left = _squares(data, subset, weights, affine)

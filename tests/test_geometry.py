@@ -28,15 +28,25 @@ def random_frames(rng, n):
 
 def random_transform(rng, model):
     linear = rng.uniform(0.6, 1.5) * rotations(np.radians(rng.uniform(-40, 40)))
-    if model == "affine":
+    if model != "similarity":
         linear = linear @ (np.eye(2) + rng.uniform(-0.15, 0.15, (2, 2)))
-    return np.c_[linear, SIZE / 2 - linear @ SIZE / 2 + rng.uniform(-80, 80, 2)]
+    affine = np.c_[linear, SIZE / 2 - linear @ SIZE / 2 + rng.uniform(-80, 80, 2)]
+    return bent(rng, affine) if model == "homography" else affine
+
+
+def bent(rng, affine):
+    """A homography that touches the map at the centre; depths in the corners of 0.8 to 1.2."""
+    angle = rng.uniform(0, 2 * np.pi)
+    slope = 0.2 / np.linalg.norm(SIZE / 2) * np.array([np.cos(angle), np.sin(angle)])
+    depth = np.r_[slope, 1 - slope @ SIZE / 2]
+    centre = affine @ np.r_[SIZE / 2, 1]
+    rows = affine + np.outer(centre, depth - [0, 0, 1])
+    return np.r_[rows, [depth]] / depth[2]
 
 
 def moved(frames, transform):
-    out = transform[:, :2] @ frames
-    out[:, :, 2] += transform[:, 2]
-    return out
+    linear, centres = reference.tangents(transform, frames[:, :, 2])
+    return np.concatenate([linear @ frames[:, :, :2], centres[:, :, None]], axis=2)
 
 
 def disturbed(rng, frames):
@@ -76,7 +86,12 @@ def shortlist(rng, counts, n=100, model="affine", noise=True):
 
 
 def corner_errors(transforms, truth):
-    return np.linalg.norm(CORNERS @ (transforms[:, :2] - truth).swapaxes(1, 2), axis=2).mean(1)
+    return np.linalg.norm(corners(transforms) - corners(truth), axis=2).mean(1)
+
+
+def corners(transforms):
+    images = CORNERS @ np.asarray(transforms).swapaxes(1, 2)
+    return images[:, :, :2] / images[:, :, 2:] if images.shape[2] == 3 else images
 
 
 def assert_same(a, b):
@@ -84,13 +99,14 @@ def assert_same(a, b):
         np.testing.assert_array_equal(x, y)
 
 
-@pytest.mark.parametrize("model", ["similarity", "affine"])
+@pytest.mark.parametrize("model", ["similarity", "affine", "homography"])
 def test_recovers_a_transform_exactly_from_exact_matches(rng, isa, model):
-    arguments, truth, right = shortlist(rng, [8, 20, 100], model=model, noise=False)
+    arguments, truth, right = shortlist(rng, [20, 50, 100], model=model, noise=False)
     found = verify(**arguments, model=model)
     assert corner_errors(found.transforms, truth).max() < 0.01
     assert (found.inliers >= right).all()
-    np.testing.assert_array_equal(found.transforms[:, 2], np.tile([0, 0, 1.0], (3, 1)))
+    assert (found.transforms[:, 2, 2] == 1).all()
+    assert (found.transforms[:, 2, :2] != 0).any() == (model == "homography")
 
 
 @pytest.mark.parametrize("model", ["similarity", "affine"])
@@ -109,7 +125,7 @@ def test_seldom_verifies_pure_chance(rng):
     assert (found.n_inliers >= 6).sum() == 0
 
 
-@pytest.mark.parametrize("model", ["similarity", "affine"])
+@pytest.mark.parametrize("model", ["similarity", "affine", "homography"])
 @pytest.mark.parametrize("n", [12, 40, 90])
 def test_equals_reference(isa, model, n):
     rng = np.random.default_rng(n)
@@ -129,23 +145,32 @@ def test_equals_reference(isa, model, n):
         np.testing.assert_array_equal(found.inliers[own], inliers)
         assert found.n_inliers[i] == inliers.sum()
         if transform is not None:
-            np.testing.assert_allclose(found.transforms[i, :2], transform, rtol=1e-3, atol=1e-3)
+            rows = found.transforms[i, : len(transform)]
+            np.testing.assert_allclose(
+                rows,
+                transform / transform[-1, -1] if len(rows) == 3 else transform,
+                rtol=1e-3,
+                atol=1e-3,
+            )
 
 
-def test_same_bits_on_every_instruction_set(rng):
-    arguments, _, _ = shortlist(rng, [0, 5, 5, 10, 50, 100])
+@pytest.mark.parametrize("model", ["affine", "homography"])
+def test_same_bits_on_every_instruction_set(rng, model):
+    arguments, _, _ = shortlist(rng, [0, 5, 5, 10, 50, 100], model=model)
     results = []
     for name in _core.isas():
         _core.use_isa(name)
-        results.append(verify(**arguments))
+        results.append(verify(**arguments, model=model))
     _core.reset_isa()
     for other in results[1:]:
         assert_same(results[0], other)
 
 
-def test_same_bits_for_any_number_of_threads(rng, threads):
-    arguments, _, _ = shortlist(rng, [5] * 150 + [30] * 50)
-    assert_same(verify(**arguments, threads=threads), verify(**arguments, threads=1))
+@pytest.mark.parametrize("model", ["affine", "homography"])
+def test_same_bits_for_any_number_of_threads(rng, threads, model):
+    arguments, _, _ = shortlist(rng, [5] * 150 + [30] * 50, model=model)
+    expected = verify(**arguments, model=model, threads=1)
+    assert_same(verify(**arguments, model=model, threads=threads), expected)
 
 
 def test_candidates_do_not_influence_each_other(rng):
@@ -222,16 +247,17 @@ def test_weights_are_what_inliers_count(rng):
     assert verify(**arguments).scores[0] == found.n_inliers[0]
 
 
-def test_box_bounds_the_inliers_ellipses(rng):
-    arguments, _, _ = shortlist(rng, [100], noise=False)
-    found = verify(**arguments)
-    images = moved(
-        arguments["query_frames"][arguments["matches"][found.inliers, 0]].astype(float),
-        found.transforms[0, :2],
-    )
+@pytest.mark.parametrize("model", ["affine", "homography"])
+def test_box_bounds_the_inliers_ellipses(rng, model):
+    arguments, _, _ = shortlist(rng, [100], model=model, noise=False)
+    found = verify(**arguments, model=model)
+    frames = arguments["query_frames"][arguments["matches"][found.inliers, 0]].astype(float)
     angles = np.linspace(0, 2 * np.pi, 3601)
-    points = images[:, :, :2] @ np.stack([np.cos(angles), np.sin(angles)]) + images[:, :, 2:]
-    expected = [*points.min((0, 2)), *points.max((0, 2))]
+    circle = np.stack([np.cos(angles), np.sin(angles), np.ones(len(angles))])
+    points = reference.tangents(
+        found.transforms[0], (frames @ circle).swapaxes(1, 2).reshape(-1, 2)
+    )[1]
+    expected = [*points.min(0), *points.max(0)]
     np.testing.assert_allclose(found.boxes[0], expected, atol=1e-3)
 
 
@@ -243,6 +269,72 @@ def test_too_few_inliers_are_none(rng):
     assert np.isnan(found.transforms).all()
     assert np.isnan(found.boxes).all()
     assert not found.inliers.any()
+
+
+def is_homography(found):
+    return (found.n_inliers > 0) & (found.transforms[:, 2, :2] != 0).any(1)
+
+
+def test_a_homography_explains_what_an_affine_map_cannot(rng):
+    arguments, truth, right = shortlist(rng, [20, 30, 60, 100] * 25, model="homography")
+    found = verify(**arguments, model="homography")
+    affine = verify(**arguments)
+    errors, affine_errors = (corner_errors(x.transforms, truth) for x in (found, affine))
+    assert is_homography(found).mean() > 0.95
+    assert np.median(errors) < 3
+    assert np.median(errors) < np.median(affine_errors) / 5
+    assert (found.inliers & right).sum() > 1.2 * (affine.inliers & right).sum()
+    assert (found.inliers & ~right).sum() < 0.03 * right.sum()
+
+
+def test_a_homography_is_no_worse_than_an_affine_map_where_that_is_true(rng):
+    arguments, truth, _ = shortlist(rng, [0, 5, 10, 30] * 100)
+    affine, found = (verify(**arguments, model=model) for model in ("affine", "homography"))
+    assert (found.n_inliers >= affine.n_inliers).all()
+    assert is_homography(found).mean() < 0.03
+    same = ~is_homography(found)
+    for one, other in zip(found[:3], affine[:3], strict=True):
+        np.testing.assert_array_equal(one[same], other[same])
+    errors, affine_errors = (
+        corner_errors(x.transforms, truth)[x.n_inliers > 0] for x in (found, affine)
+    )
+    assert (errors < 10).sum() >= (affine_errors < 10).sum() - 2
+
+
+@pytest.mark.parametrize("shape", ["four points", "a line", "a line and a point", "two spots"])
+def test_degenerate_matches_give_no_homography(rng, shape):
+    query = random_frames(rng, 4 if shape == "four points" else 12)
+    if shape.startswith("a line"):
+        query[:, :, 2] = np.linspace(50, 900, 12)[:, None] * [1, 0.5] + 20
+        query[:1, :, 2] += [0, 250] if shape == "a line and a point" else 0
+    if shape == "two spots":
+        query[:, :, 2] = np.where(np.arange(12)[:, None] < 6, [300, 300], [600, 500])
+    candidate = disturbed(rng, moved(query, random_transform(rng, "homography")))
+    own = np.arange(len(query))
+    found = verify(
+        *as_float32(query, candidate),
+        [0, len(query)],
+        np.c_[own, own],
+        [0, len(query)],
+        model="homography",
+    )
+    assert not is_homography(found).any()
+
+
+def test_no_inlier_is_beyond_the_horizon(rng, isa):
+    query = random_frames(rng, 200)
+    truth = np.array([[0.9, 0.1, 50], [-0.1, 0.8, 80], [-1 / 900, 0, 1]])  # the line x = 900
+    beyond = np.arange(200) >= 150
+    query[:, 0, 2] = np.where(beyond, rng.uniform(950, 1000, 200), rng.uniform(0, 500, 200))
+    candidate = moved(query, truth)
+    candidate[beyond, :, 0] *= -1  # mirrored frames would be no inliers anyway
+    own = np.arange(200)
+    found = verify(
+        *as_float32(query, candidate), [0, 200], np.c_[own, own], [0, 200], model="homography"
+    )
+    np.testing.assert_allclose(found.transforms[0], truth, rtol=1e-2, atol=1e-4)
+    np.testing.assert_array_equal(found.inliers, ~beyond)
+    assert found.boxes[0, 0] > -1000
 
 
 @pytest.mark.parametrize("min_inliers", [1, 2, 3])
@@ -323,7 +415,7 @@ def test_accepts_any_layout_and_exact_dtype(rng):
         ({"query_frames": np.zeros((200, 3, 3))}, ValueError, "query_frames must have shape"),
         ({"candidate_frames": np.full((100, 2, 3), np.inf)}, ValueError, "candidate_frames"),
         ({"candidate_frames": np.zeros((100, 2, 3), complex)}, TypeError, "candidate_frames"),
-        ({"model": "homography"}, ValueError, "model must be one of"),
+        ({"model": "projective"}, ValueError, "model must be one of"),
         ({"weights": np.ones(99)}, ValueError, "weights must be one a match, 100, got 99"),
         ({"weights": np.full(100, -1.0)}, ValueError, "weights must not be negative"),
         ({"weights": np.full(100, np.nan)}, ValueError, "weights must be finite"),
@@ -356,7 +448,7 @@ tame = st.floats(-1000, 1000, width=32)
     ),
     threshold=st.floats(1e-30, 1e30),
     min_inliers=st.integers(1, 5),
-    model=st.sampled_from(["affine", "similarity"]),
+    model=st.sampled_from(["affine", "similarity", "homography"]),
     data=st.data(),
 )
 def test_survives_anything_and_keeps_its_laws(frames, threshold, min_inliers, model, data):
@@ -411,6 +503,6 @@ def test_ctrl_c_stops_within_a_candidate(rng, after):
 
     def verify_for_ever():  # without the checks of the Python face, which would take a part
         while True:
-            _core.verify(frames, frames, offsets, matches, offsets, True, np.ones(n), 8.0, 4, 1)
+            _core.verify(frames, frames, offsets, matches, offsets, 1, np.ones(n), 8.0, 4, 1)
 
     assert interrupts.seconds_to_stop(verify_for_ever, after) < interrupts.LIMIT

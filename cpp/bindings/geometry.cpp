@@ -46,12 +46,14 @@ void require_safe(const Shortlist& in) {
 py::tuple verify_shortlist(const Array<float>& query_frames, const Array<float>& candidate_frames,
                            const Array<std::int64_t>& frame_offsets,
                            const Array<std::int32_t>& matches,
-                           const Array<std::int64_t>& match_offsets, bool affine,
+                           const Array<std::int64_t>& match_offsets, std::uint8_t model,
                            const Array<double>& weights, double residual_threshold,
                            std::size_t min_inliers, int threads) {
     const Shortlist in{view(query_frames), view(candidate_frames),     vector_view(frame_offsets),
                        view(matches),      vector_view(match_offsets), vector_view(weights)};
     require_safe(in);
+    if (model > static_cast<std::uint8_t>(TransformModel::homography))
+        throw py::value_error("model must be 0 (similarity), 1 (affine) or 2 (homography)");
     const auto n = static_cast<py::ssize_t>(in.candidates());
     Array<std::int64_t> n_inliers(n);
     Array<double> scores(n), transforms({n, py::ssize_t{3}, py::ssize_t{3}}),
@@ -62,10 +64,8 @@ py::tuple verify_shortlist(const Array<float>& query_frames, const Array<float>&
                            mutable_view(boxes)};
     {
         const ReleasedGil nogil;  // no Python object is touched in this block
-        verify(in,
-               {affine ? TransformModel::affine : TransformModel::similarity, residual_threshold,
-                min_inliers},
-               out, threads);
+        verify(in, {static_cast<TransformModel>(model), residual_threshold, min_inliers}, out,
+               threads);
     }
     return py::make_tuple(n_inliers, scores, transforms, inliers, boxes);
 }
@@ -75,8 +75,8 @@ py::tuple verify_shortlist(const Array<float>& query_frames, const Array<float>&
 void bind_geometry(py::module_& m) {
     m.def("verify", &verify_shortlist, "query_frames"_a.noconvert(),
           "candidate_frames"_a.noconvert(), "frame_offsets"_a.noconvert(), "matches"_a.noconvert(),
-          "match_offsets"_a.noconvert(), "affine"_a, "weights"_a.noconvert(),
-          "residual_threshold"_a, "min_inliers"_a, "threads"_a);
+          "match_offsets"_a.noconvert(), "model"_a, "weights"_a.noconvert(), "residual_threshold"_a,
+          "min_inliers"_a, "threads"_a);
 }
 
 }  // namespace trouvaille::python

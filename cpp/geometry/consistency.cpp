@@ -185,6 +185,47 @@ ALWAYS_INLINE void residuals(const C& c, const Affine& transform, float limit, f
     for (std::size_t k = 0; k < n; ++k) near[k] = (squares[k] <= limit) & (agreements[k] > 0);
 }
 
+struct ProjectiveHypothesis {
+    float h11, h12, h13, h21, h22, h23, h31, h32, h33;
+
+    explicit ProjectiveHypothesis(const Homography& h)
+        : h11(static_cast<float>(h.h11)),
+          h12(static_cast<float>(h.h12)),
+          h13(static_cast<float>(h.h13)),
+          h21(static_cast<float>(h.h21)),
+          h22(static_cast<float>(h.h22)),
+          h23(static_cast<float>(h.h23)),
+          h31(static_cast<float>(h.h31)),
+          h32(static_cast<float>(h.h32)),
+          h33(static_cast<float>(h.h33)) {}
+};
+
+ALWAYS_INLINE void projective_residuals(const C& c, const Homography& transform, float limit,
+                                        float* squares, float* agreements, std::uint8_t* near) {
+    const ProjectiveHypothesis h(transform);
+    const std::size_t n = c.blocks() * C::block;
+    const float *x = c[C::x], *y = c[C::y], *u = c[C::u], *v = c[C::v];
+    const float *cosine = c[C::cosine], *sine = c[C::sine], *area = c[C::area],
+                *per_area = c[C::per_area];
+    for (std::size_t k = 0; k < n; ++k) {
+        const float depth = h.h31 * x[k] + h.h32 * y[k] + h.h33, per_depth = 1 / depth;
+        const float qx = (h.h11 * x[k] + h.h12 * y[k] + h.h13) * per_depth;
+        const float qy = (h.h21 * x[k] + h.h22 * y[k] + h.h23) * per_depth;
+        const float dx = qx - u[k], dy = qy - v[k];
+        squares[k] = dx * dx + dy * dy;
+        // The tangent's linear part, its determinant, and its rotation as re + i im.
+        const float a11 = (h.h11 - qx * h.h31) * per_depth, a12 = (h.h12 - qx * h.h32) * per_depth;
+        const float a21 = (h.h21 - qy * h.h31) * per_depth, a22 = (h.h22 - qy * h.h32) * per_depth;
+        const float determinant = a11 * a22 - a12 * a21, re = a11 + a22, im = a21 - a12;
+        const float length = std::sqrt(re * re + im * im + std::numeric_limits<float>::min());
+        const float turn = (re * cosine[k] + im * sine[k]) / length;
+        const float stretch = area[k] / determinant + per_area[k] * determinant - 2;
+        const float agreement = 1 - stretch * per_stretch - (1 - turn) * per_cosine;
+        agreements[k] = (depth > 0) & (determinant > 0) ? agreement : -1;
+    }
+    for (std::size_t k = 0; k < n; ++k) near[k] = (squares[k] <= limit) & (agreements[k] > 0);
+}
+
 // Not std::max: NaN (of coordinates beyond float32) must become 0.
 ALWAYS_INLINE float positive(float x) {
     return x > 0 ? x : 0.0F;
@@ -225,6 +266,11 @@ ALWAYS_INLINE Score score(const C& c, const Affine& transform, float coarse, flo
                                    float* squares, float* agreements, std::uint8_t* near) {      \
         residuals(c, transform, limit, squares, agreements, near);                               \
     }                                                                                            \
+    TARGETED void projective_residuals_##name(const C& c, const Homography& transform,           \
+                                              float limit, float* squares, float* agreements,    \
+                                              std::uint8_t* near) {                              \
+        projective_residuals(c, transform, limit, squares, agreements, near);                    \
+    }                                                                                            \
     TARGETED Score score_##name(const C& c, const Affine& transform, float coarse, float fine) { \
         return score(c, transform, coarse, fine);                                                \
     }
@@ -233,12 +279,14 @@ TROUVAILLE_CONSISTENCY(scalar, 4, )
 TROUVAILLE_CONSISTENCY(avx2, 8, TARGET_AVX2)
 TROUVAILLE_CONSISTENCY(avx512, 16, TARGET_AVX512)
 
-constexpr ConsistencyKernels scalar{complete_scalar, pairs_scalar, common_scalar, residuals_scalar,
-                                    score_scalar};
-constexpr ConsistencyKernels avx2{complete_avx2, pairs_avx2, common_avx2, residuals_avx2,
-                                  score_avx2};
-constexpr ConsistencyKernels avx512{complete_avx512, pairs_avx512, common_avx512, residuals_avx512,
-                                    score_avx512};
+constexpr ConsistencyKernels scalar{
+    complete_scalar, pairs_scalar, common_scalar, residuals_scalar, projective_residuals_scalar,
+    score_scalar};
+constexpr ConsistencyKernels avx2{
+    complete_avx2, pairs_avx2, common_avx2, residuals_avx2, projective_residuals_avx2, score_avx2};
+constexpr ConsistencyKernels avx512{
+    complete_avx512, pairs_avx512, common_avx512, residuals_avx512, projective_residuals_avx512,
+    score_avx512};
 constexpr const ConsistencyKernels* variants[isa_count] = {&scalar, &avx2, &avx512};
 
 }  // namespace

@@ -96,6 +96,11 @@ struct ConsistencyKernels {
     void (*residuals)(const Correspondences& c, const Affine& transform, float limit,
                       float* squares, float* agreements, std::uint8_t* near);
 
+    /// The same of a homography: agreements with its tangent at p_k, and -1 where p_k is on the
+    /// horizon or beyond it, or the tangent mirrors.
+    void (*projective_residuals)(const Correspondences& c, const Homography& transform, float limit,
+                                 float* squares, float* agreements, std::uint8_t* near);
+
     /// For each of two thresholds, the sum over k of trunc(1024 (1 - squares[k] / threshold^2)
     /// agreements[k]), where both factors are positive: a truncated score as in Torr, Zisserman.
     /// MLESAC. CVIU 2000.

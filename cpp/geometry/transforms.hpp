@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace trouvaille {
 
@@ -16,6 +18,13 @@ struct Affine {
 
 struct Point {
     double x, y;
+};
+
+/// The projective map (x, y) -> (h1 . p, h2 . p) / (h3 . p) with p = (x, y, 1) and rows h1, h2, h3.
+struct Homography {
+    double h11 = 1, h12 = 0, h13 = 0;
+    double h21 = 0, h22 = 1, h23 = 0;
+    double h31 = 0, h32 = 0, h33 = 1;
 };
 
 inline Affine affine_from_row(const float* laf) {
@@ -44,6 +53,32 @@ inline Affine inverse(const Affine& t) {
     r.b1 = -(r.a11 * t.b1 + r.a12 * t.b2);
     r.b2 = -(r.a21 * t.b1 + r.a22 * t.b2);
     return r;
+}
+
+inline Homography homography_from(const Affine& t) {
+    return {t.a11, t.a12, t.b1, t.a21, t.a22, t.b2, 0, 0, 1};
+}
+
+/// The denominator h3 . p: zero on the line that is mapped to infinity (the horizon).
+inline double depth(const Homography& h, Point p) {
+    return h.h31 * p.x + h.h32 * p.y + h.h33;
+}
+
+/// Requires a point off the horizon.
+inline Point apply(const Homography& h, Point p) {
+    const double w = depth(h, p);
+    return {(h.h11 * p.x + h.h12 * p.y + h.h13) / w, (h.h21 * p.x + h.h22 * p.y + h.h23) / w};
+}
+
+/// The affine map that touches `h` at p: the same image there, and the same derivatives.
+inline Affine tangent(const Homography& h, Point p) {
+    const double w = depth(h, p);
+    const Point q = apply(h, p);
+    Affine t{(h.h11 - q.x * h.h31) / w, (h.h12 - q.x * h.h32) / w, 0,
+             (h.h21 - q.y * h.h31) / w, (h.h22 - q.y * h.h32) / w, 0};
+    t.b1 = q.x - (t.a11 * p.x + t.a12 * p.y);
+    t.b2 = q.y - (t.a21 * p.x + t.a22 * p.y);
+    return t;
 }
 
 /// A rotation as its cosine and sine.
@@ -88,6 +123,51 @@ inline bool is_plausible(const Affine& t, double max_scale, double max_tilt) {
 inline bool is_regular(const Affine& t) {
     const double squares = t.a11 * t.a11 + t.a12 * t.a12 + t.a21 * t.a21 + t.a22 * t.a22;
     return std::abs(t.determinant()) > 1e-3 * squares && std::isfinite(squares);
+}
+
+/// An axis-parallel rectangle; empty until something is included.
+struct Box {
+    double x1 = std::numeric_limits<double>::infinity(), y1 = x1, x2 = -x1, y2 = -x1;
+
+    void include(const Box& other) {
+        x1 = std::min(x1, other.x1);
+        y1 = std::min(y1, other.y1);
+        x2 = std::max(x2, other.x2);
+        y2 = std::max(y2, other.y2);
+    }
+};
+
+/// Of a frame's ellipse.
+inline Box bounds(const Affine& frame) {
+    const double width = std::sqrt(frame.a11 * frame.a11 + frame.a12 * frame.a12);
+    const double height = std::sqrt(frame.a21 * frame.a21 + frame.a22 * frame.a22);
+    return {frame.b1 - width, frame.b2 - height, frame.b1 + width, frame.b2 + height};
+}
+
+/// Of the image of a frame's ellipse, which must not touch the horizon. It is an ellipse, the image
+/// of the unit circle by M = h frame. A line l touches it where l' C l = 0 with the dual conic
+/// C = M diag(1, 1, -1) M': a vertical line x = t where C33 t^2 - 2 C13 t + C11 = 0.
+inline Box bounds(const Homography& h, const Affine& frame) {
+    struct Row {
+        double a, b, c;
+    };
+    const auto row = [&frame](double x, double y, double one) -> Row {
+        return {x * frame.a11 + y * frame.a21, x * frame.a12 + y * frame.a22,
+                x * frame.b1 + y * frame.b2 + one};
+    };
+    const auto product = [](const Row& r, const Row& s) {
+        return r.a * s.a + r.b * s.b - r.c * s.c;
+    };
+    const Row u = row(h.h11, h.h12, h.h13), v = row(h.h21, h.h22, h.h23),
+              w = row(h.h31, h.h32, h.h33);
+    const double c33 = product(w, w);  // negative before the horizon
+    const auto range = [&](const Row& r) -> Point {
+        const double middle = product(r, w) / c33;
+        const double half = std::sqrt(std::max(middle * middle - product(r, r) / c33, 0.0));
+        return {middle - half, middle + half};
+    };
+    const Point x = range(u), y = range(v);
+    return {x.x, y.x, x.y, y.y};
 }
 
 }  // namespace trouvaille

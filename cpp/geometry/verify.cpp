@@ -2,7 +2,6 @@
 #include "geometry/verify.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cassert>
 #include <cmath>
 #include <cstring>
@@ -17,21 +16,21 @@
 #include "core/parallel.hpp"
 #include "core/random.hpp"
 #include "geometry/consistency.hpp"
-#include "geometry/match_graph.hpp"
+#include "geometry/homography_fit.hpp"
+#include "geometry/propose.hpp"
 #include "geometry/solvers.hpp"
 #include "geometry/transforms.hpp"
 
 namespace trouvaille {
 namespace {
 
-constexpr std::size_t max_proposers = 1024, max_pairs = 64, max_triples = 64, max_singles = 16,
-                      max_refined = 6;
-constexpr float coarse_factor = 8, fine_factor = 2;
+constexpr std::size_t max_proposers = 1024, max_refined = 6;
 constexpr double shrinking[] = {8, 4, 2, 1, 1};  // of the threshold, while refining
-// Two more parameters explain more by chance: an affine map must gain half a match more.
-constexpr double affine_penalty = 0.5;
+constexpr double bending[] = {8, 4, 2, 1, 1};    // the same, from affine to projective
+// Two more parameters explain more by chance: an affine map must gain half a match more than a
+// similarity, and a homography half a match more than an affine map.
+constexpr double affine_penalty = 0.5, homography_penalty = 1;
 constexpr float infinity = std::numeric_limits<float>::infinity();
-constexpr double max_scale = 20, max_tilt = 8;
 
 // The matches of one candidate whose frames are regular, and where they came from.
 struct Matches {
@@ -60,19 +59,24 @@ struct Inlier {
     std::size_t match;
 };
 
-// A transform and the matches it was made from (the same twice if it was one).
-struct Proposal {
-    Affine transform;
-    Edge made_from;
-    std::uint32_t supporters;  // with those it was made from
-    std::int64_t score;
-};
-
 struct Model {
-    Affine transform;
-    double score = 0;  // the sum of its inliers' gains, less affine_penalty if it is affine
+    Affine transform;                      // unless it is a homography
+    std::optional<Homography> homography;  // of depth 1 somewhere among its inliers
+    double score = 0;  // the sum of its inliers' gains, less a penalty for its parameters
     std::vector<Inlier> inliers;
 };
+
+// Whether a homography's squares are less than an affine map's, of n pairs, by more than chance
+// leaves in 1 of 100: by an F-test for its two more parameters, whose tail is
+// (homography / affine)^(n - 4), as there are 2 n - 8 degrees of freedom.
+bool is_significant(double affine, double homography, std::size_t n) {
+    constexpr double rounding = 1e-6;  // square pixels a pair: below it nothing is significant
+    const double both = rounding * static_cast<double>(n);
+    const double ratio = (homography + both) / (affine + both);
+    double chance = 1;
+    for (std::size_t k = 4; k < n && chance >= 0.01 && ratio < 1; ++k) chance *= ratio;
+    return chance < 0.01;
+}
 
 class Verifier {
   public:
@@ -83,6 +87,7 @@ class Verifier {
           query_inverses_(query_inverses),
           out_(out),
           threshold_(static_cast<float>(options.residual_threshold)),
+          proposer_(options),
           query_used_(shortlist.query_frames.rows, 0) {}
 
     void verify(std::size_t candidate);
@@ -91,22 +96,29 @@ class Verifier {
     std::optional<Model> estimate();
     void gather(std::size_t candidate);
     void choose_proposers();
-    void propose_pairs();
-    std::size_t propose_triples(Edge edge, std::uint32_t supporters, std::size_t limit);
-    void propose_singles();
-    void propose(const Affine& transform, Edge made_from, std::uint32_t supporters);
-    bool settled(std::uint32_t supporters) const;
-    Model refine_best();
+    Model refine_best(std::span<const Proposal> proposals);
     std::optional<Affine> refine(Affine transform);
     std::optional<Affine> fit() const;
-    bool determines_affine(const Moments& moments, double area) const;
+    void measure(const Correspondences& c, const Affine& transform, double limit);
+    void measure(const Correspondences& c, const Homography& transform, double limit);
     template <class Found>
-    void for_each_near(const Correspondences& c, const Affine& transform, double limit,
-                       Found found);
+    void for_each_near(std::size_t n, double limit, Found found) const;
+    void collect_near(const Correspondences& c, double limit);
+    void collect(const std::vector<Inlier>& inliers);
     Model evaluate(const Affine& transform, const Matches& matches);
+    Model evaluate(const Homography& transform);
+    void choose_inliers(Model& model, const Matches& matches);
     void polish(Model& model);
+    void bend(Model& model);
+    bool is_plausible_at_inliers(const Model& model) const;
     void report(std::size_t candidate, const Model& model);
 
+    void make_room(const Correspondences& c);
+    double square_threshold() const { return static_cast<double>(threshold_) * threshold_; }
+    Affine query_frame(const Inlier& inlier) const {
+        const auto query = static_cast<std::size_t>(all_.query[inlier.match]);
+        return affine_from_row(in_.query_frames.row(query));
+    }
     double weight(std::size_t match) const { return in_.weights.empty() ? 1 : in_.weights[match]; }
 
     const Shortlist& in_;
@@ -121,10 +133,8 @@ class Verifier {
     // Working memory, kept from one candidate to the next.
     Matches all_, chosen_;
     const Matches* proposers_ = nullptr;  // all_, or chosen_ if there are too many
-    MatchGraph graph_;                    // of *proposers_
-    std::vector<Proposal> proposals_;
-    std::int64_t best_fine_ = 0;
-    std::vector<std::size_t> order_;  // of proposals_, best first
+    Proposer proposer_;
+    std::vector<std::size_t> order_;  // of proposals, best first
     std::vector<bool> explained_;     // by a refined proposal
     std::vector<float> squares_, agreements_;
     std::vector<std::uint8_t> near_;
@@ -143,13 +153,9 @@ void Verifier::verify(std::size_t candidate) {
 std::optional<Model> Verifier::estimate() {
     if (all_.size() < options_.min_inliers) return std::nullopt;
     choose_proposers();
-    graph_.build(proposers_->pairs, 2 * threshold_);
-    proposals_.clear();
-    best_fine_ = 0;
-    propose_pairs();
-    propose_singles();
-    Model best = refine_best();
+    Model best = refine_best(proposer_.propose(proposers_->pairs));
     polish(best);
+    if (options_.model == TransformModel::homography) bend(best);
     return best;
 }
 
@@ -202,85 +208,20 @@ void Verifier::choose_proposers() {
     proposers_ = &chosen_;
 }
 
-void Verifier::propose_pairs() {
-    std::size_t triples = options_.model == TransformModel::affine ? max_triples : 0;
-    const Correspondences& c = proposers_->pairs;
-    for (const std::uint32_t e : graph_.best_edges(options_.min_inliers > 2 ? 3 : 2, max_pairs)) {
-        const Edge edge = graph_.edge(e);
-        const std::uint32_t supporters = graph_.supporters(e);
-        if (settled(supporters)) break;
-        propose(similarity_through(c.query(edge.first), c.candidate(edge.first),
-                                   c.query(edge.second), c.candidate(edge.second)),
-                edge, supporters);
-        // Three matches are always explained by an affine map: a fourth must be there to tell.
-        if (supporters >= 4 && !settled(supporters))
-            triples -= propose_triples(edge, supporters, triples);
-    }
-}
-
-// Affine maps through the centres of an edge and of a later common supporter; `limit` at the most.
-std::size_t Verifier::propose_triples(Edge edge, std::uint32_t supporters, std::size_t limit) {
-    std::size_t proposed = 0;
-    for (std::size_t w = edge.second / 64; w < graph_.words(); ++w) {
-        std::uint64_t bits = graph_.common_word(edge, w);
-        if (w == edge.second / 64) bits &= ~std::uint64_t{0} << (edge.second % 64);
-        for (; bits != 0 && proposed < limit; bits &= bits - 1, ++proposed) {
-            fitted_.clear();
-            for (const std::size_t k : {std::size_t{edge.first}, std::size_t{edge.second},
-                                        w * 64 + static_cast<std::size_t>(std::countr_zero(bits))})
-                fitted_.push_back({proposers_->pairs.query(k), proposers_->pairs.candidate(k), 1});
-            const Moments moments = Moments::of(fitted_);
-            const auto affine = fit_affine(moments);
-            if (affine && determines_affine(moments, affine->transform.determinant()))
-                propose(affine->transform, edge, supporters);
-        }
-    }
-    return proposed;
-}
-
-void Verifier::propose_singles() {
-    if (settled(graph_.most_supporters())) return;
-    for (const std::uint32_t i :
-         graph_.best_matches(options_.min_inliers > 1 ? 2 : 1, max_singles)) {
-        const std::uint32_t supporters = graph_.match_supporters(i);
-        if (settled(supporters)) break;
-        Affine t = proposers_->pairs.local(i);
-        if (options_.model == TransformModel::similarity)
-            t = nearest_similarity(t, proposers_->pairs.query(i));
-        propose(t, {i, i}, supporters);
-    }
-}
-
-// True if the best proposal explains so much (in its frames' noise, 0.84 a match is to be expected)
-// that one with this many supporters has little to add.
-bool Verifier::settled(std::uint32_t supporters) const {
-    return 3 * best_fine_ >= 2 * score_unit * supporters;
-}
-
-// Keeps a proposal that gains more than one match could, if more than two are needed.
-void Verifier::propose(const Affine& transform, Edge made_from, std::uint32_t supporters) {
-    if (!is_plausible(transform, max_scale, max_tilt)) return;
-    const Score score = kernels_.score(proposers_->pairs, transform, coarse_factor * threshold_,
-                                       fine_factor * threshold_);
-    if (score.coarse <= (options_.min_inliers > 2 ? score_unit : 0)) return;
-    proposals_.push_back({transform, made_from, supporters, score.coarse + score.fine});
-    best_fine_ = std::max(best_fine_, score.fine);
-}
-
 // The best of the proposals, refined. Left out are those whose matches are inliers of an earlier
 // one, which would lead to the same transform, and those with fewer supporters than the best has
 // inliers.
-Model Verifier::refine_best() {
-    order_.resize(proposals_.size());
+Model Verifier::refine_best(std::span<const Proposal> proposals) {
+    order_.resize(proposals.size());
     std::iota(order_.begin(), order_.end(), std::size_t{0});
-    std::sort(order_.begin(), order_.end(), [this](std::size_t a, std::size_t b) {
-        return std::tie(proposals_[b].score, a) < std::tie(proposals_[a].score, b);
+    std::sort(order_.begin(), order_.end(), [proposals](std::size_t a, std::size_t b) {
+        return std::tie(proposals[b].score, a) < std::tie(proposals[a].score, b);
     });
     explained_.assign(proposers_->size(), false);
     Model best;
     std::size_t tried = 0;
     for (const std::size_t p : order_) {
-        const Proposal& proposal = proposals_[p];
+        const Proposal& proposal = proposals[p];
         if (explained_[proposal.made_from.first] && explained_[proposal.made_from.second]) continue;
         if (proposal.supporters < best.inliers.size()) continue;
         if (++tried > max_refined) break;
@@ -299,23 +240,14 @@ Model Verifier::refine_best() {
 std::optional<Affine> Verifier::refine(Affine transform) {
     const Correspondences& c = proposers_->pairs;
     for (const double factor : shrinking) {
-        const double limit = factor * factor * threshold_ * threshold_;
-        fitted_.clear();
-        for_each_near(c, transform, limit, [&](std::size_t k, double near) {
-            if (near > 0) fitted_.push_back({c.query(k), c.candidate(k), near * agreements_[k]});
-        });
+        const double limit = factor * factor * square_threshold();
+        measure(c, transform, limit);
+        collect_near(c, limit);
         const auto next = fit();
         if (!next) return std::nullopt;
         transform = *next;
     }
     return transform;
-}
-
-// Whether the spread of the points across their main direction, seen in the candidate (whose area
-// is `area` times the query's), is 2.5 thresholds: the root of the sum of squares. A match is wrong
-// by about a quarter of the threshold, so a shear is then known within 0.1.
-bool Verifier::determines_affine(const Moments& moments, double area) const {
-    return scatter_across(moments) * area >= 6.25 * threshold_ * threshold_;
 }
 
 // Least squares on fitted_: affine if there are four matches, spread widely enough, which it
@@ -327,7 +259,7 @@ std::optional<Affine> Verifier::fit() const {
     if (!similarity || !is_plausible(similarity->transform, max_scale, max_tilt))
         return std::nullopt;
     if (options_.model == TransformModel::similarity || fitted_.size() < 4 ||
-        !determines_affine(moments, similarity->transform.determinant()))
+        !determines_affine(moments, similarity->transform.determinant(), threshold_))
         return similarity->transform;
     const auto affine = fit_affine(moments);
     if (!affine || !is_plausible(affine->transform, max_scale, max_tilt))
@@ -339,19 +271,33 @@ std::optional<Affine> Verifier::fit() const {
     return gained > 4 * left ? affine->transform : similarity->transform;
 }
 
-// Calls found(k, 1 - squares_[k] / limit) for each match within the limit whose frame agrees.
-template <class Found>
-void Verifier::for_each_near(const Correspondences& c, const Affine& transform, double limit,
-                             Found found) {
-    constexpr std::size_t together = 8;
-    static_assert(Correspondences::block % together == 0);
+// Fills squares_, agreements_ and near_. A limit is rounded up to float32: `for_each_near` leaves
+// out what is beyond it.
+void Verifier::measure(const Correspondences& c, const Affine& transform, double limit) {
+    make_room(c);
+    kernels_.residuals(c, transform, std::nextafter(static_cast<float>(limit), infinity),
+                       squares_.data(), agreements_.data(), near_.data());
+}
+
+void Verifier::measure(const Correspondences& c, const Homography& transform, double limit) {
+    make_room(c);
+    kernels_.projective_residuals(c, transform, std::nextafter(static_cast<float>(limit), infinity),
+                                  squares_.data(), agreements_.data(), near_.data());
+}
+
+void Verifier::make_room(const Correspondences& c) {
     squares_.resize(c.blocks() * Correspondences::block);
     agreements_.resize(squares_.size());
     near_.resize(squares_.size());
-    // Rounding up admits a few that are beyond: they are told apart below, in double precision.
-    kernels_.residuals(c, transform, std::nextafter(static_cast<float>(limit), infinity),
-                       squares_.data(), agreements_.data(), near_.data());
-    for (std::size_t begin = 0; begin < c.size(); begin += together) {
+}
+
+// Calls found(k, 1 - squares_[k] / limit) for each of n measured matches that is within the limit
+// and whose frame agrees.
+template <class Found>
+void Verifier::for_each_near(std::size_t n, double limit, Found found) const {
+    constexpr std::size_t together = 8;
+    static_assert(Correspondences::block % together == 0);
+    for (std::size_t begin = 0; begin < n; begin += together) {
         std::uint64_t any;
         std::memcpy(&any, near_.data() + begin, sizeof any);
         if (any == 0) continue;
@@ -360,19 +306,51 @@ void Verifier::for_each_near(const Correspondences& c, const Affine& transform, 
     }
 }
 
+// Sets fitted_ to the measured matches within the limit.
+void Verifier::collect_near(const Correspondences& c, double limit) {
+    fitted_.clear();
+    for_each_near(c.size(), limit, [&](std::size_t k, double near) {
+        if (near > 0) fitted_.push_back({c.query(k), c.candidate(k), near * agreements_[k]});
+    });
+}
+
+// Sets fitted_ to inliers among all matches.
+void Verifier::collect(const std::vector<Inlier>& inliers) {
+    fitted_.clear();
+    for (const Inlier& inlier : inliers)
+        fitted_.push_back(
+            {all_.pairs.query(inlier.match), all_.pairs.candidate(inlier.match), inlier.gain});
+}
+
 Model Verifier::evaluate(const Affine& transform, const Matches& matches) {
+    Model model;
+    model.transform = transform;
+    model.score = is_similarity(transform) ? 0 : -affine_penalty;
+    measure(matches.pairs, transform, square_threshold());
+    choose_inliers(model, matches);
+    return model;
+}
+
+Model Verifier::evaluate(const Homography& transform) {
+    Model model;
+    model.homography = transform;
+    model.score = -homography_penalty;
+    measure(all_.pairs, transform, square_threshold());
+    choose_inliers(model, all_);
+    return model;
+}
+
+// Of the measured matches, each query and each candidate feature in one inlier only: that of the
+// smallest residual.
+void Verifier::choose_inliers(Model& model, const Matches& matches) {
     inliers_.clear();
-    for_each_near(matches.pairs, transform, static_cast<double>(threshold_) * threshold_,
-                  [this](std::size_t k, double near) {
-                      inliers_.push_back({squares_[k], near * agreements_[k], k});
-                  });
+    for_each_near(matches.size(), square_threshold(), [this](std::size_t k, double near) {
+        inliers_.push_back({squares_[k], near * agreements_[k], k});
+    });
     std::sort(inliers_.begin(), inliers_.end(), [this](const Inlier& a, const Inlier& b) {
         poll_.did(1);
         return std::tie(a.square, a.match) < std::tie(b.square, b.match);
     });
-    Model model;
-    model.transform = transform;
-    model.score = is_similarity(transform) ? 0 : -affine_penalty;
     model.inliers.reserve(inliers_.size());
     for (const Inlier& inlier : inliers_) {
         poll_.did(1);
@@ -389,7 +367,6 @@ Model Verifier::evaluate(const Affine& transform, const Matches& matches) {
         query_used_[static_cast<std::size_t>(matches.query[inlier.match])] = 0;
         candidate_used_[static_cast<std::size_t>(matches.candidate[inlier.match])] = 0;
     }
-    return model;
 }
 
 // Fits the model to all its inliers, of which there may be more than among the proposers.
@@ -397,10 +374,7 @@ void Verifier::polish(Model& model) {
     if (model.inliers.empty()) return;
     if (proposers_ != &all_) model = evaluate(model.transform, all_);
     for (int iteration = 0; iteration < 2; ++iteration) {
-        fitted_.clear();
-        for (const Inlier& inlier : model.inliers)
-            fitted_.push_back(
-                {all_.pairs.query(inlier.match), all_.pairs.candidate(inlier.match), inlier.gain});
+        collect(model.inliers);
         check_interrupt();
         const auto next = fit();
         if (!next) return;
@@ -410,28 +384,71 @@ void Verifier::polish(Model& model) {
     }
 }
 
+// Replaces the model by a homography, if its inliers determine one (an error of a quarter of the
+// threshold in each moves their region's edge by half of one at most) that explains them better
+// than their best affine map does, significantly and by more than the penalty.
+void Verifier::bend(Model& model) {
+    constexpr double least_information = 0.25;
+    if (model.inliers.size() < 5) return;
+    Homography transform = homography_from(model.transform);
+    const auto fit_bent = [this](const Moments& moments) {
+        auto fit = fit_homography(fitted_, moments, poll_);
+        if (fit && fit->information < least_information) fit.reset();
+        return fit;
+    };
+    for (const double factor : bending) {
+        const double limit = factor * factor * square_threshold();
+        measure(all_.pairs, transform, limit);
+        collect_near(all_.pairs, limit);
+        const auto fit = fit_bent(Moments::of(fitted_));
+        if (!fit) return;
+        transform = fit->transform;
+    }
+    Model bent = evaluate(transform);
+    collect(bent.inliers);
+    const Moments moments = Moments::of(fitted_);
+    const auto affine = fit_affine(moments);
+    const auto fit = fit_bent(moments);
+    if (!affine || !fit || !is_significant(affine->squares, fit->squares, fitted_.size())) return;
+    Model polished = evaluate(fit->transform);
+    if (polished.score > bent.score) bent = std::move(polished);
+    if (bent.score > model.score && is_plausible_at_inliers(bent)) model = std::move(bent);
+}
+
+// Whether the homography is plausible at each inlier, and the ellipses of all are before the
+// horizon; then so is all that lies between them, as the depth is linear.
+bool Verifier::is_plausible_at_inliers(const Model& model) const {
+    const Homography& h = *model.homography;
+    // Divided by h33, it must still be a homography.
+    if (!(std::abs(h.h33) > 1e-6)) return false;
+    return std::all_of(model.inliers.begin(), model.inliers.end(), [&](const Inlier& inlier) {
+        const Affine f = query_frame(inlier);
+        const double across = h.h31 * f.a11 + h.h32 * f.a21, along = h.h31 * f.a12 + h.h32 * f.a22;
+        const Point centre{f.b1, f.b2};
+        return depth(h, centre) > std::sqrt(across * across + along * along) &&
+               is_plausible(tangent(h, centre), max_scale, max_tilt);
+    });
+}
+
 void Verifier::report(std::size_t candidate, const Model& model) {
-    const Affine& t = model.transform;
-    double score = 0, box[4] = {1e300, 1e300, -1e300, -1e300};
+    const Homography h = model.homography.value_or(homography_from(model.transform));
+    double score = 0;
+    Box box;
     for (const Inlier& inlier : model.inliers) {
         poll_.did(1);
         const std::size_t match = all_.origin[inlier.match];
         out_.inliers[match] = true;
         score += weight(match);
-        const auto query = static_cast<std::size_t>(all_.query[inlier.match]);
-        const Affine f = compose(t, affine_from_row(in_.query_frames.row(query)));
-        const double width = std::sqrt(f.a11 * f.a11 + f.a12 * f.a12);
-        const double height = std::sqrt(f.a21 * f.a21 + f.a22 * f.a22);
-        box[0] = std::min(box[0], f.b1 - width);
-        box[1] = std::min(box[1], f.b2 - height);
-        box[2] = std::max(box[2], f.b1 + width);
-        box[3] = std::max(box[3], f.b2 + height);
+        const Affine frame = query_frame(inlier);
+        box.include(model.homography ? bounds(h, frame) : bounds(compose(model.transform, frame)));
     }
     out_.n_inliers[candidate] = static_cast<std::int64_t>(model.inliers.size());
     out_.scores[candidate] = score;
-    std::copy_n(box, 4, out_.boxes.row(candidate));
-    const double rows[9] = {t.a11, t.a12, t.b1, t.a21, t.a22, t.b2, 0, 0, 1};
-    std::copy_n(rows, 9, out_.transforms.row(candidate));
+    const double sides[4] = {box.x1, box.y1, box.x2, box.y2};
+    std::copy_n(sides, 4, out_.boxes.row(candidate));
+    const double rows[9] = {h.h11, h.h12, h.h13, h.h21, h.h22, h.h23, h.h31, h.h32, h.h33};
+    std::transform(rows, rows + 9, out_.transforms.row(candidate),
+                   [&h](double x) { return x / h.h33; });
 }
 
 // About 32 candidates of 100 matches, or a candidate alone: half a millisecond.

@@ -9,7 +9,7 @@
 
 namespace trouvaille {
 
-enum class TransformModel : std::uint8_t { similarity, affine };
+enum class TransformModel : std::uint8_t { similarity, affine, homography };
 
 struct VerifyOptions {
     TransformModel model = TransformModel::affine;
@@ -34,7 +34,7 @@ struct Shortlist {
 struct Verification {
     std::span<std::int64_t> n_inliers;
     std::span<double> scores;       ///< sums of the inliers' weights
-    MatrixView<double> transforms;  ///< a row of nine: query to candidate, homogeneous
+    MatrixView<double> transforms;  ///< a row of nine: query to candidate, homogeneous, the last 1
     std::span<bool> inliers;        ///< one a match
     MatrixView<double> boxes;  ///< x1 y1 x2 y2: the ellipses of the inliers' query frames, mapped
 };
@@ -45,23 +45,27 @@ struct Verification {
 /// 1. Two matches support each other if the segment between their centres turns and scales as both
 ///    frames say (ConsistencyKernels::pairs; baselines under 2 thresholds are not judged).
 /// 2. The 64 pairs with the most common supporters propose the similarity through their centres;
-///    with a common supporter, if the model is affine, the affine map through three centres (64 at
-///    the most); the 16 matches that are in such pairs propose their own B, while no better one is
-///    known. Centres are accurate where noisy frames are not: a frame 12 degrees off misplaces what
-///    is 200 pixels away by 40.
-///    Proposing ends when the best explains, within two thresholds, two thirds of the supporters
-///    that the next has. Proposals are ranked by what they explain within eight thresholds and
-///    within two (ConsistencyKernels::score).
+///    with a common supporter, unless the model is a similarity, the affine map through three
+///    centres (64 at the most); the 16 matches that are in such pairs propose their own B, while no
+///    better one is known. Centres are accurate where noisy frames are not: a frame 12 degrees off
+///    misplaces what is 200 pixels away by 40. Proposing ends when the best explains, within two
+///    thresholds, two thirds of the supporters that the next has. Proposals are ranked by what they
+///    explain within eight thresholds and within two (ConsistencyKernels::score).
 /// 3. The best six are refined by iterated least squares while the threshold shrinks from eight to
 ///    one; affine only where its inliers determine it and it explains them significantly better
 ///    than a similarity.
 /// 4. The one whose inliers gain most wins (an affine one by half a match), is fitted to all its
 ///    inliers, and reported if there are min_inliers.
+/// 5. If the model is a homography, that result is refined once more, as a homography by least
+///    squares (homography_fit.hpp) while the threshold shrinks from eight to one. It replaces the
+///    result if its inliers, five at least, determine it, explain it significantly better than
+///    their affine map (F-test at 1 in 100), gain half a match more, and lie before its horizon.
 /// An inlier lies within the threshold after mapping, in pixels of the candidate, its frame agrees
 /// with the transform (ConsistencyKernels::residuals), and each query and each candidate feature
 /// is in one inlier only, that of the smallest residual. Matches of singular or mirrored frames
 /// are never inliers. Transforms that mirror, scale by more than 20 or tilt by more than 8 are not
-/// considered. A candidate without min_inliers has 0 inliers, score 0, and NaN.
+/// considered: for a homography, at none of its inliers. A candidate without min_inliers has 0
+/// inliers, score 0, and NaN.
 ///
 /// Of more than 1,024 matches, those of the greatest weight make the proposals (equal ones in a
 /// fixed pseudorandom order); all are fitted and counted. So time is quadratic up to 1,024 matches

@@ -218,7 +218,7 @@ def verify(
     frame_offsets: NDArray[np.int64],
     matches: NDArray[np.int32],
     match_offsets: NDArray[np.int64],
-    affine: bool,
+    model: int,
     weights: NDArray[np.float64],
     residual_threshold: float,
     min_inliers: int,

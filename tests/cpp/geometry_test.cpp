@@ -7,10 +7,14 @@
 #include <cstring>
 #include <memory>
 #include <numbers>
+#include <optional>
 #include <vector>
 
 #include "check.hpp"
+#include "core/interrupt.hpp"
 #include "draw.hpp"
+#include "geometry/homography_fit.hpp"
+#include "geometry/solvers.hpp"
 #include "geometry/transforms.hpp"
 #include "geometry/verify.hpp"
 
@@ -150,7 +154,64 @@ void check_verified(double shear, TransformModel model) {
     });
 }
 
+constexpr Homography projective{0.9, 0.2, 30, -0.1, 1.1, 40, 4e-4, -3e-4, 1};
+
+std::vector<WeightedPair> seen_through(const Homography& h, const std::vector<Point>& points) {
+    std::vector<WeightedPair> pairs;
+    for (const Point p : points) pairs.push_back({p, apply(h, p), 1});
+    return pairs;
+}
+
+std::optional<HomographyFit> fit(const std::vector<WeightedPair>& pairs) {
+    InterruptPoll poll;
+    return fit_homography(pairs, Moments::of(pairs), poll);
+}
+
 }  // namespace
+
+TEST(fit_homography_recovers_the_map_of_exact_points) {
+    const auto found =
+        fit(seen_through(projective, {{10, 20}, {500, 30}, {480, 400}, {20, 410}, {250, 200}}));
+    CHECK(found && found->squares < 1e-12 && found->information > 0.25);
+    for (const Point p : {Point{0, 0}, Point{640, 0}, Point{640, 480}, Point{0, 480}}) {
+        const Point expected = apply(projective, p), image = apply(found->transform, p);
+        CHECK(std::hypot(image.x - expected.x, image.y - expected.y) < 1e-6);
+    }
+}
+
+TEST(fit_homography_refuses_what_does_not_determine_one) {
+    const std::vector<Point> line{{0, 0}, {100, 50}, {200, 100}, {300, 150}, {400, 200}};
+    std::vector<Point> line_and_point = line, four{{10, 20}, {500, 30}, {480, 400}, {20, 410}};
+    line_and_point.push_back({100, 300});
+    for (const auto& points : {line, line_and_point, four})
+        CHECK(!fit(seen_through(projective, points)));
+    auto one_spot = seen_through(projective, std::vector<Point>(6, Point{7, 8}));
+    CHECK(!fit(one_spot));
+}
+
+TEST(tangent_touches_its_homography) {
+    const Point p{120, 340}, q = apply(projective, p);
+    const Affine t = tangent(projective, p);
+    CHECK(std::hypot(apply(t, p).x - q.x, apply(t, p).y - q.y) < 1e-9);
+    for (const Point step : {Point{1e-4, 0}, Point{0, 1e-4}}) {
+        const Point near{p.x + step.x, p.y + step.y}, a = apply(t, near),
+                                                      b = apply(projective, near);
+        CHECK(std::hypot(a.x - b.x, a.y - b.y) < 1e-9);
+    }
+}
+
+TEST(bounds_of_an_ellipse_seen_through_a_homography_touch_it) {
+    const Affine frame{40, 10, 200, -15, 60, 300};
+    const Box box = bounds(projective, frame);
+    Box seen;
+    for (int i = 0; i < 100'000; ++i) {
+        const double angle = i * 2 * std::numbers::pi / 100'000;
+        const Point q = apply(projective, apply(frame, {std::cos(angle), std::sin(angle)}));
+        seen.include({q.x, q.y, q.x, q.y});
+    }
+    CHECK(std::abs(box.x1 - seen.x1) + std::abs(box.y1 - seen.y1) < 1e-6);
+    CHECK(std::abs(box.x2 - seen.x2) + std::abs(box.y2 - seen.y2) < 1e-6);
+}
 
 TEST(verify_recovers_similarities_among_outliers) {
     check_verified(0, TransformModel::similarity);
@@ -159,4 +220,5 @@ TEST(verify_recovers_similarities_among_outliers) {
 
 TEST(verify_recovers_affine_maps_among_outliers) {
     check_verified(0.4, TransformModel::affine);
+    check_verified(0.4, TransformModel::homography);
 }

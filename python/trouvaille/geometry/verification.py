@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
 
-_MODELS = ("affine", "similarity")
+_MODELS = ("similarity", "affine", "homography")  # in the order of TransformModel in C++
 
 
 class Verification(NamedTuple):
@@ -22,16 +22,19 @@ class Verification(NamedTuple):
     n_inliers : ndarray of int64, shape (c,)
         Matches that the transform explains; 0 where a candidate has fewer than `min_inliers`.
     scores : ndarray of float64, shape (c,)
-        Sums of the inliers' weights; 0 where not verified.
+        Sums of the inliers' weights; 0 where not verified. Comparable between candidates, and
+        between queries if the weights are: no candidate's score depends on another, or on how many
+        matches it has.
     transforms : ndarray of float64, shape (c, 3, 3)
         From pixels of the query to pixels of the candidate, acting on columns (x, y, 1); NaN where
-        not verified.
+        not verified. The last row is (0, 0, 1), but for a homography (h31, h32, 1): divide by the
+        third coordinate.
     inliers : ndarray of bool, shape (t,)
         One a match, in the order of `matches`.
     boxes : ndarray of float64, shape (c, 4)
         x1, y1, x2, y2 in the candidate: bounds of the ellipses of the inliers' query frames, after
-        the transform. The matched region, not the whole query; it may reach beyond the photo.
-        NaN where not verified.
+        the transform (exact, for a homography too). The matched region, not the whole query; it may
+        reach beyond the photo. NaN where not verified.
     """
 
     n_inliers: NDArray[np.int64]
@@ -48,7 +51,7 @@ def verify(
     matches: ArrayLike,
     match_offsets: ArrayLike,
     *,
-    model: Literal["affine", "similarity"] = "affine",
+    model: Literal["affine", "similarity", "homography"] = "affine",
     weights: ArrayLike | None = None,
     residual_threshold: float = 8.0,
     min_inliers: int = 4,
@@ -70,10 +73,12 @@ def verify(
         many is fine: visual words give that.
     match_offsets : array_like of int64, shape (c + 1,)
         Candidate i owns the matches ``match_offsets[i]`` to ``match_offsets[i + 1]``.
-    model : {"affine", "similarity"}
+    model : {"affine", "similarity", "homography"}
         Largest family of transforms to consider. "affine" still answers with a similarity where the
         inliers do not determine an affine map (fewer than four, or near one line), or where it
-        explains them no better than a similarity does.
+        explains them no better than a similarity does. "homography" likewise answers with what
+        "affine" finds, unless the inliers determine a homography (at least five) and it explains
+        them better by more than chance would (1 in 100).
     weights : array_like of float64, shape (t,), optional
         What each match counts in `scores`, not negative: idf, say. 1 by default.
     residual_threshold : float
@@ -105,7 +110,8 @@ def verify(
     transform within 0.75 in the logarithm of scale and 36 degrees in rotation (three times the
     noise of a usual detector). Each query feature and each candidate feature is in one inlier at
     most, the closest. Matches of singular or mirrored frames are never inliers. Transforms that
-    mirror, scale by more than 20 or tilt by more than 8 are not considered.
+    mirror, scale by more than 20 or tilt by more than 8, anywhere among the inliers, are not
+    considered, nor homographies whose horizon crosses the inliers' region of the query.
 
     The result is the same for any number of threads and any order of candidates. Of a candidate's
     matches the 1,024 of the greatest weight propose (equal weights in a fixed random order), so
@@ -151,7 +157,7 @@ def verify(
         frame_offsets,
         matches,
         match_offsets,
-        model == "affine",
+        _MODELS.index(model),
         _weights(weights, len(matches)),
         _positive(residual_threshold, "residual_threshold"),
         _check.count(min_inliers, "min_inliers"),
