@@ -360,6 +360,16 @@ def test_beyond_the_limit_of_proposers(rng, isa):
     assert (found.inliers & right).sum() > 280
 
 
+@pytest.mark.parametrize("model", ["similarity", "affine", "homography"])
+def test_many_that_agree_are_all_found(rng, isa, model):
+    # More than 16,384 pairs of matches support each other: a few matches propose for all.
+    arguments, truth, right = shortlist(rng, [300, 600], n=600, model=model)
+    found = verify(**arguments, model=model)
+    assert corner_errors(found.transforms, truth).max() < 1
+    assert (found.inliers & right).sum() > 0.99 * right.sum()
+    assert (found.inliers & ~right).sum() <= 2
+
+
 def test_weights_choose_the_proposers(rng):
     arguments, truth, right = shortlist(rng, [12], n=5000)
     found = verify(**arguments, weights=np.where(right, 2.0, 1.0))

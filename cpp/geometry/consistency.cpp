@@ -5,7 +5,6 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <iterator>
 #include <limits>
 
 #include "core/cpu.hpp"
@@ -299,14 +298,6 @@ void Correspondences::reset(std::size_t capacity) {
     stride_ = (capacity + block - 1) / block * block;
     size_ = 0;
     numbers_.assign(columns * stride_, 0.0F);
-}
-
-void Correspondences::push(Point query, Point candidate, const Affine& b) {
-    const double values[] = {query.x, query.y, candidate.x, candidate.y,
-                             b.a11,   b.a12,   b.a21,       b.a22};
-    for (std::size_t column = 0; column < std::size(values); ++column)
-        numbers_[column * stride_ + size_] = static_cast<float>(values[column]);
-    ++size_;
 }
 
 void Correspondences::push_from(const Correspondences& other, std::size_t k) {

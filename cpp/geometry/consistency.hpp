@@ -33,7 +33,15 @@ class Correspondences {
     };
 
     void reset(std::size_t capacity);
-    void push(Point query, Point candidate, const Affine& b);  ///< then `complete`
+    /// Then `complete`.
+    void push(Point query, Point candidate, const Affine& b) {
+        float* at = numbers_.data() + size_++;
+        for (const double number :
+             {query.x, query.y, candidate.x, candidate.y, b.a11, b.a12, b.a21, b.a22}) {
+            *at = static_cast<float>(number);
+            at += stride_;
+        }
+    }
     void push_from(const Correspondences& other, std::size_t k);
 
     std::size_t size() const { return size_; }

@@ -7,15 +7,18 @@
 
 namespace trouvaille {
 
-void MatchGraph::build(const Correspondences& c, float min_baseline) {
+bool MatchGraph::build(const Correspondences& c, float min_baseline, std::size_t max_edges) {
     const ConsistencyKernels& kernels = consistency_kernels();
     words_ = (c.size() + 63) / 64;
     rows_.assign(c.size() * words_, 0);
-    edges_.resize(kernels.pairs(c, min_baseline, words_, rows_.data()));
+    const std::size_t count = kernels.pairs(c, min_baseline, words_, rows_.data());
+    if (count > max_edges) return false;
+    edges_.resize(count);
     list_edges(c.size());
     common_.resize(edges_.size());
     most_ = edges_.empty() ? 1 : kernels.common(rows_.data(), words_, edges_, common_.data()) + 2;
     of_match_.resize(c.size());
+    return true;
 }
 
 // Fills edges_, which has their number, from the bits j > i of rows_, and mirrors these. Most words

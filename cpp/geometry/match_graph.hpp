@@ -14,8 +14,8 @@ namespace trouvaille {
 /// with an edge for each such pair. Memory is kept from one candidate to the next.
 class MatchGraph {
   public:
-    /// Quadratic in the number of matches.
-    void build(const Correspondences& c, float min_baseline);
+    /// Quadratic in the number of matches. False, and no graph, if there are more edges than that.
+    bool build(const Correspondences& c, float min_baseline, std::size_t max_edges);
 
     /// An edge's supporters: the matches that both ends support, and the two. All that agree with
     /// each other, the ends among them, are at most so many.

@@ -12,9 +12,11 @@ constexpr float coarse_factor = 8, fine_factor = 2;
 
 }  // namespace
 
-std::span<const Proposal> Proposer::propose(const Correspondences& matches) {
+std::optional<std::span<const Proposal>> Proposer::propose(const Correspondences& matches,
+                                                           std::size_t max_edges) {
     matches_ = &matches;
-    graph_.build(matches, 2 * static_cast<float>(options_.residual_threshold));
+    const float min_baseline = 2 * static_cast<float>(options_.residual_threshold);
+    if (!graph_.build(matches, min_baseline, max_edges)) return std::nullopt;
     proposals_.clear();
     best_fine_ = 0;
     propose_pairs();

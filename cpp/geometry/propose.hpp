@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -38,8 +39,10 @@ class Proposer {
   public:
     explicit Proposer(const VerifyOptions& options) : options_(options) {}
 
-    /// In the order in which they were made. Valid until the next call.
-    std::span<const Proposal> propose(const Correspondences& matches);
+    /// In the order in which they were made; none if more than `max_edges` pairs of matches support
+    /// each other. Valid until the next call.
+    std::optional<std::span<const Proposal>> propose(const Correspondences& matches,
+                                                     std::size_t max_edges);
 
   private:
     void propose_pairs();

@@ -35,15 +35,23 @@ inline Point apply(const Affine& t, Point p) {
     return {t.a11 * p.x + t.a12 * p.y + t.b1, t.a21 * p.x + t.a22 * p.y + t.b2};
 }
 
+/// The linear part of outer after inner; no translation.
+inline Affine compose_linear(const Affine& outer, const Affine& inner) {
+    return {outer.a11 * inner.a11 + outer.a12 * inner.a21,
+            outer.a11 * inner.a12 + outer.a12 * inner.a22,
+            0,
+            outer.a21 * inner.a11 + outer.a22 * inner.a21,
+            outer.a21 * inner.a12 + outer.a22 * inner.a22,
+            0};
+}
+
 /// outer after inner.
 inline Affine compose(const Affine& outer, const Affine& inner) {
     const Point b = apply(outer, {inner.b1, inner.b2});
-    return {outer.a11 * inner.a11 + outer.a12 * inner.a21,
-            outer.a11 * inner.a12 + outer.a12 * inner.a22,
-            b.x,
-            outer.a21 * inner.a11 + outer.a22 * inner.a21,
-            outer.a21 * inner.a12 + outer.a22 * inner.a22,
-            b.y};
+    Affine t = compose_linear(outer, inner);
+    t.b1 = b.x;
+    t.b2 = b.y;
+    return t;
 }
 
 /// Requires a determinant other than 0.

@@ -25,6 +25,9 @@ namespace trouvaille {
 namespace {
 
 constexpr std::size_t max_proposers = 1024, max_refined = 6;
+// Where more pairs support each other, 150 matches or more agree (a pair in 100 does by chance),
+// and enough of them are among few.
+constexpr std::size_t max_edges = 16'384, few_proposers = 180;
 constexpr double shrinking[] = {8, 4, 2, 1, 1};  // of the threshold, while refining
 constexpr double bending[] = {8, 4, 2, 1, 1};    // the same, from affine to projective
 // Two more parameters explain more by chance: an affine map must gain half a match more than a
@@ -95,9 +98,10 @@ class Verifier {
   private:
     std::optional<Model> estimate();
     void gather(std::size_t candidate);
-    void choose_proposers();
+    std::span<const Proposal> propose();
+    void choose_proposers(std::size_t limit);
     Model refine_best(std::span<const Proposal> proposals);
-    std::optional<Affine> refine(Affine transform);
+    std::optional<Affine> refine(Affine transform, const Correspondences& c);
     std::optional<Affine> fit() const;
     void measure(const Correspondences& c, const Affine& transform, double limit);
     void measure(const Correspondences& c, const Homography& transform, double limit);
@@ -152,8 +156,7 @@ void Verifier::verify(std::size_t candidate) {
 
 std::optional<Model> Verifier::estimate() {
     if (all_.size() < options_.min_inliers) return std::nullopt;
-    choose_proposers();
-    Model best = refine_best(proposer_.propose(proposers_->pairs));
+    Model best = refine_best(propose());
     polish(best);
     if (options_.model == TransformModel::homography) bend(best);
     return best;
@@ -172,7 +175,8 @@ void Verifier::gather(std::size_t candidate) {
         const float* query_frame = in_.query_frames.row(static_cast<std::size_t>(query));
         const Affine frame = affine_from_row(
             in_.candidate_frames.row(first_frame + static_cast<std::size_t>(other)));
-        const Affine local = compose(frame, query_inverses_[static_cast<std::size_t>(query)]);
+        const Affine local =
+            compose_linear(frame, query_inverses_[static_cast<std::size_t>(query)]);
         // The inverse of a singular query frame is NaN, and what comes of it not plausible.
         if (!is_regular(frame) || !is_plausible(local, max_scale, max_scale)) continue;
         all_.pairs.push({query_frame[2], query_frame[5]}, {frame.b1, frame.b2}, local);
@@ -183,9 +187,16 @@ void Verifier::gather(std::size_t candidate) {
     kernels_.complete(all_.pairs);
 }
 
-void Verifier::choose_proposers() {
+std::span<const Proposal> Verifier::propose() {
+    choose_proposers(max_proposers);
+    if (const auto proposals = proposer_.propose(proposers_->pairs, max_edges)) return *proposals;
+    choose_proposers(few_proposers);  // who have no more pairs than max_edges
+    return proposer_.propose(proposers_->pairs, max_edges).value();
+}
+
+void Verifier::choose_proposers(std::size_t limit) {
     proposers_ = &all_;
-    if (all_.size() <= max_proposers) return;
+    if (all_.size() <= limit) return;
     struct Key {
         double weight;
         std::uint64_t shuffle;
@@ -197,13 +208,13 @@ void Verifier::choose_proposers() {
         keys.push_back({weight(all_.origin[k]), Random(0, k).next64(), k});
         poll_.did(1);
     }
-    const auto last = keys.begin() + max_proposers;
+    const auto last = keys.begin() + static_cast<std::ptrdiff_t>(limit);
     std::nth_element(keys.begin(), last, keys.end(), [this](const Key& a, const Key& b) {
         poll_.did(1);
         return std::tie(b.weight, a.shuffle, a.k) < std::tie(a.weight, b.shuffle, b.k);
     });
     std::sort(keys.begin(), last, [](const Key& a, const Key& b) { return a.k < b.k; });
-    chosen_.reset(max_proposers);
+    chosen_.reset(limit);
     for (auto key = keys.begin(); key != last; ++key) chosen_.push_from(all_, key->k);
     proposers_ = &chosen_;
 }
@@ -226,7 +237,7 @@ Model Verifier::refine_best(std::span<const Proposal> proposals) {
         if (proposal.supporters < best.inliers.size()) continue;
         if (++tried > max_refined) break;
         Model model = evaluate(proposal.transform, *proposers_);
-        if (const auto refined = refine(proposal.transform)) {
+        if (const auto refined = refine(proposal.transform, proposers_->pairs)) {
             Model better = evaluate(*refined, *proposers_);
             if (better.inliers.size() >= model.inliers.size()) model = std::move(better);
         }
@@ -237,9 +248,9 @@ Model Verifier::refine_best(std::span<const Proposal> proposals) {
 }
 
 // Iterated least squares, weighted by 1 - square / threshold^2, while the threshold shrinks.
-std::optional<Affine> Verifier::refine(Affine transform) {
-    const Correspondences& c = proposers_->pairs;
+std::optional<Affine> Verifier::refine(Affine transform, const Correspondences& c) {
     for (const double factor : shrinking) {
+        poll_.did(c.size());
         const double limit = factor * factor * square_threshold();
         measure(c, transform, limit);
         collect_near(c, limit);
@@ -369,10 +380,16 @@ void Verifier::choose_inliers(Model& model, const Matches& matches) {
     }
 }
 
-// Fits the model to all its inliers, of which there may be more than among the proposers.
+// Refines the model with all matches, if not all were proposers, and fits it to all its inliers.
 void Verifier::polish(Model& model) {
     if (model.inliers.empty()) return;
-    if (proposers_ != &all_) model = evaluate(model.transform, all_);
+    if (proposers_ != &all_) {
+        model = evaluate(model.transform, all_);
+        if (const auto refined = refine(model.transform, all_.pairs)) {
+            Model better = evaluate(*refined, all_);
+            if (better.score > model.score) model = std::move(better);
+        }
+    }
     for (int iteration = 0; iteration < 2; ++iteration) {
         collect(model.inliers);
         check_interrupt();
@@ -397,6 +414,7 @@ void Verifier::bend(Model& model) {
         return fit;
     };
     for (const double factor : bending) {
+        poll_.did(all_.size());
         const double limit = factor * factor * square_threshold();
         measure(all_.pairs, transform, limit);
         collect_near(all_.pairs, limit);
