@@ -2,28 +2,33 @@
 """One query against a shortlist of 1,000 candidates, beside the strongest robust estimators.
 
 Frames carry a detector's noise (1 px, 0.25 in log-scale, 12 degrees); those of wrong matches are
-random. Peers see the centres alone, as they can use no more, at 3 px, which suits them best.
+random. Peers see the centres alone, as they can use no more, at 3 px, which suits them best. The
+same again with real photos, where TROUVAILLE_DATA names the labelled sets.
 """
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import harness
 
 harness.single_thread()
 
-import cv2  # noqa: E402
 import numpy as np  # noqa: E402
-import poselib  # noqa: E402
 
+import shortlist_peers  # noqa: E402
+from photo_pairs import PhotoPairs  # noqa: E402
 from trouvaille import _core, geometry  # noqa: E402
 
 SIZE = np.array([1024.0, 768.0])
 CORNERS = np.array([[0, 0, 1], [1024, 0, 1], [1024, 768, 1], [0, 768, 1.0]])
 MATCHES = 100
-PEER_THRESHOLD, TRIALS, CONFIDENCE = 3.0, 2000, 0.999
+PHOTO_SETS = ("smvs_books", "smvs_landmarks", "grocery_packages")
 
 
 def rotations(angles: Any) -> Any:
@@ -72,6 +77,7 @@ class Shortlist:
             self.right.append(right)
         offsets = np.arange(len(counts) + 1) * MATCHES
         self.counts = np.array(counts)
+        self.same = self.counts > 0
         self.arguments = {
             "query_frames": query.astype(np.float32),
             "candidate_frames": np.concatenate(frames).astype(np.float32),
@@ -79,64 +85,32 @@ class Shortlist:
             "matches": np.concatenate(matches).astype(np.int32),
             "match_offsets": offsets,
         }
+        self.shortlists = [self.arguments]
         self.points = [
             (query[m[:, 0], :, 2], f[:, :, 2]) for m, f in zip(matches, frames, strict=True)
         ]
 
 
-Answers = list[tuple[Any, Any]]  # a 3 x 3 (or None) and a mask of inliers, for each candidate
+Problem = Shortlist | PhotoPairs
 
 
-def ours(shortlist: Shortlist) -> Answers:
-    found = geometry.verify(**shortlist.arguments, threads=1)
-    return list(zip(found.transforms, found.inliers.reshape(-1, MATCHES), strict=True))
+def ours(problem: Problem, model: str = "affine", threads: int = 1) -> list[geometry.Verification]:
+    return [geometry.verify(**s, model=model, threads=threads) for s in problem.shortlists]
 
 
-def opencv(method: int) -> Callable[[Shortlist], Answers]:
-    def run(shortlist: Shortlist) -> Answers:
-        return [
-            cv2.findHomography(p, q, method, PEER_THRESHOLD, maxIters=TRIALS, confidence=CONFIDENCE)
-            for p, q in shortlist.points
-        ]
-
-    return run
-
-
-def opencv_affine(shortlist: Shortlist) -> Answers:
+def answers(problem: Problem, result: list[Any]) -> list[shortlist_peers.Answer]:
+    """Pair by pair: ours come shortlist by shortlist."""
+    if not isinstance(result[0], geometry.Verification):
+        return result
     return [
-        cv2.estimateAffine2D(
-            p,
-            q,
-            method=cv2.RANSAC,
-            ransacReprojThreshold=PEER_THRESHOLD,
-            maxIters=TRIALS,
-            confidence=CONFIDENCE,
+        answer
+        for shortlist, found in zip(problem.shortlists, result, strict=True)
+        for answer in zip(
+            found.transforms,
+            np.split(found.inliers, shortlist["match_offsets"][1:-1]),
+            strict=True,
         )
-        for p, q in shortlist.points
     ]
-
-
-def pose_lib(shortlist: Shortlist) -> Answers:
-    options = {
-        "max_reproj_error": PEER_THRESHOLD,
-        "max_iterations": TRIALS,
-        "min_iterations": 100,
-        "success_prob": CONFIDENCE,
-    }
-    answers = []
-    for p, q in shortlist.points:
-        transform, info = poselib.estimate_homography(p, q, options, {})
-        answers.append((transform, np.asarray(info["inliers"])))
-    return answers
-
-
-CONTENDERS = {
-    "ours": ours,
-    "cv2 RHO": opencv(cv2.RHO),
-    "cv2 USAC_FAST": opencv(cv2.USAC_FAST),
-    "cv2 estimateAffine2D": opencv_affine,
-    "poselib": pose_lib,
-}
 
 
 def corner_error(transform: Any, truth: Any) -> float:
@@ -155,42 +129,94 @@ def area_under_curve(positive: Any, negative: Any) -> float:
     return float(below.mean() / 2 / len(negative))
 
 
-def quality(shortlist: Shortlist, answers: Answers) -> dict[str, float]:
+def quality(problem: Problem, _: str, result: list[Any]) -> dict[str, float]:
+    found = answers(problem, result)
     masks = [
-        np.zeros(MATCHES, bool) if mask is None else np.asarray(mask).ravel() > 0
-        for _, mask in answers
+        np.zeros(len(p), bool) if mask is None else np.asarray(mask).ravel() > 0
+        for (_, mask), (p, _) in zip(found, problem.points, strict=True)
     ]
-    same = shortlist.counts > 0
     values: dict[str, float] = {}
-    for count in sorted(set(shortlist.counts[same])):
-        own = np.flatnonzero(shortlist.counts == count)
-        errors = np.array([corner_error(answers[i][0], shortlist.truth[i]) for i in own])
-        hits = np.array([(masks[i] & shortlist.right[i]).sum() for i in own])
-        sizes = np.array([masks[i].sum() + count for i in own])
-        values[f"success {count} %"] = float((errors < 10).mean())
-        values[f"F1 {count} %"] = float((2 * hits / sizes).mean())
-    if not same.all() and same.any():
+    if isinstance(problem, Shortlist):
+        for count in sorted(set(problem.counts[problem.same])):
+            own = np.flatnonzero(problem.counts == count)
+            errors = np.array([corner_error(found[i][0], problem.truth[i]) for i in own])
+            hits = np.array([(masks[i] & problem.right[i]).sum() for i in own])
+            sizes = np.array([masks[i].sum() + count for i in own])
+            values[f"success {count} %"] = float((errors < 10).mean())
+            values[f"F1 {count} %"] = float((2 * hits / sizes).mean())
+    if 0 < problem.same.sum() < len(problem.same):
         inliers = np.array([mask.sum() for mask in masks])
-        values["AUC"] = area_under_curve(inliers[same], inliers[~same])
+        values["AUC"] = area_under_curve(inliers[problem.same], inliers[~problem.same])
     return values
 
 
-def measure(name: str, shortlist: Shortlist, notes: str, repeats: int = 5) -> None:
+def measure(name: str, problem: Problem, notes: str, *, threads: int = 1, repeats: int = 3) -> None:
+    contenders = {"ours": partial(ours, problem, threads=threads)}
+    if threads == 1:
+        contenders["ours, homography"] = partial(ours, problem, "homography")
+    for peer in shortlist_peers.PEERS:
+        contenders[peer] = partial(shortlist_peers.run, peer, problem.points, threads)
     harness.compare(
         name,
-        {label: lambda run=run: run(shortlist) for label, run in CONTENDERS.items()},
-        items=1,
-        unit="ms/shortlist",
-        quality=lambda _, answers: quality(shortlist, answers),
+        contenders,
+        unit="ms/shortlist" if isinstance(problem, Shortlist) else "ms/set",
+        quality=partial(quality, problem),
         repeats=repeats,
+        threads=threads,
         notes=notes,
     )
+
+
+def photos(folder: Path) -> None:
+    for name in PHOTO_SETS:
+        pairs = PhotoPairs(folder / name, n_queries=100)
+        median = int(np.median([len(p) for p, _ in pairs.points]))
+        measure(
+            f"{name}: {len(pairs.points)} pairs of photos, {median} matches (median)",
+            pairs,
+            "1,000 SIFT features, ratio 0.9, best ratio first (which RHO and PROSAC use); "
+            f"{pairs.same.sum()} pairs of the same object",
+        )
+
+
+def timed(call: Callable[[], Any], repeats: int = 3) -> list[float]:
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def growth(shortlist: Shortlist) -> None:
+    """Time a candidate as a shortlist grows; one of 100,000 repeats each candidate 100 times."""
+    own = shortlist.arguments
+    n = len(shortlist.counts)
+    for threads in (1, 2):
+        values = {}
+        for copies in (1, 10, 100):
+            offsets = np.arange(copies * n + 1) * MATCHES
+            grown = {
+                "query_frames": own["query_frames"],
+                "candidate_frames": np.tile(own["candidate_frames"], (copies, 1, 1)),
+                "frame_offsets": offsets,
+                "matches": np.tile(own["matches"], (copies, 1)),
+                "match_offsets": offsets,
+            }
+            seconds = min(timed(partial(geometry.verify, **grown, threads=threads)))
+            values[f"{copies * n:,}"] = 1e6 * seconds / (copies * n)
+        harness.record(
+            f"verify 100 matches, 5 % inliers, {threads} thread{'s' * (threads > 1)}",
+            values,
+            table="Verification of a shortlist, us a candidate, by candidates",
+            threads=threads,
+        )
 
 
 def chance() -> None:
     """How often random matches are verified: what a threshold on n_inliers must exceed."""
     shortlist = Shortlist([0] * 10_000, seed=3)
-    for model in ("affine", "similarity"):
+    for model in ("affine", "similarity", "homography"):
         found = geometry.verify(**shortlist.arguments, model=model, threads=1)
         shares = {f">= {n}": float((found.n_inliers >= n).mean()) for n in (4, 5, 6, 8)}
         harness.record(
@@ -200,17 +226,28 @@ def chance() -> None:
 
 def main() -> None:
     notes = (
-        "success: mean corner error below 10 px; truth affine; peers at 3 px, homography or affine"
+        "success: mean corner error below 10 px; truth affine; peers at 3 px, homography or "
+        "affine; matches in a random order, so that PROSAC has nothing to go by"
     )
-    mostly = [5] * 950 + [30] * 50
+    mostly = Shortlist([5] * 950 + [30] * 50)
     for isa in _core.isas():
         _core.use_isa(isa)
-        name = "verify 1,000 x 100 matches, 95 % of them with 5 % inliers"
-        measure(name, Shortlist(mostly), notes, 3)
+        measure("verify 1,000 x 100 matches, 95 % of them with 5 % inliers", mostly, notes)
     _core.reset_isa()
+    measure(
+        "verify 1,000 x 100 matches, 95 % of them with 5 % inliers, two threads",
+        mostly,
+        notes + "; peers by a pool of two of Python's threads",
+        threads=2,
+    )
     mixed = [0] * 500 + [5] * 125 + [10] * 125 + [20] * 125 + [50] * 125
-    measure("verify 1,000 x 100 matches, 0 to 50 % inliers", Shortlist(mixed, 1), notes, 3)
+    measure("verify 1,000 x 100 matches, 0 to 50 % inliers", Shortlist(mixed, 1), notes)
+    growth(mostly)
     chance()
+    if os.environ.get("TROUVAILLE_DATA"):
+        photos(Path(os.environ["TROUVAILLE_DATA"]))
+    else:
+        print("real photos skipped: TROUVAILLE_DATA names no folder of labelled photos")
 
 
 if __name__ == "__main__":
