@@ -106,7 +106,7 @@ def frames(x: ArrayLike, name: str, limit: float = np.inf) -> NDArray[np.float32
     result = array(x, name, np.float32, ndim=3)
     if result.shape[1:] != (2, 3):
         raise ValueError(f"{name} must have shape (n, 2, 3), got {result.shape}")
-    if (np.abs(result) > limit).any():
+    if limit < np.inf and (np.abs(result) > limit).any():
         raise ValueError(f"{name} must be within {limit:g}, got {np.abs(result).max():g}")
     return result
 
