@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <numeric>
 #include <optional>
@@ -17,6 +16,7 @@
 #include "core/random.hpp"
 #include "geometry/consistency.hpp"
 #include "geometry/homography_fit.hpp"
+#include "geometry/inliers.hpp"
 #include "geometry/propose.hpp"
 #include "geometry/solvers.hpp"
 #include "geometry/transforms.hpp"
@@ -33,34 +33,6 @@ constexpr double bending[] = {8, 4, 2, 1, 1};    // the same, from affine to pro
 // Two more parameters explain more by chance: an affine map must gain half a match more than a
 // similarity, and a homography half a match more than an affine map.
 constexpr double affine_penalty = 0.5, homography_penalty = 1;
-constexpr float infinity = std::numeric_limits<float>::infinity();
-
-// The matches of one candidate whose frames are regular, and where they came from.
-struct Matches {
-    Correspondences pairs;
-    std::vector<std::size_t> origin;             // the row of the match
-    std::vector<std::int32_t> query, candidate;  // the features' numbers
-
-    void reset(std::size_t capacity) {
-        pairs.reset(capacity);
-        origin.clear();
-        query.clear();
-        candidate.clear();
-    }
-    void push_from(const Matches& other, std::size_t k) {
-        pairs.push_from(other.pairs, k);
-        origin.push_back(other.origin[k]);
-        query.push_back(other.query[k]);
-        candidate.push_back(other.candidate[k]);
-    }
-    std::size_t size() const { return origin.size(); }
-};
-
-struct Inlier {
-    float square;  // of its residual
-    double gain;   // (1 - square / threshold^2) times the agreement of its frame
-    std::size_t match;
-};
 
 struct Model {
     Affine transform;                      // unless it is a homography
@@ -81,6 +53,10 @@ bool is_significant(double affine, double homography, std::size_t n) {
     return chance < 0.01;
 }
 
+double square(double x) {
+    return x * x;
+}
+
 class Verifier {
   public:
     Verifier(const Shortlist& shortlist, const VerifyOptions& options,
@@ -91,7 +67,7 @@ class Verifier {
           out_(out),
           threshold_(static_cast<float>(options.residual_threshold)),
           proposer_(options),
-          query_used_(shortlist.query_frames.rows, 0) {}
+          finder_(shortlist.query_frames.rows) {}
 
     void verify(std::size_t candidate);
 
@@ -103,22 +79,14 @@ class Verifier {
     Model refine_best(std::span<const Proposal> proposals);
     std::optional<Affine> refine(Affine transform, const Correspondences& c);
     std::optional<Affine> fit() const;
-    void measure(const Correspondences& c, const Affine& transform, double limit);
-    void measure(const Correspondences& c, const Homography& transform, double limit);
-    template <class Found>
-    void for_each_near(std::size_t n, double limit, Found found) const;
-    void collect_near(const Correspondences& c, double limit);
     void collect(const std::vector<Inlier>& inliers);
     Model evaluate(const Affine& transform, const Matches& matches);
     Model evaluate(const Homography& transform);
-    void choose_inliers(Model& model, const Matches& matches);
     void polish(Model& model);
     void bend(Model& model);
     bool is_plausible_at_inliers(const Model& model) const;
     void report(std::size_t candidate, const Model& model);
 
-    void make_room(const Correspondences& c);
-    double square_threshold() const { return static_cast<double>(threshold_) * threshold_; }
     Affine query_frame(const Inlier& inlier) const {
         const auto query = static_cast<std::size_t>(all_.query[inlier.match]);
         return affine_from_row(in_.query_frames.row(query));
@@ -138,13 +106,10 @@ class Verifier {
     Matches all_, chosen_;
     const Matches* proposers_ = nullptr;  // all_, or chosen_ if there are too many
     Proposer proposer_;
+    InlierFinder finder_;
     std::vector<std::size_t> order_;  // of proposals, best first
     std::vector<bool> explained_;     // by a refined proposal
-    std::vector<float> squares_, agreements_;
-    std::vector<std::uint8_t> near_;
-    std::vector<Inlier> inliers_;  // before the one-to-one choice
     std::vector<WeightedPair> fitted_;
-    std::vector<std::uint8_t> query_used_, candidate_used_;  // all zero between uses
 };
 
 void Verifier::verify(std::size_t candidate) {
@@ -167,7 +132,7 @@ void Verifier::gather(std::size_t candidate) {
     const auto end = static_cast<std::size_t>(in_.match_offsets[candidate + 1]);
     const auto first_frame = static_cast<std::size_t>(in_.frame_offsets[candidate]);
     const auto n_frames = static_cast<std::size_t>(in_.frame_offsets[candidate + 1]) - first_frame;
-    if (candidate_used_.size() < n_frames) candidate_used_.resize(n_frames, 0);
+    finder_.expect(n_frames);
     all_.reset(end - begin);
     for (std::size_t k = begin; k < end; ++k) {
         poll_.did(4);
@@ -250,10 +215,7 @@ Model Verifier::refine_best(std::span<const Proposal> proposals) {
 // Iterated least squares, weighted by 1 - square / threshold^2, while the threshold shrinks.
 std::optional<Affine> Verifier::refine(Affine transform, const Correspondences& c) {
     for (const double factor : shrinking) {
-        poll_.did(c.size());
-        const double limit = factor * factor * square_threshold();
-        measure(c, transform, limit);
-        collect_near(c, limit);
+        finder_.near(c, transform, square(factor * threshold_), fitted_);
         const auto next = fit();
         if (!next) return std::nullopt;
         transform = *next;
@@ -282,49 +244,6 @@ std::optional<Affine> Verifier::fit() const {
     return gained > 4 * left ? affine->transform : similarity->transform;
 }
 
-// Fills squares_, agreements_ and near_. A limit is rounded up to float32: `for_each_near` leaves
-// out what is beyond it.
-void Verifier::measure(const Correspondences& c, const Affine& transform, double limit) {
-    make_room(c);
-    kernels_.residuals(c, transform, std::nextafter(static_cast<float>(limit), infinity),
-                       squares_.data(), agreements_.data(), near_.data());
-}
-
-void Verifier::measure(const Correspondences& c, const Homography& transform, double limit) {
-    make_room(c);
-    kernels_.projective_residuals(c, transform, std::nextafter(static_cast<float>(limit), infinity),
-                                  squares_.data(), agreements_.data(), near_.data());
-}
-
-void Verifier::make_room(const Correspondences& c) {
-    squares_.resize(c.blocks() * Correspondences::block);
-    agreements_.resize(squares_.size());
-    near_.resize(squares_.size());
-}
-
-// Calls found(k, 1 - squares_[k] / limit) for each of n measured matches that is within the limit
-// and whose frame agrees.
-template <class Found>
-void Verifier::for_each_near(std::size_t n, double limit, Found found) const {
-    constexpr std::size_t together = 8;
-    static_assert(Correspondences::block % together == 0);
-    for (std::size_t begin = 0; begin < n; begin += together) {
-        std::uint64_t any;
-        std::memcpy(&any, near_.data() + begin, sizeof any);
-        if (any == 0) continue;
-        for (std::size_t k = begin; k < begin + together; ++k)
-            if (near_[k] != 0 && squares_[k] <= limit) found(k, 1 - squares_[k] / limit);
-    }
-}
-
-// Sets fitted_ to the measured matches within the limit.
-void Verifier::collect_near(const Correspondences& c, double limit) {
-    fitted_.clear();
-    for_each_near(c.size(), limit, [&](std::size_t k, double near) {
-        if (near > 0) fitted_.push_back({c.query(k), c.candidate(k), near * agreements_[k]});
-    });
-}
-
 // Sets fitted_ to inliers among all matches.
 void Verifier::collect(const std::vector<Inlier>& inliers) {
     fitted_.clear();
@@ -334,50 +253,17 @@ void Verifier::collect(const std::vector<Inlier>& inliers) {
 }
 
 Model Verifier::evaluate(const Affine& transform, const Matches& matches) {
-    Model model;
-    model.transform = transform;
-    model.score = is_similarity(transform) ? 0 : -affine_penalty;
-    measure(matches.pairs, transform, square_threshold());
-    choose_inliers(model, matches);
+    Model model{transform, {}, is_similarity(transform) ? 0 : -affine_penalty, {}};
+    model.inliers = finder_.inliers(matches, transform, threshold_);
+    for (const Inlier& inlier : model.inliers) model.score += inlier.gain;
     return model;
 }
 
 Model Verifier::evaluate(const Homography& transform) {
-    Model model;
-    model.homography = transform;
-    model.score = -homography_penalty;
-    measure(all_.pairs, transform, square_threshold());
-    choose_inliers(model, all_);
+    Model model{{}, transform, -homography_penalty, {}};
+    model.inliers = finder_.inliers(all_, transform, threshold_);
+    for (const Inlier& inlier : model.inliers) model.score += inlier.gain;
     return model;
-}
-
-// Of the measured matches, each query and each candidate feature in one inlier only: that of the
-// smallest residual.
-void Verifier::choose_inliers(Model& model, const Matches& matches) {
-    inliers_.clear();
-    for_each_near(matches.size(), square_threshold(), [this](std::size_t k, double near) {
-        inliers_.push_back({squares_[k], near * agreements_[k], k});
-    });
-    std::sort(inliers_.begin(), inliers_.end(), [this](const Inlier& a, const Inlier& b) {
-        poll_.did(1);
-        return std::tie(a.square, a.match) < std::tie(b.square, b.match);
-    });
-    model.inliers.reserve(inliers_.size());
-    for (const Inlier& inlier : inliers_) {
-        poll_.did(1);
-        auto& query = query_used_[static_cast<std::size_t>(matches.query[inlier.match])];
-        auto& candidate =
-            candidate_used_[static_cast<std::size_t>(matches.candidate[inlier.match])];
-        if (query != 0 || candidate != 0) continue;
-        query = candidate = 1;
-        model.inliers.push_back(inlier);
-        model.score += inlier.gain;
-    }
-    for (const Inlier& inlier : model.inliers) {
-        poll_.did(1);
-        query_used_[static_cast<std::size_t>(matches.query[inlier.match])] = 0;
-        candidate_used_[static_cast<std::size_t>(matches.candidate[inlier.match])] = 0;
-    }
 }
 
 // Refines the model with all matches, if not all were proposers, and fits it to all its inliers.
@@ -414,10 +300,7 @@ void Verifier::bend(Model& model) {
         return fit;
     };
     for (const double factor : bending) {
-        poll_.did(all_.size());
-        const double limit = factor * factor * square_threshold();
-        measure(all_.pairs, transform, limit);
-        collect_near(all_.pairs, limit);
+        finder_.near(all_.pairs, transform, square(factor * threshold_), fitted_);
         const auto fit = fit_bent(Moments::of(fitted_));
         if (!fit) return;
         transform = fit->transform;
