@@ -59,14 +59,10 @@ struct Lanes {
     }
 };
 
-// a >= b as a sign: negative where it is false, or one of them NaN.
-template <std::size_t N>
-ALWAYS_INLINE Ints<N> at_least(Floats<N> a, Floats<N> b) {
-    return bits<N>(max(a - b, splat<N>(-1)));
-}
-
 // Negative where matches i and j are not consistent. Symmetric bit for bit: swapping them changes
-// the signs of p and q, and no more.
+// the signs of p and q, and no more. A condition a >= b is the sign of a - b, which must not be
+// NaN, as that has any sign: `turn` is made -1 unless pp qq is finite, and then no two that are
+// compared are both infinite.
 template <std::size_t N>
 ALWAYS_INLINE Ints<N> consistent(const Lanes<N>& i, const Lanes<N>& j, float min_square) {
     const Floats<N> px = j.x - i.x, py = j.y - i.y, qx = j.u - i.u, qy = j.v - i.v;
@@ -75,10 +71,10 @@ ALWAYS_INLINE Ints<N> consistent(const Lanes<N>& i, const Lanes<N>& j, float min
     const Floats<N> re = px * qx + py * qy, im = px * qy - py * qx;
     const Floats<N> cosine = min(re * i.cosine + im * i.sine, re * j.cosine + im * j.sine);
     const Floats<N> smallest = min(i.area, j.area), largest = max(i.area, j.area);
-    return at_least<N>(qq, splat<N>(min_square)) | bits<N>(cosine) |
-           at_least<N>(cosine * cosine, min_cosine_squared * pp * qq) |
-           at_least<N>(max_length_ratio * pp * smallest, qq) |
-           at_least<N>(max_length_ratio * qq, largest * pp);
+    const Floats<N> turn = max(cosine * cosine - min_cosine_squared * pp * qq, splat<N>(-1));
+    return bits<N>(qq - min_square) | bits<N>(cosine) | bits<N>(turn) |
+           bits<N>(max_length_ratio * pp * smallest - qq) |
+           bits<N>(max_length_ratio * qq - largest * pp);
 }
 
 // Lanes are rows j, and bits of a lane are columns i, 32 at a time: no comparison is ever gathered

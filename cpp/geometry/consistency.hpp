@@ -86,7 +86,8 @@ struct ConsistencyKernels {
     /// other. Let p and q be the vector from centre i to centre j in the query and in the
     /// candidate. Then |q| / |p| and the angle from p to q differ from the scale, sqrt(det B), and
     /// the rotation of either frame by at most max_pair_log_scale and max_pair_degrees, and
-    /// |q| >= min_baseline. The bits must be clear. Returns how many it sets.
+    /// |q| >= min_baseline. The bits must be clear, and det B within 1e-4 and 1e4 but for padding.
+    /// Returns how many it sets.
     std::size_t (*pairs)(const Correspondences& c, float min_baseline, std::size_t words,
                          std::uint64_t* rows);
 

@@ -352,7 +352,7 @@ void Verifier::report(std::size_t candidate, const Model& model) {
                    [&h](double x) { return x / h.h33; });
 }
 
-// About 32 candidates of 100 matches, or a candidate alone: half a millisecond.
+// About 40 candidates of 100 matches, or a candidate alone: a third of a millisecond.
 std::size_t candidates_a_chunk(const Shortlist& shortlist) {
     const std::size_t mean =
         shortlist.matches.rows / std::max<std::size_t>(shortlist.candidates(), 1);
