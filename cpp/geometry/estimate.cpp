@@ -38,8 +38,7 @@ double value_of(const float (&coefficients)[Loss::terms], double s) {
     std::size_t terms = Loss::terms;
     while (terms > 0 && coefficients[terms - 1] == 0) --terms;
     double value = 0;
-    for (std::size_t i = terms; i-- > 0;)
-        value = value * s + static_cast<double>(coefficients[i]);
+    for (std::size_t i = terms; i-- > 0;) value = value * s + static_cast<double>(coefficients[i]);
     return std::clamp(value, 0.0, 1.0);
 }
 
