@@ -281,7 +281,7 @@ def match_shortlist(descriptors, words, max_distances, candidates):
 
 
 def verify(query_frames, candidate_frames, matches, model, threshold, min_inliers):
-    """One candidate of at most 1,024 regular matches: (transform, inliers), or (None, none).
+    """One candidate of at most 180 regular matches: (transform, inliers), or (None, none).
 
     The transform is 2 x 3, or 3 x 3 if it is a homography.
     """
