@@ -183,19 +183,19 @@ ALWAYS_INLINE void residuals(const C& c, const Affine& transform, float limit, f
 struct ProjectiveHypothesis {
     float h11, h12, h13, h21, h22, h23, h31, h32, h33;
 
-    explicit ProjectiveHypothesis(const Homography& h)
-        : h11(static_cast<float>(h.h11)),
-          h12(static_cast<float>(h.h12)),
-          h13(static_cast<float>(h.h13)),
-          h21(static_cast<float>(h.h21)),
-          h22(static_cast<float>(h.h22)),
-          h23(static_cast<float>(h.h23)),
-          h31(static_cast<float>(h.h31)),
-          h32(static_cast<float>(h.h32)),
-          h33(static_cast<float>(h.h33)) {}
+    explicit ProjectiveHypothesis(const Matrix3& h)
+        : h11(static_cast<float>(h(0, 0))),
+          h12(static_cast<float>(h(0, 1))),
+          h13(static_cast<float>(h(0, 2))),
+          h21(static_cast<float>(h(1, 0))),
+          h22(static_cast<float>(h(1, 1))),
+          h23(static_cast<float>(h(1, 2))),
+          h31(static_cast<float>(h(2, 0))),
+          h32(static_cast<float>(h(2, 1))),
+          h33(static_cast<float>(h(2, 2))) {}
 };
 
-ALWAYS_INLINE void projective_residuals(const C& c, const Homography& transform, float limit,
+ALWAYS_INLINE void projective_residuals(const C& c, const Matrix3& transform, float limit,
                                         float* squares, float* agreements, std::uint8_t* near) {
     const ProjectiveHypothesis h(transform);
     const std::size_t n = c.blocks() * C::block;
@@ -261,8 +261,8 @@ ALWAYS_INLINE Score score(const C& c, const Affine& transform, float coarse, flo
                                    float* squares, float* agreements, std::uint8_t* near) {      \
         residuals(c, transform, limit, squares, agreements, near);                               \
     }                                                                                            \
-    TARGETED void projective_residuals_##name(const C& c, const Homography& transform,           \
-                                              float limit, float* squares, float* agreements,    \
+    TARGETED void projective_residuals_##name(const C& c, const Matrix3& transform, float limit, \
+                                              float* squares, float* agreements,                 \
                                               std::uint8_t* near) {                              \
         projective_residuals(c, transform, limit, squares, agreements, near);                    \
     }                                                                                            \

@@ -107,7 +107,7 @@ struct ConsistencyKernels {
 
     /// The same of a homography: agreements with its tangent at p_k, and -1 where p_k is on the
     /// horizon or beyond it, or the tangent mirrors.
-    void (*projective_residuals)(const Correspondences& c, const Homography& transform, float limit,
+    void (*projective_residuals)(const Correspondences& c, const Matrix3& transform, float limit,
                                  float* squares, float* agreements, std::uint8_t* near);
 
     /// For each of two thresholds, the sum over k of trunc(1024 (1 - squares[k] / threshold^2)

@@ -195,7 +195,10 @@ class Estimator {
         const double q = k / n;
         const double exponent =
             q * std::log(q / p) + (q < 1 ? (1 - q) * std::log((1 - q) / (1 - p)) : 0);
-        return std::log(static_cast<double>(trials)) - n * exponent > std::log(0.01);
+        // Refining finds the best of many models about each that is tried: e more for each number
+        // that a model has, as random matches show.
+        const double tried = std::log(static_cast<double>(trials)) + Model::freedom;
+        return tried - n * exponent > std::log(0.01);
     }
 
     // The chance that a random point of the second photo is within the threshold of its place, or

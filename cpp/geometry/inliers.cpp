@@ -23,7 +23,7 @@ void InlierFinder::near(const Correspondences& c, const Affine& transform, doubl
     collect(c, limit, pairs);
 }
 
-void InlierFinder::near(const Correspondences& c, const Homography& transform, double limit,
+void InlierFinder::near(const Correspondences& c, const Matrix3& transform, double limit,
                         std::vector<WeightedPair>& pairs) {
     measure(c, transform, limit);
     collect(c, limit, pairs);
@@ -35,7 +35,7 @@ std::vector<Inlier> InlierFinder::inliers(const Matches& matches, const Affine& 
     return choose(matches, threshold * threshold);
 }
 
-std::vector<Inlier> InlierFinder::inliers(const Matches& matches, const Homography& transform,
+std::vector<Inlier> InlierFinder::inliers(const Matches& matches, const Matrix3& transform,
                                           double threshold) {
     measure(matches.pairs, transform, threshold * threshold);
     return choose(matches, threshold * threshold);
@@ -47,7 +47,7 @@ void InlierFinder::measure(const Correspondences& c, const Affine& transform, do
                        near_.data());
 }
 
-void InlierFinder::measure(const Correspondences& c, const Homography& transform, double limit) {
+void InlierFinder::measure(const Correspondences& c, const Matrix3& transform, double limit) {
     make_room(c);
     kernels_.projective_residuals(c, transform, rounded_up(limit), squares_.data(),
                                   agreements_.data(), near_.data());

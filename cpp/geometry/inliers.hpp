@@ -8,7 +8,7 @@
 
 #include "core/interrupt.hpp"
 #include "geometry/consistency.hpp"
-#include "geometry/solvers.hpp"
+#include "geometry/fits.hpp"
 #include "geometry/transforms.hpp"
 
 namespace trouvaille {
@@ -56,18 +56,17 @@ class InlierFinder {
     /// by (1 - square / limit) agreement.
     void near(const Correspondences& c, const Affine& transform, double limit,
               std::vector<WeightedPair>& pairs);
-    void near(const Correspondences& c, const Homography& transform, double limit,
+    void near(const Correspondences& c, const Matrix3& transform, double limit,
               std::vector<WeightedPair>& pairs);
 
     /// Those with residuals up to the threshold, the smallest first, but each query and each
     /// candidate feature in one only: the first.
     std::vector<Inlier> inliers(const Matches& matches, const Affine& transform, double threshold);
-    std::vector<Inlier> inliers(const Matches& matches, const Homography& transform,
-                                double threshold);
+    std::vector<Inlier> inliers(const Matches& matches, const Matrix3& transform, double threshold);
 
   private:
     void measure(const Correspondences& c, const Affine& transform, double limit);
-    void measure(const Correspondences& c, const Homography& transform, double limit);
+    void measure(const Correspondences& c, const Matrix3& transform, double limit);
     void make_room(const Correspondences& c);
     template <class Found>
     void for_each_near(std::size_t n, double limit, Found found) const;

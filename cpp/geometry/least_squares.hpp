@@ -13,11 +13,10 @@ struct NormalEquations {
     std::array<double, N> b{};
 };
 
-/// Solves them in place by L D L^T, and leaves the solution in b. False where the matrix is not
-/// positive definite to 1e-13 of its diagonal.
+/// Solves them in place by L D L^T, and leaves the solution in b, D on the diagonal of a, and L
+/// below it. False where the matrix is not positive definite to `tolerance` of its diagonal.
 template <std::size_t N>
-bool solve(NormalEquations<N>& e) {
-    constexpr double tolerance = 1e-13;
+bool solve(NormalEquations<N>& e, double tolerance = 1e-13) {
     for (std::size_t j = 0; j < N; ++j) {
         const double before = e.a[j][j];
         for (std::size_t k = 0; k < j; ++k) e.a[j][j] -= e.a[j][k] * e.a[j][k] * e.a[k][k];

@@ -6,8 +6,6 @@
 #include <cmath>
 #include <cstddef>
 
-#include "geometry/transforms.hpp"
-
 namespace trouvaille {
 
 /// A 3 x 3 matrix by rows: a homography, or a fundamental matrix.
@@ -19,10 +17,6 @@ struct Matrix3 {
 };
 
 using Vector3 = std::array<double, 3>;
-
-inline Matrix3 matrix_of(const Affine& t) {
-    return {{t.a11, t.a12, t.b1, t.a21, t.a22, t.b2, 0, 0, 1}};
-}
 
 inline Matrix3 operator*(const Matrix3& a, const Matrix3& b) {
     Matrix3 product;

@@ -8,6 +8,7 @@
 
 #include "core/view.hpp"
 #include "geometry/matrix3.hpp"
+#include "geometry/transforms.hpp"
 
 namespace trouvaille {
 

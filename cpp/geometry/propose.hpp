@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "geometry/consistency.hpp"
+#include "geometry/fits.hpp"
 #include "geometry/match_graph.hpp"
-#include "geometry/solvers.hpp"
 #include "geometry/transforms.hpp"
 #include "geometry/verify.hpp"
 

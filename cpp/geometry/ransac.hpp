@@ -14,9 +14,9 @@
 
 #include "core/interrupt.hpp"
 #include "geometry/certainty.hpp"
+#include "geometry/fits.hpp"
 #include "geometry/ransac_kernels.hpp"
 #include "geometry/sampler.hpp"
-#include "geometry/solvers.hpp"
 #include "geometry/wald.hpp"
 
 namespace trouvaille {
@@ -39,7 +39,8 @@ struct Consensus {
 /// A robust estimator of `Model`, whose hypotheses `Solver` makes from samples.
 ///
 /// Model:   square<N>(matrix, matches) and square(matrix, p, q), the squared residual;
-///          fit(weighted pairs, matrix), a step of least squares; alike, residual_dimensions.
+///          fit(weighted pairs, matrix), a step of least squares; alike, residual_dimensions,
+///          freedom.
 /// Solver:  sample_size; Samples; solve<N>(samples, lane, models); of frames also slack, how many
 ///          thresholds its hypotheses may miss inliers by.
 ///

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "geometry/matrix3.hpp"
+
 namespace trouvaille {
 
 /// The affine map (x, y) -> (a11 x + a12 y + b1, a21 x + a22 y + b2). A local affine frame (LAF) is
@@ -18,13 +20,6 @@ struct Affine {
 
 struct Point {
     double x, y;
-};
-
-/// The projective map (x, y) -> (h1 . p, h2 . p) / (h3 . p) with p = (x, y, 1) and rows h1, h2, h3.
-struct Homography {
-    double h11 = 1, h12 = 0, h13 = 0;
-    double h21 = 0, h22 = 1, h23 = 0;
-    double h31 = 0, h32 = 0, h33 = 1;
 };
 
 inline Affine affine_from_row(const float* laf) {
@@ -63,27 +58,29 @@ inline Affine inverse(const Affine& t) {
     return r;
 }
 
-inline Homography homography_from(const Affine& t) {
-    return {t.a11, t.a12, t.b1, t.a21, t.a22, t.b2, 0, 0, 1};
+/// The same map as a homography.
+inline Matrix3 homography_from(const Affine& t) {
+    return {{t.a11, t.a12, t.b1, t.a21, t.a22, t.b2, 0, 0, 1}};
 }
 
 /// The denominator h3 . p: zero on the line that is mapped to infinity (the horizon).
-inline double depth(const Homography& h, Point p) {
-    return h.h31 * p.x + h.h32 * p.y + h.h33;
+inline double depth(const Matrix3& h, Point p) {
+    return h(2, 0) * p.x + h(2, 1) * p.y + h(2, 2);
 }
 
 /// Requires a point off the horizon.
-inline Point apply(const Homography& h, Point p) {
+inline Point apply(const Matrix3& h, Point p) {
     const double w = depth(h, p);
-    return {(h.h11 * p.x + h.h12 * p.y + h.h13) / w, (h.h21 * p.x + h.h22 * p.y + h.h23) / w};
+    return {(h(0, 0) * p.x + h(0, 1) * p.y + h(0, 2)) / w,
+            (h(1, 0) * p.x + h(1, 1) * p.y + h(1, 2)) / w};
 }
 
 /// The affine map that touches `h` at p: the same image there, and the same derivatives.
-inline Affine tangent(const Homography& h, Point p) {
+inline Affine tangent(const Matrix3& h, Point p) {
     const double w = depth(h, p);
     const Point q = apply(h, p);
-    Affine t{(h.h11 - q.x * h.h31) / w, (h.h12 - q.x * h.h32) / w, 0,
-             (h.h21 - q.y * h.h31) / w, (h.h22 - q.y * h.h32) / w, 0};
+    Affine t{(h(0, 0) - q.x * h(2, 0)) / w, (h(0, 1) - q.x * h(2, 1)) / w, 0,
+             (h(1, 0) - q.y * h(2, 0)) / w, (h(1, 1) - q.y * h(2, 1)) / w, 0};
     t.b1 = q.x - (t.a11 * p.x + t.a12 * p.y);
     t.b2 = q.y - (t.a21 * p.x + t.a22 * p.y);
     return t;
@@ -155,7 +152,7 @@ inline Box bounds(const Affine& frame) {
 /// Of the image of a frame's ellipse, which must not touch the horizon. It is an ellipse, the image
 /// of the unit circle by M = h frame. A line l touches it where l' C l = 0 with the dual conic
 /// C = M diag(1, 1, -1) M': a vertical line x = t where C33 t^2 - 2 C13 t + C11 = 0.
-inline Box bounds(const Homography& h, const Affine& frame) {
+inline Box bounds(const Matrix3& h, const Affine& frame) {
     struct Row {
         double a, b, c;
     };
@@ -166,8 +163,8 @@ inline Box bounds(const Homography& h, const Affine& frame) {
     const auto product = [](const Row& r, const Row& s) {
         return r.a * s.a + r.b * s.b - r.c * s.c;
     };
-    const Row u = row(h.h11, h.h12, h.h13), v = row(h.h21, h.h22, h.h23),
-              w = row(h.h31, h.h32, h.h33);
+    const Row u = row(h(0, 0), h(0, 1), h(0, 2)), v = row(h(1, 0), h(1, 1), h(1, 2)),
+              w = row(h(2, 0), h(2, 1), h(2, 2));
     const double c33 = product(w, w);  // negative before the horizon
     const auto range = [&](const Row& r) -> Point {
         const double middle = product(r, w) / c33;

@@ -15,10 +15,10 @@
 #include "core/parallel.hpp"
 #include "core/random.hpp"
 #include "geometry/consistency.hpp"
+#include "geometry/fits.hpp"
 #include "geometry/homography_fit.hpp"
 #include "geometry/inliers.hpp"
 #include "geometry/propose.hpp"
-#include "geometry/solvers.hpp"
 #include "geometry/transforms.hpp"
 
 namespace trouvaille {
@@ -35,8 +35,8 @@ constexpr double bending[] = {8, 4, 2, 1, 1};    // the same, from affine to pro
 constexpr double affine_penalty = 0.5, homography_penalty = 1;
 
 struct Model {
-    Affine transform;                      // unless it is a homography
-    std::optional<Homography> homography;  // of depth 1 somewhere among its inliers
+    Affine transform;                   // unless it is a homography
+    std::optional<Matrix3> homography;  // of depth 1 somewhere among its inliers
     double score = 0;  // the sum of its inliers' gains, less a penalty for its parameters
     std::vector<Inlier> inliers;
 };
@@ -81,7 +81,7 @@ class Verifier {
     std::optional<Affine> fit() const;
     void collect(const std::vector<Inlier>& inliers);
     Model evaluate(const Affine& transform, const Matches& matches);
-    Model evaluate(const Homography& transform);
+    Model evaluate(const Matrix3& transform);
     void polish(Model& model);
     void bend(Model& model);
     bool is_plausible_at_inliers(const Model& model) const;
@@ -259,7 +259,7 @@ Model Verifier::evaluate(const Affine& transform, const Matches& matches) {
     return model;
 }
 
-Model Verifier::evaluate(const Homography& transform) {
+Model Verifier::evaluate(const Matrix3& transform) {
     Model model{{}, transform, -homography_penalty, {}};
     model.inliers = finder_.inliers(all_, transform, threshold_);
     for (const Inlier& inlier : model.inliers) model.score += inlier.gain;
@@ -293,7 +293,7 @@ void Verifier::polish(Model& model) {
 void Verifier::bend(Model& model) {
     constexpr double least_information = 0.25;
     if (model.inliers.size() < 5) return;
-    Homography transform = homography_from(model.transform);
+    Matrix3 transform = homography_from(model.transform);
     const auto fit_bent = [this](const Moments& moments) {
         auto fit = fit_homography(fitted_, moments, poll_);
         if (fit && fit->information < least_information) fit.reset();
@@ -319,12 +319,13 @@ void Verifier::bend(Model& model) {
 // Whether the homography is plausible at each inlier, and the ellipses of all are before the
 // horizon; then so is all that lies between them, as the depth is linear.
 bool Verifier::is_plausible_at_inliers(const Model& model) const {
-    const Homography& h = *model.homography;
+    const Matrix3& h = *model.homography;
     // Divided by h33, it must still be a homography.
-    if (!(std::abs(h.h33) > 1e-6)) return false;
+    if (!(std::abs(h(2, 2)) > 1e-6)) return false;
     return std::all_of(model.inliers.begin(), model.inliers.end(), [&](const Inlier& inlier) {
         const Affine f = query_frame(inlier);
-        const double across = h.h31 * f.a11 + h.h32 * f.a21, along = h.h31 * f.a12 + h.h32 * f.a22;
+        const double across = h(2, 0) * f.a11 + h(2, 1) * f.a21,
+                     along = h(2, 0) * f.a12 + h(2, 1) * f.a22;
         const Point centre{f.b1, f.b2};
         return depth(h, centre) > std::sqrt(across * across + along * along) &&
                is_plausible(tangent(h, centre), max_scale, max_tilt);
@@ -332,7 +333,7 @@ bool Verifier::is_plausible_at_inliers(const Model& model) const {
 }
 
 void Verifier::report(std::size_t candidate, const Model& model) {
-    const Homography h = model.homography.value_or(homography_from(model.transform));
+    const Matrix3 h = model.homography.value_or(homography_from(model.transform));
     double score = 0;
     Box box;
     for (const Inlier& inlier : model.inliers) {
@@ -347,9 +348,8 @@ void Verifier::report(std::size_t candidate, const Model& model) {
     out_.scores[candidate] = score;
     const double sides[4] = {box.x1, box.y1, box.x2, box.y2};
     std::copy_n(sides, 4, out_.boxes.row(candidate));
-    const double rows[9] = {h.h11, h.h12, h.h13, h.h21, h.h22, h.h23, h.h31, h.h32, h.h33};
-    std::transform(rows, rows + 9, out_.transforms.row(candidate),
-                   [&h](double x) { return x / h.h33; });
+    std::transform(h.of.begin(), h.of.end(), out_.transforms.row(candidate),
+                   [&h](double x) { return x / h(2, 2); });
 }
 
 // About 40 candidates of 100 matches, or a candidate alone: a third of a millisecond.

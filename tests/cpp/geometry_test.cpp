@@ -13,8 +13,8 @@
 #include "check.hpp"
 #include "core/interrupt.hpp"
 #include "draw.hpp"
+#include "geometry/fits.hpp"
 #include "geometry/homography_fit.hpp"
-#include "geometry/solvers.hpp"
 #include "geometry/transforms.hpp"
 #include "geometry/verify.hpp"
 
@@ -154,9 +154,9 @@ void check_verified(double shear, TransformModel model) {
     });
 }
 
-constexpr Homography projective{0.9, 0.2, 30, -0.1, 1.1, 40, 4e-4, -3e-4, 1};
+constexpr Matrix3 projective{{0.9, 0.2, 30, -0.1, 1.1, 40, 4e-4, -3e-4, 1}};
 
-std::vector<WeightedPair> seen_through(const Homography& h, const std::vector<Point>& points) {
+std::vector<WeightedPair> seen_through(const Matrix3& h, const std::vector<Point>& points) {
     std::vector<WeightedPair> pairs;
     for (const Point p : points) pairs.push_back({p, apply(h, p), 1});
     return pairs;

@@ -13,6 +13,7 @@ namespace trouvaille {
 struct AffineModel {
     static constexpr bool alike = false;
     static constexpr std::size_t residual_dimensions = 2;
+    static constexpr std::size_t freedom = 6;  // numbers that it has
 
     template <std::size_t N>
     ALWAYS_INLINE static Quotient<N> square(const Floats<N> (&a)[9], const Match<N>& m) {
@@ -30,7 +31,7 @@ struct AffineModel {
     /// Weighted least squares.
     static bool fit(std::span<const WeightedPair> pairs, Matrix3& a) {
         const auto fitted = fit_affine(Moments::of(pairs));
-        if (fitted) a = matrix_of(fitted->transform);
+        if (fitted) a = homography_from(fitted->transform);
         return fitted.has_value();
     }
 };

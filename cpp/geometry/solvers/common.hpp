@@ -2,7 +2,7 @@
 #pragma once
 
 #include "core/simd.hpp"
-#include "geometry/solvers.hpp"
+#include "geometry/fits.hpp"
 
 namespace trouvaille {
 

@@ -17,6 +17,7 @@ namespace trouvaille {
 struct FundamentalModel {
     static constexpr bool alike = true;
     static constexpr std::size_t residual_dimensions = 1;
+    static constexpr std::size_t freedom = 7;  // numbers that it has
 
     template <std::size_t N>
     ALWAYS_INLINE static Quotient<N> square(const Floats<N> (&f)[9], const Match<N>& m) {

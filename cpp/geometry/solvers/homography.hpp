@@ -6,8 +6,8 @@
 #include <limits>
 #include <span>
 
+#include "geometry/homography_step.hpp"
 #include "geometry/hypotheses.hpp"
-#include "geometry/least_squares.hpp"
 #include "geometry/solvers/common.hpp"
 
 namespace trouvaille {
@@ -17,6 +17,7 @@ namespace trouvaille {
 struct HomographyModel {
     static constexpr bool alike = false;
     static constexpr std::size_t residual_dimensions = 2;
+    static constexpr std::size_t freedom = 8;  // numbers that it has
 
     template <std::size_t N>
     ALWAYS_INLINE static Quotient<N> square(const Floats<N> (&h)[9], const Match<N>& m) {
@@ -33,59 +34,17 @@ struct HomographyModel {
         return du * du + dv * dv;
     }
 
-    /// One step of Gauss and Newton on the weighted squared distances in the second photo, with
-    /// respect to all entries but the last, which is 1. False, and h as it was, where that is not
-    /// determined.
+    /// One step of least squares in the second photo. False, and h as it was, where that is not
+    /// determined, or a point, or the origin of the coordinates, is behind.
     static bool fit(std::span<const WeightedPair> pairs, Matrix3& h) {
-        if (!(std::abs(h.of[8]) > 1e-9)) return false;
-        const Matrix3 from = scaled(h, 1 / h.of[8]);
-        // Rows of the Jacobian: (a, 0, -u b) and (0, a, -v b), where a = (x, y, 1) / w and b is a
-        // without its last entry.
-        double aa[6] = {}, ua[6] = {}, va[6] = {}, bb[3] = {}, au[3] = {}, av[3] = {}, b[2] = {};
-        for (const auto& [p, q, weight] : pairs) {
-            const Vector3 image = from * Vector3{p.x, p.y, 1};
-            const double inverse = 1 / image[2];
-            const double a[3] = {p.x * inverse, p.y * inverse, inverse};
-            const double u = image[0] * inverse, v = image[1] * inverse;
-            const double du = q.x - u, dv = q.y - v;
-            std::size_t k = 0, l = 0;
-            for (std::size_t i = 0; i < 3; ++i) {
-                const double wa = weight * a[i];
-                for (std::size_t j = 0; j <= i; ++j) aa[k++] += wa * a[j];
-                for (std::size_t j = 0; j < 2; ++j, ++l) {
-                    ua[l] += wa * a[j] * u;
-                    va[l] += wa * a[j] * v;
-                }
-                au[i] += wa * du;
-                av[i] += wa * dv;
-            }
-            const double squares = weight * (u * u + v * v), rest = weight * (u * du + v * dv);
-            bb[0] += squares * a[0] * a[0];
-            bb[1] += squares * a[0] * a[1];
-            bb[2] += squares * a[1] * a[1];
-            b[0] += rest * a[0];
-            b[1] += rest * a[1];
-        }
-        NormalEquations<8> e;
-        for (std::size_t i = 0, k = 0; i < 3; ++i) {
-            for (std::size_t j = 0; j <= i; ++j, ++k) e.a[i][j] = e.a[3 + i][3 + j] = aa[k];
-            for (std::size_t j = 0; j < 2; ++j) {
-                e.a[6 + j][i] = -ua[2 * i + j];
-                e.a[6 + j][3 + i] = -va[2 * i + j];
-            }
-            e.b[i] = au[i];
-            e.b[3 + i] = av[i];
-        }
-        e.a[6][6] = bb[0];
-        e.a[7][6] = bb[1];
-        e.a[7][7] = bb[2];
-        e.b[6] = -b[0];
-        e.b[7] = -b[1];
-        if (!solve(e)) return false;
-        Matrix3 to = from;
-        for (std::size_t i = 0; i < 8; ++i) to.of[i] += e.b[i];
-        if (!is_finite(to)) return false;
-        h = scaled(to, std::copysign(1 / norm(to), h.of[8]));
+        if (!(h.of[8] > 1e-9)) return false;
+        HomographyStep step(scaled(h, 1 / h.of[8]));
+        for (const WeightedPair& pair : pairs)
+            if (!step.add(pair)) return false;
+        Matrix3 to;
+        constexpr double tolerance = 1e-13;
+        if (!step.take(to, tolerance) || !is_finite(to)) return false;
+        h = scaled(to, 1 / norm(to));
         return true;
     }
 };

@@ -10,9 +10,11 @@ namespace trouvaille {
 
 /// A rotation, a scale and a translation.
 struct SimilarityModel : AffineModel {
+    static constexpr std::size_t freedom = 4;
+
     static bool fit(std::span<const WeightedPair> pairs, Matrix3& a) {
         const auto fitted = fit_similarity(Moments::of(pairs));
-        if (fitted) a = matrix_of(fitted->transform);
+        if (fitted) a = homography_from(fitted->transform);
         return fitted.has_value();
     }
 };
