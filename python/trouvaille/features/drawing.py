@@ -3,24 +3,16 @@
 
 from __future__ import annotations
 
-import io
 import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _check, _files, images
+from .. import _check, _picture, images
 from ._types import Features, Photo, Regions, scales_of
 
-# From the smallest scale to the largest: apart for colour-blind eyes, too, and light on any photo.
-_COLOURS = np.array(
-    [(255, 225, 77), (255, 150, 66), (240, 90, 120), (190, 100, 240), (90, 200, 255)], np.float64
-)
-
 _CORNERS = 48  # of the polygon that stands for an ellipse
-_SHIFT = 4  # bits of a pixel's fraction, for the drawing
-_LIMIT = 2**15  # pixels beyond which nothing is drawn
 
 
 def draw(
@@ -64,33 +56,19 @@ def draw(
     TypeError, ValueError
         If an argument is out of range.
     """
-    import cv2
-
     frames, scales = _frames_and_scales(features)
     most = len(frames) if max_features is None else _check.count(max_features, "max_features")
     frames, scales = frames[:most], scales[:most]
-    dim = float(_check.array(dim, "dim", np.float64, ndim=0))
-    if not 0 <= dim <= 1:
-        raise ValueError(f"dim must be between 0 and 1, got {dim}")
     magnification = float(_check.array(magnification, "magnification", np.float64, ndim=0))
     if magnification <= 0:
         raise ValueError(f"magnification must be positive, got {magnification}")
     colours = _colours(scales) if colour is None else _one_colour(colour, len(frames))
-    picture = _backdrop(images.load_rgb(photo), dim)
+    picture = _picture.dimmed(images.load_rgb(photo), dim)
     lines = _outlines(frames, magnification)
     for i in np.argsort(-scales, kind="stable"):
-        if (np.abs(lines[i]) < _LIMIT).all():
-            corners = np.rint(lines[i] * 2**_SHIFT).astype(np.int32)
-            cv2.polylines(picture, [corners], False, colours[i], 1, cv2.LINE_AA, shift=_SHIFT)
+        _picture.draw_line(picture, lines[i], colours[i])
     if path is not None:
-        _write(Path(path), picture)
-    return picture
-
-
-def _backdrop(photo: NDArray[np.uint8], dim: float) -> NDArray[np.uint8]:
-    gray = photo.mean(axis=2, keepdims=True, dtype=np.float32)
-    mixed = photo + np.float32(min(2 * dim, 1)) * (gray - photo)
-    picture: NDArray[np.uint8] = np.rint(np.float32(1 - dim) * mixed).astype(np.uint8)
+        _picture.write(Path(path), picture)
     return picture
 
 
@@ -102,17 +80,17 @@ def _frames_and_scales(
     return frames, scales_of(frames)
 
 
-def _colours(scales: NDArray[np.float32]) -> list[tuple[int, ...]]:
-    """Return a colour for each scale, by its logarithm within the range there is."""
+def _colours(scales: NDArray[np.float32]) -> list[_picture.Colour]:
+    """Return a colour for each scale: from the smallest to the largest, by its logarithm."""
     logs = np.log2(np.maximum(scales, 1e-6))
     low, high = (logs.min(), logs.max()) if len(logs) else (0.0, 0.0)
-    places = (logs - low) / max(high - low, 1e-6) * (len(_COLOURS) - 1)
-    stops = np.arange(len(_COLOURS))
-    channels = [np.interp(places, stops, channel) for channel in _COLOURS.T]
+    places = (logs - low) / max(high - low, 1e-6) * (len(_picture.COLOURS) - 1)
+    stops = np.arange(len(_picture.COLOURS))
+    channels = [np.interp(places, stops, channel) for channel in np.transpose(_picture.COLOURS)]
     return [tuple(row) for row in np.rint(np.column_stack(channels)).astype(int).tolist()]
 
 
-def _one_colour(colour: tuple[int, int, int], n: int) -> list[tuple[int, ...]]:
+def _one_colour(colour: tuple[int, int, int], n: int) -> list[_picture.Colour]:
     channels = tuple(_check.array(colour, "colour", np.uint8, ndim=1).tolist())
     if len(channels) != 3:
         raise ValueError(f"colour must be red, green and blue, got {colour!r}")
@@ -127,15 +105,3 @@ def _outlines(frames: NDArray[np.float32], magnification: float) -> NDArray[np.f
     axes = magnification * frames[:, :, :2].astype(np.float64)
     lines: NDArray[np.float64] = (axes @ circle).transpose(0, 2, 1) + frames[:, None, :, 2]
     return lines
-
-
-def _write(path: Path, picture: NDArray[np.uint8]) -> None:
-    from PIL import Image
-
-    formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-    kind = formats.get(path.suffix.lower())
-    if kind is None:
-        raise ValueError(f"path must end in {', '.join(formats)}, got {str(path)!r}")
-    data = io.BytesIO()
-    Image.fromarray(picture).save(data, kind, **({"quality": 92} if kind != "PNG" else {}))
-    _files.replace(path, [data.getvalue()])
