@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Matched features -> verified images: which candidates show the query, and where."""
 
+from .drawing import draw_matches
 from .estimation import Estimate, estimate
 from .matching import (
     PairMatches,
@@ -18,6 +19,7 @@ __all__ = [
     "ShortlistMatches",
     "Verification",
     "WordMatches",
+    "draw_matches",
     "estimate",
     "match",
     "match_shortlist",
