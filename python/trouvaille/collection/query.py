@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .. import _check, images
 from ..features import Features
+from ..images.pixels import resized
 from .settings import Settings
 
 # A query that finds nothing is asked again at so small a part of its size, if its sides are then
@@ -84,12 +85,6 @@ def _pixels(box: Sequence[float], width: int, height: int) -> tuple[int, int, in
             f"{width} x {height} pixels; got {tuple(corners.tolist())}"
         )
     return left, top, right, bottom
-
-
-def resized(factor_x: float, factor_y: float) -> NDArray[np.float64]:
-    """Return the transform of a photo enlarged so many times; (0, 0) is a pixel's centre."""
-    move_x, move_y = (factor_x - 1) / 2, (factor_y - 1) / 2
-    return np.array([[factor_x, 0, move_x], [0, factor_y, move_y], [0, 0, 1]])
 
 
 def moved(points: NDArray[np.floating], transform: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .query import Query, moved, resized
+from ..images.pixels import resized
+from .query import Query, moved
 from .searcher import Ranking, Searcher, VerifiedPhoto
 from .storage import CatalogueRow
 

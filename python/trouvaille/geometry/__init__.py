@@ -11,17 +11,20 @@ from .matching import (
     match_shortlist,
     match_words,
 )
+from .photos import PhotoMatches, match_photos
 from .verification import Verification, verify
 
 __all__ = [
     "Estimate",
     "PairMatches",
+    "PhotoMatches",
     "ShortlistMatches",
     "Verification",
     "WordMatches",
     "draw_matches",
     "estimate",
     "match",
+    "match_photos",
     "match_shortlist",
     "match_words",
     "verify",

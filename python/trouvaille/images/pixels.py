@@ -129,6 +129,12 @@ def resize_to(
     return np.asarray(resized, dtype=np.uint8), (width / new_width, height / new_height)
 
 
+def resized(factor_x: float, factor_y: float) -> NDArray[np.float64]:
+    """Return the transform of a photo enlarged so many times; (0, 0) is a pixel's centre."""
+    move_x, move_y = (factor_x - 1) / 2, (factor_y - 1) / 2
+    return np.array([[factor_x, 0, move_x], [0, factor_y, move_y], [0, 0, 1]])
+
+
 def to_array(image: Image.Image, orientation: int, mode: str) -> NDArray[np.uint8]:
     """Return decoded pixels in the mode L or RGB, turned upright by an EXIF orientation."""
     from PIL.Image import Transpose
