@@ -178,7 +178,7 @@ def test_a_query_that_is_no_photo(run, collection, folder):
     assert "broken.jpg" in err.replace("\n", "")
 
 
-@pytest.mark.parametrize("command", ["index", "search", "evaluate", "demo"])
+@pytest.mark.parametrize("command", ["index", "search", "match", "evaluate", "demo"])
 def test_help_has_an_example(run, command):
     code, out, _ = run(command, "--help")
     assert code == 0
@@ -435,6 +435,78 @@ def test_draw_writes_a_picture(run, folder, tmp_path):
     assert "must end in .png" in err
     code, _, err = run("draw", folder / "none.png", "-o", picture)
     assert code == 1
+
+
+def test_match_prints_the_model_and_writes_a_picture(run, folder, queries, tmp_path):
+    photos = folder / "scene0.png", queries / "view0.png"
+    code, out, _ = run("match", *photos, "-o", tmp_path / "matches.png")
+    assert code == 0
+    lines = out.splitlines()
+    assert re.search(r"scene0\.png: [1-9]\d* features", lines[0])
+    assert re.search(r"view0\.png: [1-9]\d* features", lines[1])
+    assert re.fullmatch(r"\d+ matches, [1-9]\d+ inliers of this homography:", lines[2])
+    model = np.float64([line.split() for line in lines[3:6]])
+    np.testing.assert_allclose(model, scenes.similarity(1, 10, 5, 5), atol=0.5)
+    assert lines[6].startswith("Picture: ")
+    assert images.decode(tmp_path / "matches.png", mode="rgb").shape == (240, 648, 3)
+    code, out, _ = run("match", *photos, "--json", "--features", 300, "--threads", 1)
+    answer = json.loads(out)
+    assert code == 0
+    assert answer["features"] == [300, 300]
+    assert 100 < answer["inliers"] <= answer["matches"] <= 300
+    np.testing.assert_allclose(answer["matrix"], scenes.similarity(1, 10, 5, 5), atol=0.5)
+    assert answer["reason"] == ""
+
+
+@pytest.mark.parametrize("model", ["similarity", "affine", "fundamental"])
+def test_match_with_its_options(run, folder, queries, tmp_path, model):
+    photos = folder / "scene1.png", queries / "view1.png"
+    options = ("--model", model, "--ratio", 0.9, "--threshold", 2, "--size", 300, "--json")
+    own = ("--detector", "hessian", "--descriptor", "cs_lbp", "--orientation", "dominant")
+    code, out, _ = run("match", *photos, *options, *own, "--out", tmp_path / "out.jpg")
+    assert code == 0
+    answer = json.loads(out)
+    assert answer["photos"] == [str(photo) for photo in photos]
+    assert answer["model"] == model
+    assert np.shape(answer["matrix"]) == (3, 3)
+    assert answer["inliers"] > 30
+    assert images.decode(tmp_path / "out.jpg").shape == (240, 648)
+
+
+def test_match_finds_nothing(run, folder, tmp_path):
+    photos = folder / "scene0.png", folder / "scene1.png"
+    code, out, err = run("match", *photos, "-o", tmp_path / "out.png")
+    assert code == 1
+    assert re.search(r"^\d+ matches, no homography: .*\S$", out, re.MULTILINE)
+    assert err == ""
+    assert (tmp_path / "out.png").exists()
+    code, out, _ = run("match", *photos, "--json")
+    answer = json.loads(out)
+    assert code == 1
+    assert answer["matrix"] is None
+    assert answer["inliers"] == 0
+    assert answer["reason"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--model", "essential"), "model must be one of"),
+        (("--ratio", 2), "ratio must be"),
+        (("--threshold", 0), "residual_threshold must be positive"),
+        (("--detector", "surf"), "detector 'surf' is unknown"),
+        (("--output", "out.bmp"), "must end in .png"),
+    ],
+)
+def test_match_says_what_is_wrong(run, folder, arguments, expected):
+    photo = folder / "scene0.png"
+    code, _, err = run("match", photo, photo, *arguments)
+    assert code == 1
+    assert err.startswith("error: ")
+    assert expected in err.replace("\n", " ")
+    code, _, err = run("match", photo, folder / "broken.jpg")
+    assert code == 1
+    assert "broken.jpg" in err.replace("\n", "")
 
 
 def test_index_with_a_detector(run, folder, queries, tmp_path):
