@@ -118,8 +118,8 @@ class Ransac {
         if constexpr (from_frames) return Solver::slack;
         return 2.0F;  // hypotheses of few points are off by more than the noise
     }();
-    // A hypothesis from frames is cheap to have, and so far off that only refining tells.
-    static constexpr std::uint64_t trials_a_refinement = from_frames ? 4 : 50;
+    // A hypothesis from one frame is so far off that only refining tells, and there are but few.
+    static constexpr std::uint64_t trials_a_refinement = Solver::sample_size == 1 ? 4 : 50;
     // Not each sample of right matches leads to the model where frames are as noisy as they are.
     static constexpr double reliability = from_frames ? 0.2 : 1;
 
