@@ -175,6 +175,18 @@ def test_moved_and_scaled_points_give_the_moved_and_scaled_model(rng, model, mov
     assert errors[0] == pytest.approx(errors[1], abs=0.1)
 
 
+@pytest.mark.parametrize("model", ["similarity", "affine"])
+def test_few_matches_that_stand_still_do_not_outvote_those_that_turn(model):
+    """A watermark: exact copies in both photos, on whole pixels."""
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        x1 = 16 * rng.integers(0, 41, (65, 2)).astype(float)
+        x2 = rng.permutation(x1)
+        x2[:13] = x1[:13] @ [[0, -1], [1, 0]] + [640, 0]
+        x2[13:19] = x1[13:19]
+        assert estimate(model, x1, x2, random_state=seed).inliers[:13].all()
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_scores_of_better_matches_are_better(rng, model):
     scores = [

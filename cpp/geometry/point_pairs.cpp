@@ -10,8 +10,10 @@
 namespace trouvaille {
 namespace {
 
-constexpr float beyond = 1e9F;         // where padding is, and
-constexpr double farthest = 1e6;       // farther than any point that hypotheses are judged by
+// Where padding is: farther than any point that hypotheses are judged by, and no image of itself
+// that a simple map (the identity, a shift, a turn) would explain.
+constexpr float beyond[PointPairs::point_columns] = {1.3e9F, -0.7e9F, -0.4e9F, 1.1e9F};
+constexpr double farthest = 1e6;       // of the points that hypotheses are judged by
 constexpr double smallest = 1e-90;     // difference: matrices of its inverse are in range
 constexpr std::size_t n_sampled = 31;  // points, for a centre and a scale
 
@@ -60,8 +62,8 @@ PointPairs::PointPairs(MatrixView<const double> first, MatrixView<const double> 
                        std::uint64_t seed)
     : stride_((first.rows + block - 1) / block * block),
       order_(shuffled(first.rows, seed)),
-      floats_((first.cols == 6 ? frame_columns : point_columns) * stride_, beyond),
-      doubles_(point_columns * stride_, beyond),
+      floats_((first.cols == 6 ? frame_columns : point_columns) * stride_),
+      doubles_(point_columns * stride_),
       first_(normalization(first, order_)),
       second_(normalization(second, order_)) {
     if (alike) first_.scale = second_.scale = std::min(first_.scale, second_.scale);
@@ -105,6 +107,7 @@ void PointPairs::fill(Column c, MatrixView<const double> rows, std::size_t colum
         doubles_[c * stride_ + k] = value;
         floats_[c * stride_ + k] = static_cast<float>(std::clamp(value, -farthest, farthest));
     }
+    for (std::size_t k = size(); k < stride_; ++k) floats_[c * stride_ + k] = beyond[c];
 }
 
 }  // namespace trouvaille

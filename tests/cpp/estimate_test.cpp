@@ -16,6 +16,9 @@
 #include "core/random.hpp"
 #include "core/random_lanes.hpp"
 #include "draw.hpp"
+#include "geometry/point_pairs.hpp"
+#include "geometry/ransac.hpp"
+#include "geometry/solvers/affine.hpp"
 #include "geometry/solvers/fundamental.hpp"
 #include "geometry/solvers/homography.hpp"
 
@@ -119,6 +122,25 @@ TEST(finds_each_model_among_wrong_matches) {
                 CHECK(square < (model == GeometricModel::fundamental ? 0.25 : 1e-6));
             }
         });
+}
+
+template <class Model, class Solver>
+std::int32_t explained(const PointPairs& points, const Matrix3& model) {
+    const RansacOptions options;
+    return Ransac<Model, Solver>(points, points.regular(), options).measure(model).inliers;
+}
+
+// Columns are padded to whole blocks, and what pads them is explained by nothing.
+TEST(a_model_explains_no_more_matches_than_there_are) {
+    std::vector<double> rows;
+    for (int k = 0; k < 10; ++k) rows.insert(rows.end(), {k * 37 % 20 * 1.0, k * 11 % 17 * 1.0});
+    const PointPairs points(rows_of(rows, 2), rows_of(rows, 2), true, 0);
+    const Matrix3 identity{{1, 0, 0, 0, 1, 0, 0, 0, 1}}, sideways{{0, 0, 0, 0, 0, -1, 0, 1, 0}};
+    for_each_isa([&] {
+        CHECK_EQUAL((explained<AffineModel, AffineThroughPoints>(points, identity)), 10);
+        CHECK_EQUAL((explained<HomographyModel, HomographyThroughPoints>(points, identity)), 10);
+        CHECK_EQUAL((explained<FundamentalModel, FundamentalThroughPoints>(points, sideways)), 10);
+    });
 }
 
 TEST(the_same_bits_on_every_instruction_set) {
