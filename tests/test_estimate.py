@@ -279,3 +279,13 @@ def test_trials_are_bounded_and_end_once_confident(rng, model):
         for confidence in (0.5, 0.9999)
     )
     assert low < high
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("n", [10, 20, 60])
+def test_few_matches_that_are_all_right_end_it_at_once(rng, model, n):
+    """What right hypotheses explain is not taken for what chance explains."""
+    case = problem(rng, model, n=n, share=1, noise=0.5)
+    found = estimate(model, case.x1, case.x2)
+    assert found.n_inliers == n
+    assert found.trials <= 64

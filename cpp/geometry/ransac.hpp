@@ -165,24 +165,24 @@ class Ransac {
         const std::size_t n = std::min(points_.size(), n_probed);
         std::int32_t inliers[Models::capacity];
         kernels_.probe(models_, points_, wide_limit_, n, inliers);
-        for (std::size_t i = 0; i < models_.count; ++i) {
-            probed_ += static_cast<double>(n);
-            explained_ += inliers[i];
-        }
         judge(inliers, n);
         certainty_.drew(batch, sampler_.open());
         refine_promising();
     }
 
-    // What of the batch is not given up, best first.
+    // What of the batch is not given up, best first. What is given up tells what chance explains.
     void judge(const std::int32_t* inliers, std::size_t n) {
         promising_.clear();
         for (std::size_t i = 0; i < models_.count; ++i) {
-            if (test_.rejected(inliers[i], n)) continue;
             Consensus hypothesis{models_[i], {}, 0};
-            if (kernels_.support(narrow(hypothesis.model).data(), points_, options_.loss,
-                                 wide_limit_, test_.rejected, hypothesis.support))
+            if (!test_.rejected(inliers[i], n) &&
+                kernels_.support(narrow(hypothesis.model).data(), points_, options_.loss,
+                                 wide_limit_, test_.rejected, hypothesis.support)) {
                 promising_.push_back(hypothesis);
+                continue;
+            }
+            probed_ += static_cast<double>(n);
+            explained_ += inliers[i];
         }
         std::stable_sort(
             promising_.begin(), promising_.end(),
@@ -249,7 +249,7 @@ class Ransac {
         });
     }
 
-    // How often a wrong model explains a match: so far, and 0.02 before there is anything.
+    // How often a wrong model explains a match: of those given up, and 0.02 before there are any.
     double chance_ratio() const { return (explained_ + 0.02 * 500) / (probed_ + 500); }
 
     // From now on hypotheses that explain less than this ratio may be given up. It is to be smaller
