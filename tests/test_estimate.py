@@ -9,6 +9,7 @@ from estimate_cases import (
     MAPS,
     MODELS,
     SAMPLE,
+    SIZE,
     THRESHOLD,
     assert_consistent,
     assert_right,
@@ -261,6 +262,57 @@ def test_seldom_claims_a_model_of_pure_noise(model):
         assert_consistent(model, found, case.x1, case.x2)
         claims += found.n_inliers > CHANCE[model]
     assert claims <= 1
+
+
+def repeated(rng, x1, x2):
+    """Features with three orientations each: near copies of a third of the matches."""
+    third = rng.integers(0, len(x1) // 3, len(x1))
+    return tuple(x[third] + rng.normal(0, 0.3, x.shape) for x in (x1, x2))
+
+
+def wild(rng, x1, x2):
+    """One point far beyond the photo."""
+    return x1, np.r_[[[1e6, 1e6]], x2[1:]]
+
+
+def hub(rng, x1, x2):
+    """A texture that is nearest to a third of all features."""
+    third = len(x2) // 3
+    return x1, np.r_[x2[0] + rng.normal(0, 2, (third, 2)), x2[third:]]
+
+
+def crowded(rng, x1, x2):
+    """Features in five corners of the photos."""
+    return tuple(
+        rng.uniform(0, SIZE, (5, 2))[rng.integers(0, 5, len(x))] + rng.normal(0, 15, x.shape)
+        for x in (x1, x2)
+    )
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("n", [30, 100])
+@pytest.mark.parametrize("change", [repeated, wild, hub, crowded])
+def test_noise_that_looks_like_more_is_noise(model, n, change):
+    claims = 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        x1, x2 = change(rng, *rng.uniform(0, SIZE, (2, n, 2)))
+        claims += not estimate(model, x1, x2, max_trials=2000).reason
+    assert claims <= 2
+
+
+@pytest.mark.parametrize(
+    ("model", "right", "n"), [("similarity", 4, 6), ("affine", 5, 7), ("homography", 6, 8)]
+)
+@pytest.mark.parametrize("threshold", [3, 8])
+def test_few_right_matches_are_enough(model, right, n, threshold):
+    found = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        case = problem(rng, model, n=n, share=right / n, noise=0.5)
+        answer = estimate(model, case.x1, case.x2, residual_threshold=threshold)
+        found += answer.inliers[case.right].all()
+    assert found >= 32
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -6,11 +6,11 @@
 #include <cassert>
 #include <cmath>
 #include <limits>
-#include <numbers>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "geometry/a_contrario.hpp"
 #include "geometry/plane_and_parallax.hpp"
 #include "geometry/point_pairs.hpp"
 #include "geometry/ransac.hpp"
@@ -160,8 +160,8 @@ class Estimator {
             explained.empty() || determined_by_frames<Model>() ? "" : degeneracy<Model>(explained);
         if (!reason.empty())
             return nothing("of the matches that a model explains, " + reason, found.trials);
-        if (is_chance<Model>(explained.size(), sample_size, found.trials) ||
-            !differ(explained, sample_size))
+        if (!differ(explained, sample_size) ||
+            would_chance<Model>(explained, sample_size, found.trials))
             return nothing("no model explains more matches than chance would", found.trials);
         for (const std::uint32_t k : explained) inliers_[points_.order()[k]] = true;
         estimate.n_inliers = explained.size();
@@ -182,43 +182,20 @@ class Estimator {
         return false;
     }
 
-    // A contrario: of so many trials, would the best explain as many points if they were random?
+    // Would chance explain as many? A few of the explained often suffice to tell that it would not.
     template <class Model>
-    bool is_chance(std::size_t n_inliers, std::size_t sample_size, std::uint64_t trials) const {
-        if (n_inliers < sample_size) return true;
-        if (n_inliers == points_.size()) return false;
-        const double p = chance_of_a_match<Model>();
-        const auto n = static_cast<double>(points_.size() - sample_size);
-        const auto k = static_cast<double>(n_inliers - sample_size);
-        if (k <= n * p) return true;
-        // Chernoff's bound of the binomial tail.
-        const double q = k / n;
-        const double exponent =
-            q * std::log(q / p) + (q < 1 ? (1 - q) * std::log((1 - q) / (1 - p)) : 0);
-        // Refining finds the best of many models about each that is tried: e more for each number
-        // that a model has, as random matches show.
-        const double tried = std::log(static_cast<double>(trials)) + Model::freedom;
-        return tried - n * exponent > std::log(0.01);
-    }
-
-    // The chance that a random point of the second photo is within the threshold of its place, or
-    // of its epipolar line.
-    template <class Model>
-    double chance_of_a_match() const {
-        double low[2] = {1e300, 1e300}, high[2] = {-1e300, -1e300};
-        for (std::size_t k = 0; k < points_.size(); ++k) {
-            const Point q = points_.second(k);
-            low[0] = std::min(low[0], q.x);
-            low[1] = std::min(low[1], q.y);
-            high[0] = std::max(high[0], q.x);
-            high[1] = std::max(high[1], q.y);
-        }
-        const double width = high[0] - low[0] + 2 * threshold_,
-                     height = high[1] - low[1] + 2 * threshold_;
-        const double covered = Model::residual_dimensions == 2
-                                   ? std::numbers::pi * threshold_ * threshold_
-                                   : 2 * threshold_ * std::hypot(width, height);
-        return std::min(covered / (width * height), 0.99);
+    bool would_chance(std::span<const std::uint32_t> explained, std::size_t sample_size,
+                      std::uint64_t trials) const {
+        constexpr std::size_t few = 32;
+        if (explained.size() == points_.size()) return false;
+        const double chance = chance_of_a_match(points_, threshold_, Model::residual_dimensions);
+        const auto of = [&](std::size_t n) {
+            const double cell = std::max(4 * threshold_, 1e-12);
+            return is_chance(independent(points_, explained.first(n), cell), points_.size(),
+                             sample_size, Model::freedom, chance, trials);
+        };
+        return of(std::min(few, explained.size())) &&
+               (explained.size() <= few || of(explained.size()));
     }
 
     template <class Model>
