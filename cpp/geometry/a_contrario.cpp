@@ -90,8 +90,8 @@ bool is_chance(std::size_t n_inliers, std::size_t n, std::size_t sample_size, st
     const double exponent =
         q * std::log(q / chance) + (q < 1 ? (1 - q) * std::log((1 - q) / (1 - chance)) : 0);
     const double tried =
-        std::min(std::log(static_cast<double>(models)), log_of_samples(n, sample_size)) +
-        static_cast<double>(freedom);
+        std::min(std::log(static_cast<double>(models)) + static_cast<double>(freedom),
+                 log_of_samples(n, sample_size));
     return tried - others * exponent > std::log(0.01);
 }
 
