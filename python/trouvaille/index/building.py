@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from .. import _core, _sparse
-from . import ids
+from .. import _ids as ids
 from .forward import forward_of
 from .options import Options
 from .segment import Segment, numbered

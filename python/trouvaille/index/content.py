@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from . import ids
+from .. import _ids as ids
+from .._ids import Ids
 from .by_word import ByWord, changed, frequencies
-from .ids import Ids
 from .options import Options
 from .segment import Segment
 from .weights import word_weights

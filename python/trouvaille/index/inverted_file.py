@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _check, _sparse
+from .. import _check, _ids, _sparse
 from ..errors import IndexCorruptError
 from . import _file, state, views
-from . import ids as _ids
 from .building import Progress
 from .by_word import ByWord, frequencies
 from .content import Content

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from . import ids
+from .. import _ids as ids
 from .content import Content, refuse
 
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import _bitmap as bitmap
 from .. import _check
-from . import bitmap, ids
-from .bitmap import Bitmap
+from .. import _ids as ids
+from .._bitmap import Bitmap
 from .segment import Segment
 
 

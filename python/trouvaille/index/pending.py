@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _ids as ids
 from .. import _sparse
-from . import ids
+from .._ids import Ids
 from .building import MAX_DOCUMENTS, alike, segments_of, tidied
 from .by_word import ByWord, occurrences
 from .content import Content, refuse
-from .ids import Ids
 from .options import Options
 from .segment import numbered
 from .weights import word_weights

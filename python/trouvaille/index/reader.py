@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core, _sparse
-from . import ids, masks
+from .. import _ids as ids
+from . import masks
 from .content import Content
 from .options import Options
 from .weights import document_factors

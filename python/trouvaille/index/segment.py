@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _bitmap as bitmap
 from .. import _core
-from . import bitmap, ids
-from .bitmap import Bitmap
+from .. import _ids as ids
+from .._bitmap import Bitmap
+from .._ids import Ids
 from .forward import Forward
-from .ids import Ids
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from .. import _bitmap as bitmap
 from .. import _core, _sparse
-from . import bitmap, ids
-from .bitmap import Bitmap
+from .. import _ids as ids
+from .._bitmap import Bitmap
+from .._ids import MAX_ID, Ids
 from .building import MAX_DOCUMENTS
 from .by_word import ByWord, frequencies
 from .content import Content
 from .forward import Forward, value_dtype, word_dtype
-from .ids import MAX_ID, Ids
 from .options import Options
 from .segment import Segment
 from .weights import checked_idf

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from . import ids
+from .. import _ids as ids
 from .content import Content
 from .results import Stats
 from .segment import Segment

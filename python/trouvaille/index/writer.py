@@ -8,8 +8,7 @@ import threading
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _check, _sparse
-from . import ids as _ids
+from .. import _check, _ids, _sparse
 from .building import MAX_DOCUMENTS, Progress, alike, built, optimized, tidied
 from .by_word import ByWord, frequencies
 from .content import Content

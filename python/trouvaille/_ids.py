@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _check
+from . import _check
 
 MAX_ID = 2**63 - 1
 
