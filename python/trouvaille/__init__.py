@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Find the same object in a large collection of photos.
 
-The stages, in the order of the pipeline, each usable alone: `images`, `features`, `words`,
-`index`, `geometry`, `evaluation`; and `Collection`, which joins them in a folder on disk.
+The stages, in the order of the pipeline, each usable alone: `images`, `features`, `neighbors`,
+`words`, `index`, `geometry`, `evaluation`; and `Collection`, which joins them in a folder on disk.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import evaluation, features, geometry, images, index, words
+    from . import evaluation, features, geometry, images, index, neighbors, words
     from .collection import Collection, Hit
 
 __all__ = [
@@ -23,11 +23,12 @@ __all__ = [
     "geometry",
     "images",
     "index",
+    "neighbors",
     "words",
 ]
 
 _STAGES = frozenset(
-    {"collection", "evaluation", "features", "geometry", "images", "index", "words"}
+    {"collection", "evaluation", "features", "geometry", "images", "index", "neighbors", "words"}
 )
 
 

@@ -9,30 +9,16 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _check, _core, _files
 from .errors import FormatVersionError, IndexCorruptError
+from .neighbors import Neighbors
 
 Progress = Callable[[int, int], None]  # called with (steps done, steps in all)
-
-
-class Neighbors(NamedTuple):
-    """The nearest neighbours of each query, nearest first; the smaller id first among equals.
-
-    Attributes
-    ----------
-    distances : ndarray, shape (n_queries, k)
-        Squared Euclidean distances: int32 between bytes, float32 otherwise.
-    ids : ndarray of int64, shape (n_queries, k)
-        Row numbers. Missing places hold -1, and the largest distance of their dtype.
-    """
-
-    distances: NDArray[Any]
-    ids: NDArray[np.int64]
 
 
 def assign(X: ArrayLike, words: ArrayLike, k: int = 1, *, threads: int | None = None) -> Neighbors:

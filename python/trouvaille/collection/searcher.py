@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from .. import geometry
 from ..features import Features
 from ..index import InvertedFile
-from ..words import Neighbors, Vocabulary
+from ..neighbors import Neighbors
+from ..words import Vocabulary
 from .settings import Settings
 from .storage import CatalogueRow, Segment, Snapshot
 

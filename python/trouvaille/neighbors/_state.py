@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An index of neighbours at one moment, and as a file has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _bitmap, _ids
+from .._bitmap import Bitmap
+from .._ids import Ids
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """An index at one moment. Nothing in it is ever changed: searches go on with what they have."""
+
+    points: NDArray[Any]
+    ids: Ids
+    arrays: Arrays
+    """Of the structure over the points."""
+    alive: NDArray[np.bool_] | None = None
+    """A boolean a row; None if nothing was removed."""
+    bitmap: Bitmap | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        if self.alive is not None:
+            object.__setattr__(self, "bitmap", _bitmap.packed(self.alive))
+
+    @property
+    def n_alive(self) -> int:
+        """How many points can be found."""
+        return len(self.points) if self.alive is None else int(np.count_nonzero(self.alive))
+
+    def living(self) -> tuple[NDArray[Any], Ids]:
+        """Return the points that can be found, and their ids."""
+        if self.alive is None:
+            return self.points, self.ids
+        return self.points[self.alive], _ids.compact(_ids.as_array(self.ids)[self.alive])
+
+
+def to_file(
+    state: State, parameters: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, ArrayLike]]:
+    """Return what is written: metadata and arrays."""
+    arrays: dict[str, ArrayLike] = {"points": state.points, **state.arrays}
+    metadata: dict[str, Any] = {"parameters": parameters, "first_id": None}
+    if isinstance(state.ids, range):
+        metadata["first_id"] = state.ids.start
+    else:
+        arrays["ids"] = state.ids
+    if state.alive is not None:
+        arrays["alive"] = state.alive.view(np.uint8)
+    return metadata, arrays
+
+
+def parameters_of(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the constructor, of metadata that were read."""
+    parameters = metadata.get("parameters")
+    if not isinstance(parameters, dict) or metadata.keys() != {"parameters", "first_id"}:
+        raise ValueError("the metadata are not those of an index of neighbours")
+    return parameters
+
+
+def from_file(metadata: dict[str, Any], arrays: Arrays, dtypes: Mapping[str, str]) -> State:
+    """Return the state that was written; ValueError if its parts do not fit together."""
+    given = dict(arrays)
+    points, ids, alive = given.pop("points", None), given.pop("ids", None), given.pop("alive", None)
+    if points is None or points.ndim != 2 or points.dtype not in (np.uint8, np.float32):
+        raise ValueError("there are no points")
+    first = metadata["first_id"]
+    own: Ids
+    if ids is None:
+        if type(first) is not int or not 0 <= first <= _ids.MAX_ID - len(points):
+            raise ValueError("first_id must be an id")
+        own = range(first, first + len(points))
+    else:
+        if first is not None or ids.dtype != np.int64 or ids.ndim != 1:
+            raise ValueError("ids must be an array of int64, or a first one")
+        own = _ids.checked(ids, len(points))
+    if alive is not None:
+        if alive.dtype != np.uint8 or alive.shape != (len(points),) or (alive > 1).any():
+            raise ValueError("alive must have a 0 or a 1 for each point")
+        alive = alive.view(np.bool_)
+    wanted = dtypes if len(points) else {}
+    if {name: array.dtype.name for name, array in given.items()} != dict(wanted):
+        raise ValueError("there must be the arrays " + ", ".join(wanted))
+    return State(points, own, given, alive)

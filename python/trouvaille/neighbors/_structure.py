@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all indexes of neighbours have in common: points with ids, and one state at a time."""
+
+from __future__ import annotations
+
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _check, _core, _ids
+from .._array_file import ArrayFile
+from .._ids import Ids
+from ..errors import IndexCorruptError
+from . import _state
+from ._state import Arrays, State
+from .results import Neighbors, RadiusNeighbors, Stats
+
+
+class Structure(ABC):
+    """An index of neighbours.
+
+    Additions and removals replace the state of the index at once, under a lock; searches, from any
+    number of threads, see the state from when they began.
+    """
+
+    _format: ClassVar[ArrayFile]
+    _arrays: ClassVar[Mapping[str, str]] = {}
+    """The dtypes of the structure's arrays, by name."""
+    _least_alive: ClassVar[float] = 0.5
+    """Of the points: with fewer the index is built again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._state: State | None = None
+
+    # ---- what a structure defines
+
+    @abstractmethod
+    def _parameters(self) -> dict[str, Any]:
+        """Return the arguments of the constructor, as JSON values."""
+
+    @abstractmethod
+    def _built(self, points: NDArray[Any], threads: int) -> Arrays:
+        """Return the structure over points, one or more."""
+
+    @abstractmethod
+    def _found(
+        self, state: State, queries: NDArray[Any], k: int, threads: int, budget: Mapping[str, int]
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return squared distances and rows; rows that are not alive are not found."""
+
+    @abstractmethod
+    def _checked(self, state: State) -> None:
+        """Raise ValueError if arrays that were read from a file do not fit together."""
+
+    def _grown(self, state: State, new: NDArray[Any], threads: int) -> tuple[NDArray[Any], Arrays]:
+        """Return all points and the structure over them; by default it is built again."""
+        points = np.concatenate([state.points, new])
+        return points, self._built(points, threads)
+
+    # ---- what they share
+
+    def build(
+        self, X: ArrayLike, ids: ArrayLike | None = None, *, threads: int | None = None
+    ) -> Self:
+        """Index the rows of `X`, in place of whatever there was.
+
+        Parameters
+        ----------
+        X : array_like of uint8 or float, shape (n, n_dims)
+            Points: bytes, or numbers that float32 represents. Copied.
+        ids : array_like of int, shape (n,), optional
+            Distinct and not negative; row numbers by default.
+        threads : int, optional
+            One for each core by default. The index is the same for any number.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong type or shape, or holds NaN, infinity or too large numbers.
+        """
+        points = np.array(_points(X, "X"), order="C")
+        own: Ids = (
+            range(len(points)) if ids is None else _ids.compact(_ids.checked(ids, len(points)))
+        )
+        n_threads = _check.threads(threads)
+        arrays = self._built(points, n_threads) if len(points) else {}
+        with self._lock:
+            self._state = State(points, own, arrays)
+        return self
+
+    def add(
+        self, X: ArrayLike, ids: ArrayLike | None = None, *, threads: int | None = None
+    ) -> Self:
+        """Add the rows of `X` to what there is; see `build`.
+
+        By default their ids follow the largest.
+        """
+        if self._state is None:
+            return self.build(X, ids, threads=threads)
+        new = _points(X, "X", self._state.points)
+        n_threads = _check.threads(threads)
+        with self._lock:
+            state = self._state
+            first = _ids.largest(state.ids) + 1
+            own: Ids = (
+                range(first, first + len(new)) if ids is None else _ids.checked(ids, len(new))
+            )
+            joined = _ids.joined([state.ids, own])
+            if ids is not None:
+                _ids.checked(_ids.as_array(joined))  # distinct
+            if len(new) == 0:
+                return self
+            points, arrays = (
+                self._grown(state, new, n_threads)
+                if len(state.points)
+                else (np.array(new), self._built(new, n_threads))
+            )
+            alive = state.alive
+            if alive is not None:
+                alive = np.concatenate([alive, np.ones(len(new), np.bool_)])
+            self._state = State(points, joined, arrays, alive)
+        return self
+
+    def remove(self, ids: ArrayLike, *, threads: int | None = None) -> None:
+        """Remove points: all of them, or none if there is an error.
+
+        They are marked. Once half of the points are, the index is built again without them.
+
+        Parameters
+        ----------
+        ids : array_like of int, shape (n,)
+            Distinct.
+        threads : int, optional
+            For building again.
+
+        Raises
+        ------
+        ValueError
+            If there is no point of one of the ids; the message names it.
+        """
+        wanted = _ids.checked(ids)
+        n_threads = _check.threads(threads)
+        with self._lock:
+            state = self._built_state()
+            rows = (
+                _ids.find(state.ids, _ids.order(state.ids), wanted)
+                if len(state.points)
+                else np.full(len(wanted), -1)
+            )
+            alive = (
+                np.ones(len(state.points), np.bool_) if state.alive is None else state.alive.copy()
+            )
+            gone = (rows < 0) | ~alive[rows] if len(alive) else rows < 0
+            if gone.any():
+                raise ValueError(f"there is no point of id {wanted[gone][0]}")
+            alive[rows] = False
+            state = State(state.points, state.ids, state.arrays, alive)
+            if state.n_alive <= self._least_alive * len(state.points):
+                points, own = state.living()
+                state = State(points, own, self._built(points, n_threads) if len(points) else {})
+            self._state = state
+
+    def search(self, Q: ArrayLike, k: int = 10, *, threads: int | None = None) -> Neighbors:
+        """Find the `k` nearest points to each row of `Q`.
+
+        Parameters
+        ----------
+        Q : array_like, shape (n_queries, n_dims)
+            Queries: whole numbers from 0 to 255 where the points are bytes.
+        k : int
+            Places a query. It may be more than there are points.
+        threads : int, optional
+            One for each core by default.
+
+        Returns
+        -------
+        Neighbors
+            ``(distances, ids)``, each of shape (n_queries, k).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong type or shape, or holds NaN or infinity.
+        """
+        return self._search(Q, k, threads, {})
+
+    def _search(
+        self, Q: ArrayLike, k: int, threads: int | None, budget: Mapping[str, int]
+    ) -> Neighbors:
+        state = self._built_state()
+        queries = _points(Q, "Q", state.points)
+        distances, rows = self._rows(
+            state, queries, _check.count(k, "k"), _check.threads(threads), budget
+        )
+        return Neighbors(distances, _ids.at(state.ids, rows))
+
+    def _rows(
+        self, state: State, queries: NDArray[Any], k: int, threads: int, budget: Mapping[str, int]
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        if len(state.points) == 0 or len(queries) == 0:
+            dtype, none = _distances_of(queries.dtype)
+            shape = len(queries), k
+            return np.full(shape, none, dtype), np.full(shape, -1, np.int64)
+        return self._found(state, queries, k, threads, budget)
+
+    def radius_search(
+        self, Q: ArrayLike, radius: float, *, threads: int | None = None
+    ) -> RadiusNeighbors:
+        """Find all points within a distance of each row of `Q`, as far as `search` finds them.
+
+        Parameters
+        ----------
+        Q : array_like, shape (n_queries, n_dims)
+        radius : float
+            A squared distance, as `search` returns them; those that are equal count.
+        threads : int, optional
+
+        Returns
+        -------
+        RadiusNeighbors
+            ``(offsets, distances, ids)``.
+        """
+        return self._radius_search(Q, radius, threads, {})
+
+    def _radius_search(
+        self, Q: ArrayLike, radius: float, threads: int | None, budget: Mapping[str, int]
+    ) -> RadiusNeighbors:
+        state = self._built_state()
+        queries = _points(Q, "Q", state.points)
+        n_threads = _check.threads(threads)
+        limit = float(_check.array(radius, "radius", np.float64, ndim=0))
+        found: list[tuple[NDArray[Any], NDArray[np.int64]]] = [None] * len(queries)  # type: ignore[list-item]
+        waiting = np.arange(len(queries))
+        k = 16
+        while len(waiting):  # again, with more places, those whose last place is within
+            k = min(k, max(len(state.points), 1))
+            distances, rows = self._rows(state, queries[waiting], k, n_threads, budget)
+            near = (distances <= limit) & (rows >= 0)
+            full = near[:, -1] & (k < len(state.points))
+            for i in np.flatnonzero(~full):
+                found[waiting[i]] = distances[i, near[i]], rows[i, near[i]]
+            waiting = waiting[full]
+            k *= 4
+        dtype, _ = _distances_of(queries.dtype)
+        offsets = np.cumsum([0, *(len(rows) for _, rows in found)], dtype=np.int64)
+        every = np.concatenate([rows for _, rows in found] or [np.empty(0, np.int64)])
+        return RadiusNeighbors(
+            offsets,
+            np.concatenate([d for d, _ in found] or [np.empty(0, dtype)]),
+            _ids.at(state.ids, every),
+        )
+
+    def __len__(self) -> int:
+        return 0 if self._state is None else self._state.n_alive
+
+    def stats(self) -> Stats:
+        """Say how large the index is."""
+        state = self._built_state()
+        other = sum(array.nbytes for array in state.arrays.values())
+        other += 0 if isinstance(state.ids, range) else state.ids.nbytes
+        other += 0 if state.alive is None else state.alive.nbytes
+        n = state.n_alive
+        return Stats(
+            n,
+            len(state.points) - n,
+            state.points.shape[1],
+            state.points.dtype.name,
+            state.points.nbytes,
+            other,
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the index, its points included, to one file, which appears whole or not at all.
+
+        Raises
+        ------
+        OSError
+            If the disk refuses. An old file is still there then.
+        """
+        self._format.write(path, *_state.to_file(self._built_state(), self._parameters()))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], mmap: bool = True) -> Self:
+        """Open an index that `save` wrote; every byte of it is verified.
+
+        Parameters
+        ----------
+        path : str or path
+        mmap : bool
+            Whether points and structure are views of the mapped file, which other processes share,
+            or of a copy in memory. A mapped file must not be changed or cut short.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        IndexCorruptError
+            If it is not what was written.
+        FormatVersionError
+            If it is whole, but of a newer format.
+        """
+        metadata, arrays = cls._format.read(path, _check.boolean(mmap, "mmap"))
+        try:
+            index = cls(**_state.parameters_of(metadata))
+            index._state = _state.from_file(metadata, arrays, cls._arrays)
+            if len(index._state.points):
+                index._checked(index._state)
+        except (TypeError, ValueError) as error:
+            raise IndexCorruptError(Path(path), cls._format.kind, 0, str(error)) from None
+        return index
+
+    def _built_state(self) -> State:
+        if self._state is None:
+            raise ValueError("the index is empty: build it, or add points, first")
+        return self._state
+
+
+def _points(x: ArrayLike, name: str, like: NDArray[Any] | None = None) -> NDArray[Any]:
+    if like is None:
+        points = _check.descriptors(x, name)
+    else:
+        points = _check.matrix(x, name, like.dtype, like.shape[1])
+    if points.dtype == np.uint8 and points.shape[1] > _core.max_byte_dims:
+        raise ValueError(
+            f"{name} has {points.shape[1]} columns; distances between bytes fit 32 bits up to "
+            f"{_core.max_byte_dims}. Pass it as float32"
+        )
+    return points
+
+
+def _distances_of(dtype: np.dtype[Any]) -> tuple[type, float]:
+    return (np.int32, np.iinfo(np.int32).max) if dtype == np.uint8 else (np.float32, np.inf)
