@@ -2,6 +2,14 @@
 """Nearest neighbours: exact, and faster ones that are nearly so."""
 
 from .exact import Exact
+from .formats import read_vectors, write_vectors
 from .results import Neighbors, RadiusNeighbors, Stats
 
-__all__ = ["Exact", "Neighbors", "RadiusNeighbors", "Stats"]
+__all__ = [
+    "Exact",
+    "Neighbors",
+    "RadiusNeighbors",
+    "Stats",
+    "read_vectors",
+    "write_vectors",
+]
