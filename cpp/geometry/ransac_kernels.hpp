@@ -186,7 +186,7 @@ struct RansacKernels {
         ransac_detail::draw<lanes>(seed, trial, words);                                          \
     }                                                                                            \
     template <class Model, class Solver>                                                         \
-    constexpr RansacKernels<Model, Solver> ransac_##name{                                        \
+    inline constexpr RansacKernels<Model, Solver> ransac_##name{                                 \
         draw_##name, solve_##name<Solver>, probe_##name<Model>, support_##name<Model>,           \
         weigh_##name<Model>};
 
