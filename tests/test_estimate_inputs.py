@@ -276,3 +276,22 @@ def test_exact_matches_are_all_inliers_at_any_threshold(seed, model, threshold):
     case = problem(rng, model, n=40, share=1, noise=0)
     found = estimate(model, case.x1, case.x2, residual_threshold=threshold)
     assert found.inliers.all()
+
+
+@pytest.mark.parametrize("model", ["similarity", "affine"])
+def test_an_affine_map_keeps_its_last_row_far_from_the_origin(rng, model):
+    x1 = rng.uniform(0, 1000, (50, 2))
+    found = estimate(model, x1 - 1e12, x1 + 1e12)
+    assert found.n_inliers == 50
+    np.testing.assert_array_equal(found.model[2], [0, 0, 1])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_reason_for_noise_is_chance(rng, model):
+    x1, x2 = rng.uniform(0, 1000, (2, 5000, 2))
+    assert "chance" in estimate(model, x1, x2, max_trials=200).reason
+
+
+def test_the_least_confidence_draws_samples_too(rng):
+    x1 = rng.uniform(0, 1000, (50, 2))
+    assert estimate("affine", x1, x1 + 5, confidence=1e-17).n_inliers == 50

@@ -62,6 +62,8 @@ Extent extent_of(std::span<const Point> points) {
     return xx * yy - xy * xy <= 1e-12 * (xx + yy) * (xx + yy) ? Extent::line : Extent::plane;
 }
 
+constexpr const char* chance = "no model explains more matches than chance would";
+
 Estimate nothing(std::string reason, std::uint64_t trials = 0) {
     Estimate estimate;
     estimate.model.of.fill(std::numeric_limits<double>::quiet_NaN());
@@ -142,9 +144,10 @@ class Estimator {
     template <class Model>
     Estimate report(const Consensus& found, std::size_t sample_size) const {
         if (found.support.inliers == 0) {
-            const std::string reason = degeneracy<Model>(points_.regular());
-            return nothing(reason.empty() ? "no sample of matches determines a model" : reason,
-                           found.trials);
+            std::string reason = degeneracy<Model>(points_.regular());
+            if (reason.empty())
+                reason = found.hypotheses > 0 ? chance : "no sample of matches determines a model";
+            return nothing(std::move(reason), found.trials);
         }
         Estimate estimate;
         estimate.trials = found.trials;
@@ -162,7 +165,7 @@ class Estimator {
             return nothing("of the matches that a model explains, " + reason, found.trials);
         if (!differ(explained, sample_size) ||
             would_chance<Model>(explained, sample_size, found.trials))
-            return nothing("no model explains more matches than chance would", found.trials);
+            return nothing(chance, found.trials);
         for (const std::uint32_t k : explained) inliers_[points_.order()[k]] = true;
         estimate.n_inliers = explained.size();
         estimate.model = in_pixels<Model>(found.model);
@@ -188,11 +191,11 @@ class Estimator {
                       std::uint64_t trials) const {
         constexpr std::size_t few = 32;
         if (explained.size() == points_.size()) return false;
-        const double chance = chance_of_a_match(points_, threshold_, Model::residual_dimensions);
+        const double p = chance_of_a_match(points_, threshold_, Model::residual_dimensions);
         const auto of = [&](std::size_t n) {
             const double cell = std::max(4 * threshold_, 1e-12);
             return is_chance(independent(points_, explained.first(n), cell), points_.size(),
-                             sample_size, Model::freedom, chance, trials);
+                             sample_size, Model::freedom, p, trials);
         };
         return of(std::min(few, explained.size())) &&
                (explained.size() <= few || of(explained.size()));
@@ -206,6 +209,7 @@ class Estimator {
             return normalized(f);
         } else {
             const Matrix3 h = points_.of_second().inverse() * m * to_first;
+            if (h.of[6] == 0 && h.of[7] == 0) return scaled(h, 1 / h.of[8]);
             Matrix3 unit = normalized(h);
             if (const double last = unit.of[8]; std::abs(last) > 1e-9)
                 for (double& x : unit.of) x /= last;

@@ -74,7 +74,7 @@ Consensus freed_from_plane(Ransac<FundamentalModel, Solver>& ransac, const Point
         if (!(size > 0) || !std::isfinite(size)) continue;
         const Matrix3 model = scaled(f, 1 / size);
         const Support support = ransac.measure(model);
-        if (support.gain > best.support.gain) best = {model, support, 0};
+        if (support.gain > best.support.gain) best = {model, support};
     }
     if (best.support.gain > 0) ransac.consider(best);
     return ransac.finished();

@@ -34,6 +34,7 @@ struct Consensus {
     Matrix3 model;  // in normalised coordinates
     Support support;
     std::uint64_t trials = 0;
+    std::uint64_t hypotheses = 0;  // that samples made
 };
 
 /// A robust estimator of `Model`, whose hypotheses `Solver` makes from samples.
@@ -73,10 +74,10 @@ class Ransac {
         const double rarest = 1 - std::pow(failing, 1 / static_cast<double>(max_trials_));
         expect(0.35 * std::pow(rarest, 1.0 / Solver::sample_size));
         const double wanted = -std::log(failing);
-        while (best_.trials < max_trials_ && certainty_.value() < wanted) {
+        do {
             try_batch();
             check_interrupt();
-        }
+        } while (best_.trials < max_trials_ && certainty_.value() < wanted);
         return finished();
     }
 
@@ -162,6 +163,7 @@ class Ransac {
         }
         best_.trials += batch;
         kernels_.solve(samples_, models_);
+        best_.hypotheses += models_.count;
         const std::size_t n = std::min(points_.size(), n_probed);
         std::int32_t inliers[Models::capacity];
         kernels_.probe(models_, points_, wide_limit_, n, inliers);
@@ -174,7 +176,7 @@ class Ransac {
     void judge(const std::int32_t* inliers, std::size_t n) {
         promising_.clear();
         for (std::size_t i = 0; i < models_.count; ++i) {
-            Consensus hypothesis{models_[i], {}, 0};
+            Consensus hypothesis{models_[i], {}};
             if (!test_.rejected(inliers[i], n) &&
                 kernels_.support(narrow(hypothesis.model).data(), points_, options_.loss,
                                  wide_limit_, test_.rejected, hypothesis.support)) {
@@ -202,7 +204,7 @@ class Ransac {
                 best_raw_ = hypothesis.support;
                 expect(0.7 * ratio(best_raw_.inliers));
             }
-            consider({hypothesis.model, measure(hypothesis.model), 0});
+            consider({hypothesis.model, measure(hypothesis.model)});
         }
     }
 
@@ -255,7 +257,7 @@ class Ransac {
     // From now on hypotheses that explain less than this ratio may be given up. It is to be smaller
     // than that of the inliers: a model of few noisy points explains only some of them.
     void expect(double ratio) {
-        expected_ = std::clamp(ratio, expected_, 0.95);
+        expected_ = std::clamp(ratio, std::max(expected_, 1e-9), 0.95);
         constexpr double solving = 100;
         test_ = WaldTest::between(expected_, std::min(chance_ratio(), expected_ / 2), solving);
     }
