@@ -16,6 +16,7 @@ from estimate_cases import (
     error,
     limit,
     problem,
+    random_frames,
     simulated_quality,
 )
 from trouvaille import _core
@@ -173,3 +174,25 @@ def test_bad_frames_are_refused(rng, change, argument):
     case = problem(rng, "affine", n=20)
     with pytest.raises(ValueError, match=argument):
         estimate("affine", *change(case.frames1, case.frames2))
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("n", [10, 100, 300])
+def test_seldom_claims_a_model_of_random_frames(model, n):
+    """A refined model goes through two to seven points, however few frames it was made from."""
+    claims = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        found = estimate(model, random_frames(rng, n), random_frames(rng, n), max_trials=2000)
+        claims += not found.reason
+    assert claims <= 2
+
+
+@pytest.mark.parametrize(("model", "right"), [("similarity", 6), ("affine", 6), ("homography", 7)])
+def test_few_precise_frames_among_many_matches_are_enough(model, right):
+    found = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        case = problem(rng, model, n=60, share=right / 60, noise=0.5, frame_noise=0.2)
+        found += estimate(model, case.frames1, case.frames2).inliers[case.right].all()
+    assert found >= 30

@@ -163,8 +163,7 @@ class Estimator {
             explained.empty() || determined_by_frames<Model>() ? "" : degeneracy<Model>(explained);
         if (!reason.empty())
             return nothing("of the matches that a model explains, " + reason, found.trials);
-        if (!differ(explained, sample_size) ||
-            would_chance<Model>(explained, sample_size, found.trials))
+        if (!differ(explained, sample_size) || would_chance<Model>(explained, found.trials))
             return nothing(chance, found.trials);
         for (const std::uint32_t k : explained) inliers_[points_.order()[k]] = true;
         estimate.n_inliers = explained.size();
@@ -186,16 +185,17 @@ class Estimator {
     }
 
     // Would chance explain as many? A few of the explained often suffice to tell that it would not.
+    // Whatever samples are of: a refined model goes through as many points as determine it.
     template <class Model>
-    bool would_chance(std::span<const std::uint32_t> explained, std::size_t sample_size,
-                      std::uint64_t trials) const {
-        constexpr std::size_t few = 32;
+    bool would_chance(std::span<const std::uint32_t> explained, std::uint64_t trials) const {
+        constexpr std::size_t few = 32, dimensions = Model::residual_dimensions;
+        constexpr std::size_t determining = Model::freedom / dimensions;
         if (explained.size() == points_.size()) return false;
-        const double p = chance_of_a_match(points_, threshold_, Model::residual_dimensions);
+        const double p = chance_of_a_match(points_, threshold_, dimensions);
         const auto of = [&](std::size_t n) {
             const double cell = std::max(4 * threshold_, 1e-12);
             return is_chance(independent(points_, explained.first(n), cell), points_.size(),
-                             sample_size, Model::freedom, p, trials);
+                             determining, Model::freedom, p, trials);
         };
         return of(std::min(few, explained.size())) &&
                (explained.size() <= few || of(explained.size()));
