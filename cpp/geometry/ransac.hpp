@@ -61,9 +61,7 @@ class Ransac {
           options_(options),
           limit_(limit_of(options.threshold)),
           wide_limit_(limit_ * slack * slack),
-          max_trials_(Solver::sample_size == 1
-                          ? std::min<std::uint64_t>(options.max_trials, pool.size())
-                          : options.max_trials),
+          max_trials_(trials_worth(pool.size(), options)),
           sampler_(pool, Solver::sample_size, options.ordered, max_trials_ / 8 * 7, options.seed),
           weights_(points.blocks() * PointPairs::block),
           certainty_(pool.size(), Solver::sample_size, reliability) {}
@@ -136,6 +134,18 @@ class Ransac {
     }
 
     using Floats9 = std::array<float, 9>;
+
+    // No more than meet each of the samples there are with the confidence that is asked for.
+    static std::uint64_t trials_worth(std::size_t pool, const RansacOptions& options) {
+        if (Solver::sample_size == 1) return std::min<std::uint64_t>(options.max_trials, pool);
+        double samples = 1;
+        for (std::size_t i = 0; i < Solver::sample_size; ++i)
+            samples *= static_cast<double>(pool - i) / static_cast<double>(i + 1);
+        const double worth = samples * std::max(-std::log(1 - options.confidence), 1.0);
+        return worth < static_cast<double>(options.max_trials)
+                   ? static_cast<std::uint64_t>(std::ceil(worth))
+                   : options.max_trials;
+    }
 
     // Squared; within what residuals in float32 resolve.
     static float limit_of(double threshold) {
