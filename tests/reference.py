@@ -324,9 +324,23 @@ def verify(query_frames, candidate_frames, matches, model, threshold, min_inlier
     if model == "homography":
         frames = query_frames[matches[:, 0]].astype(float)
         best, best_score, best_inliers = _bent(data, frames, best, best_score, best_inliers)
-    if len(best_inliers) < min_inliers:
+    if _places(data, best_inliers) < min_inliers:
         return None, np.zeros(len(matches), bool)
     return best, np.isin(np.arange(len(matches)), best_inliers)
+
+
+def _places(data, inliers):
+    """How many are apart in both photos, taken in order."""
+    kept = []
+    for k in inliers:
+        far = [
+            abs(_complex(data.p[k] - data.p[j])) > data.threshold
+            and abs(_complex(data.q[k] - data.q[j])) > data.threshold
+            for j in kept
+        ]
+        if all(far):
+            kept.append(k)
+    return len(kept)
 
 
 class Matched(NamedTuple):

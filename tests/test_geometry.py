@@ -516,3 +516,18 @@ def test_ctrl_c_stops_within_a_candidate(rng, after):
             _core.verify(frames, frames, offsets, matches, offsets, 1, np.ones(n), 8.0, 4, 1)
 
     assert interrupts.seconds_to_stop(verify_for_ever, after) < interrupts.LIMIT
+
+
+@pytest.mark.parametrize("times", [4, 20])
+def test_one_place_that_is_found_many_times_is_no_evidence(rng, times):
+    verified = 0
+    for _ in range(20):
+        arguments, _, _ = shortlist(rng, [0], n=60)
+        query, candidate = arguments["query_frames"], arguments["candidate_frames"]
+        chosen = arguments["matches"][:times, 0]
+        for frames, rows, centre in ((query, chosen, 300), (candidate, slice(times), 500)):
+            frames[rows] = 8 * np.exp(rng.normal(0, 0.1, (times, 1, 1))) * np.eye(2, 3)
+            frames[rows, :, 2] = centre + rng.normal(0, 1, (times, 2))
+        verified += verify(**arguments).n_inliers[0] > 0
+    assert verified <= 1
+    assert verify(**arguments, min_inliers=1).n_inliers[0] > 0

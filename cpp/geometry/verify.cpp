@@ -73,6 +73,7 @@ class Verifier {
 
   private:
     std::optional<Model> estimate();
+    bool is_spread(std::span<const Inlier> inliers);
     void gather(std::size_t candidate);
     std::span<const Proposal> propose();
     void choose_proposers(std::size_t limit);
@@ -107,8 +108,9 @@ class Verifier {
     const Matches* proposers_ = nullptr;  // all_, or chosen_ if there are too many
     Proposer proposer_;
     InlierFinder finder_;
-    std::vector<std::size_t> order_;  // of proposals, best first
-    std::vector<bool> explained_;     // by a refined proposal
+    std::vector<std::size_t> order_;   // of proposals, best first
+    std::vector<bool> explained_;      // by a refined proposal
+    std::vector<std::size_t> places_;  // of inliers that are apart
     std::vector<WeightedPair> fitted_;
 };
 
@@ -116,7 +118,28 @@ void Verifier::verify(std::size_t candidate) {
     check_interrupt();  // the quadratic part takes milliseconds, and a chunk may have 64 of them
     gather(candidate);
     const auto model = estimate();
-    if (model && model->inliers.size() >= options_.min_inliers) report(candidate, *model);
+    if (model && is_spread(model->inliers)) report(candidate, *model);
+}
+
+// Are there min_inliers at different places? A corner that is detected many times says no more than
+// once.
+bool Verifier::is_spread(std::span<const Inlier> inliers) {
+    const Correspondences& c = all_.pairs;
+    const auto apart = [this](Point a, Point b) {
+        return std::hypot(a.x - b.x, a.y - b.y) > threshold_;
+    };
+    places_.clear();
+    for (const Inlier& inlier : inliers) {
+        poll_.did(1);
+        const std::size_t k = inlier.match;
+        if (std::all_of(places_.begin(), places_.end(), [&](std::size_t other) {
+                return apart(c.query(k), c.query(other)) &&
+                       apart(c.candidate(k), c.candidate(other));
+            }))
+            places_.push_back(k);
+        if (places_.size() >= options_.min_inliers) return true;
+    }
+    return false;
 }
 
 std::optional<Model> Verifier::estimate() {

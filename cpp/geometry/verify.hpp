@@ -14,7 +14,7 @@ enum class TransformModel : std::uint8_t { similarity, affine, homography };
 struct VerifyOptions {
     TransformModel model = TransformModel::affine;
     double residual_threshold = 8;  ///< pixels of the candidate; positive
-    std::size_t min_inliers = 4;    ///< at least 1
+    std::size_t min_inliers = 4;    ///< at different places; at least 1
 };
 
 /// One query and its shortlist. Frames are rows a11 a12 x a21 a22 y, finite. Candidate i owns the
@@ -55,7 +55,8 @@ struct Verification {
 ///    one; affine only where its inliers determine it and it explains them significantly better
 ///    than a similarity.
 /// 4. The one whose inliers gain most wins (an affine one by half a match), is fitted to all its
-///    inliers, and reported if there are min_inliers.
+///    inliers, and reported if there are min_inliers that are more than the threshold apart from
+///    each other, in both photos: a corner that is detected many times says no more than once.
 /// 5. If the model is a homography, that result is refined once more, as a homography by least
 ///    squares (homography_fit.hpp) while the threshold shrinks from eight to one. It replaces the
 ///    result if its inliers, five at least, determine it, explain it significantly better than
