@@ -127,29 +127,41 @@ class Searcher:
         seconds: Seconds,
     ) -> dict[int, VerifiedPhoto]:
         """Return those of the photos that geometry confirms, by number."""
+        with seconds.of("match"):
+            matched, weights = self.match(features, words, numbers, threads)
+        with seconds.of("verify"):
+            return self._confirmed(features, numbers, matched, weights, threads)
+
+    def match(
+        self,
+        features: Features,
+        words: Neighbors,
+        numbers: NDArray[np.int64],
+        threads: int | None,
+    ) -> tuple[geometry.ShortlistMatches, NDArray[np.float64]]:
+        """Return the tentative matches with those photos, and what each of them weighs."""
         places = [self._place(int(number)) for number in numbers]
         kept = all("descriptors" in segment.sections for segment, _ in places)
         match = self._match_descriptors if kept else self._match_words
-        with seconds.of("match"):
-            matched, weights = match(features, words, places, threads)
-        with seconds.of("verify"):
-            return self._confirmed(features, numbers, places, matched, weights, threads)
+        return match(features, words, places, threads)
+
+    def frames(self, numbers: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+        """Return the local affine frames of each of those photos."""
+        return [_frames(*self._place(int(number))) for number in numbers]
 
     def _confirmed(
         self,
         features: Features,
         numbers: NDArray[np.int64],
-        places: list[Place],
         matched: geometry.ShortlistMatches,
         weights: NDArray[np.float64],
         threads: int | None,
     ) -> dict[int, VerifiedPhoto]:
-        frames = [_frames(*place) for place in places]
-        offsets = np.cumsum([0, *map(len, frames)])
+        frames = self.frames(numbers)
         verified = geometry.verify(
             features.frames,
             np.concatenate([np.empty((0, 2, 3), np.float32), *frames]),
-            offsets,
+            np.cumsum([0, *map(len, frames)]),
             matched.matches,
             matched.offsets,
             weights=weights,
@@ -264,7 +276,12 @@ def _descriptors(segment: Segment, place: int) -> NDArray[np.uint8]:
     return segment.sections["descriptors"].rows("descriptors", *_feature_range(segment, place))
 
 
-def by_chance(points: NDArray[np.float32], inliers: NDArray[np.bool_], area: int) -> bool:
+def by_chance(
+    points: NDArray[np.float32],
+    inliers: NDArray[np.bool_],
+    area: int,
+    residual_threshold: float = RESIDUAL_THRESHOLD,
+) -> bool:
     """Say whether so many inliers among the matches of a photo may well be an accident.
 
     They may if that many are expected by chance over the whole photo, or in the part of it where
@@ -279,16 +296,18 @@ def by_chance(points: NDArray[np.float32], inliers: NDArray[np.bool_], area: int
         Which of them agree on the transform.
     area : int
         Of the photo, in the same pixels.
+    residual_threshold : float
+        How near to where the transform says an inlier is, in the same pixels.
     """
     distinct = len(np.unique(points[inliers], axis=0))  # one place, two orientations: one witness
-    whole = log10_false_alarms(distinct, len(points), RESIDUAL_THRESHOLD**2 * math.pi / area)
+    whole = log10_false_alarms(distinct, len(points), residual_threshold**2 * math.pi / area)
     if whole > MAX_LOG10_FALSE_ALARMS:
         return True
     distances = np.linalg.norm(points - np.median(points[inliers], axis=0), axis=1)
     radius = 2 * float(np.median(distances[inliers]))
     inside = distances <= radius
     distinct = len(np.unique(points[inliers & inside], axis=0))
-    density = (RESIDUAL_THRESHOLD / max(radius, RESIDUAL_THRESHOLD)) ** 2
+    density = (residual_threshold / max(radius, residual_threshold)) ** 2
     local = log10_false_alarms(distinct, int(inside.sum()), density)
     return local > MAX_LOG10_FALSE_ALARMS
 
