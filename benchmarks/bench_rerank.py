@@ -50,7 +50,7 @@ from trouvaille.evaluation import GroundTruth  # noqa: E402
 
 FEATURES, SIZE, VERIFIED = 1000, 800, 100
 PEER_THRESHOLD, TRIALS, CONFIDENCE = 5.0, 2000, 0.999
-MODELS = ("affine", "similarity")
+MODELS = ("affine", "similarity", "homography")
 MIN_INLIERS = (4, 5, 6, 8, 10, 12, 15, 20)
 
 
