@@ -281,7 +281,7 @@ def match_shortlist(descriptors, words, max_distances, candidates):
 
 
 def verify(query_frames, candidate_frames, matches, model, threshold, min_inliers):
-    """One candidate of at most 180 regular matches: (transform, inliers), or (None, none).
+    """One candidate of at most 128 regular matches: (transform, inliers), or (None, none).
 
     The transform is 2 x 3, or 3 x 3 if it is a homography.
     """
@@ -332,7 +332,7 @@ def verify(query_frames, candidate_frames, matches, model, threshold, min_inlier
 def _places(data, inliers):
     """How many are apart in both photos, taken in order."""
     kept = []
-    for k in inliers:
+    for k in sorted(inliers):
         far = [
             abs(_complex(data.p[k] - data.p[j])) > data.threshold
             and abs(_complex(data.q[k] - data.q[j])) > data.threshold

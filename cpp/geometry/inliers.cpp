@@ -88,16 +88,25 @@ std::vector<Inlier> InlierFinder::choose(const Matches& matches, double limit) {
     for_each_near(matches.size(), limit, [this](std::size_t k, double near) {
         found_.push_back({squares_[k], near * agreements_[k], k});
     });
-    std::sort(found_.begin(), found_.end(), [this](const Inlier& a, const Inlier& b) {
-        poll_.did(1);
-        return std::tie(a.square, a.match) < std::tie(b.square, b.match);
-    });
     const auto query_used = [&](const Inlier& inlier) -> std::uint8_t& {
         return query_used_[static_cast<std::size_t>(matches.query[inlier.match])];
     };
     const auto candidate_used = [&](const Inlier& inlier) -> std::uint8_t& {
         return candidate_used_[static_cast<std::size_t>(matches.candidate[inlier.match])];
     };
+    // Matches that are one to one need no choice.
+    bool shared = false;
+    for (const Inlier& inlier : found_) {
+        shared |= (query_used(inlier) | candidate_used(inlier)) != 0;
+        query_used(inlier) = candidate_used(inlier) = 1;
+    }
+    for (const Inlier& inlier : found_) query_used(inlier) = candidate_used(inlier) = 0;
+    poll_.did(found_.size());
+    if (!shared) return found_;
+    std::sort(found_.begin(), found_.end(), [this](const Inlier& a, const Inlier& b) {
+        poll_.did(1);
+        return std::tie(a.square, a.match) < std::tie(b.square, b.match);
+    });
     std::vector<Inlier> chosen;
     chosen.reserve(found_.size());
     for (const Inlier& inlier : found_) {

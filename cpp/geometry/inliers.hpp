@@ -59,8 +59,8 @@ class InlierFinder {
     void near(const Correspondences& c, const Matrix3& transform, double limit,
               std::vector<WeightedPair>& pairs);
 
-    /// Those with residuals up to the threshold, the smallest first, but each query and each
-    /// candidate feature in one only: the first.
+    /// Those with residuals up to the threshold, but each query and each candidate feature in one
+    /// only, that of the smallest residual. In no particular order.
     std::vector<Inlier> inliers(const Matches& matches, const Affine& transform, double threshold);
     std::vector<Inlier> inliers(const Matches& matches, const Matrix3& transform, double threshold);
 

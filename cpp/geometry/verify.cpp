@@ -25,6 +25,8 @@ namespace trouvaille {
 namespace {
 
 constexpr std::size_t max_proposers = 1024, max_refined = 6;
+// Of many matches, these are enough to find what many agree on.
+constexpr std::size_t first_proposers = 64, many_matches = 128, enough_inliers = 12;
 // Where more pairs support each other, 150 matches or more agree (a pair in 100 does by chance),
 // and enough of them are among few.
 constexpr std::size_t max_edges = 16'384, few_proposers = 180;
@@ -108,9 +110,9 @@ class Verifier {
     const Matches* proposers_ = nullptr;  // all_, or chosen_ if there are too many
     Proposer proposer_;
     InlierFinder finder_;
-    std::vector<std::size_t> order_;   // of proposals, best first
-    std::vector<bool> explained_;      // by a refined proposal
-    std::vector<std::size_t> places_;  // of inliers that are apart
+    std::vector<std::size_t> order_;             // of proposals, best first
+    std::vector<bool> explained_;                // by a refined proposal
+    std::vector<std::size_t> matches_, places_;  // of inliers; of those that are apart
     std::vector<WeightedPair> fitted_;
 };
 
@@ -128,10 +130,12 @@ bool Verifier::is_spread(std::span<const Inlier> inliers) {
     const auto apart = [this](Point a, Point b) {
         return std::hypot(a.x - b.x, a.y - b.y) > threshold_;
     };
+    matches_.clear();
+    for (const Inlier& inlier : inliers) matches_.push_back(inlier.match);
+    std::sort(matches_.begin(), matches_.end());
     places_.clear();
-    for (const Inlier& inlier : inliers) {
+    for (const std::size_t k : matches_) {
         poll_.did(1);
-        const std::size_t k = inlier.match;
         if (std::all_of(places_.begin(), places_.end(), [&](std::size_t other) {
                 return apart(c.query(k), c.query(other)) &&
                        apart(c.candidate(k), c.candidate(other));
@@ -144,8 +148,16 @@ bool Verifier::is_spread(std::span<const Inlier> inliers) {
 
 std::optional<Model> Verifier::estimate() {
     if (all_.size() < options_.min_inliers) return std::nullopt;
-    Model best = refine_best(propose());
-    polish(best);
+    Model best;
+    if (all_.size() > many_matches) {
+        choose_proposers(first_proposers);
+        best = refine_best(proposer_.propose(proposers_->pairs, max_edges).value());
+        polish(best);
+    }
+    if (best.inliers.size() < enough_inliers) {
+        best = refine_best(propose());
+        polish(best);
+    }
     if (options_.model == TransformModel::homography) bend(best);
     return best;
 }

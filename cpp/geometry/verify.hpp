@@ -68,9 +68,10 @@ struct Verification {
 /// considered: for a homography, at none of its inliers. A candidate without min_inliers has 0
 /// inliers, score 0, and NaN.
 ///
-/// Of more than 1,024 matches, those of the greatest weight make the proposals (equal ones in a
-/// fixed pseudorandom order), and 180 of them where more than 16,384 pairs support each other, as
-/// they do where 150 matches agree; the result is refined with all, and all are counted. So time is
+/// Of more than 128 matches, the 64 of the greatest weight make the proposals (equal ones in a
+/// fixed pseudorandom order), which is enough where 12 of all come to be inliers; else the 1,024 of
+/// the greatest weight, and 180 of them where more than 16,384 pairs support each other, as they do
+/// where 150 matches agree; the result is refined with all, and all are counted. So time is
 /// quadratic up to 1,024 matches and linear beyond.
 ///
 /// Results depend on nothing but the candidate's own matches, in their order: not on other

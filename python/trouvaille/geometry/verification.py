@@ -117,10 +117,11 @@ def verify(
     mirror, scale by more than 20 or tilt by more than 8, anywhere among the inliers, are not
     considered, nor homographies whose horizon crosses the inliers' region of the query.
 
-    The result is the same for any number of threads and any order of candidates. Of a candidate's
-    matches the 1,024 of the greatest weight propose (equal weights in a fixed random order), or 180
-    of them where more than 150 or so agree, so that time is linear in the number of matches beyond
-    that; all are fitted and counted.
+    The result is the same for any number of threads and any order of candidates. Of more than 128
+    matches of a candidate the 64 of the greatest weight propose (equal weights in a fixed random
+    order), and if fewer than 12 of all come to be inliers, 1,024, or 180 of them where more than
+    150 or so agree, so that time is linear in the number of matches beyond that; all are fitted and
+    counted.
 
     References
     ----------
