@@ -22,7 +22,9 @@ class State:
     """An index at one moment. Nothing in it is ever changed: searches go on with what they have."""
 
     points: NDArray[Any]
+    """In an order of the structure's."""
     ids: Ids
+    """By row: in the order in which points were given."""
     arrays: Arrays
     """Of the structure over the points."""
     alive: NDArray[np.bool_] | None = None
@@ -37,12 +39,6 @@ class State:
     def n_alive(self) -> int:
         """How many points can be found."""
         return len(self.points) if self.alive is None else int(np.count_nonzero(self.alive))
-
-    def living(self) -> tuple[NDArray[Any], Ids]:
-        """Return the points that can be found, and their ids."""
-        if self.alive is None:
-            return self.points, self.ids
-        return self.points[self.alive], _ids.compact(_ids.as_array(self.ids)[self.alive])
 
 
 def to_file(

@@ -46,8 +46,8 @@ class Structure(ABC):
         """Return the arguments of the constructor, as JSON values."""
 
     @abstractmethod
-    def _built(self, points: NDArray[Any], threads: int) -> Arrays:
-        """Return the structure over points, one or more."""
+    def _built(self, points: NDArray[Any], threads: int) -> tuple[NDArray[Any], Arrays]:
+        """Return points, one or more, as the structure keeps them, and the structure."""
 
     @abstractmethod
     def _found(
@@ -61,8 +61,11 @@ class Structure(ABC):
 
     def _grown(self, state: State, new: NDArray[Any], threads: int) -> tuple[NDArray[Any], Arrays]:
         """Return all points and the structure over them; by default it is built again."""
-        points = np.concatenate([state.points, new])
-        return points, self._built(points, threads)
+        return self._built(np.concatenate([self._in_order(state), new]), threads)
+
+    def _in_order(self, state: State) -> NDArray[Any]:
+        """Return the points by row, if the structure keeps them in another order."""
+        return state.points
 
     # ---- what they share
 
@@ -94,9 +97,9 @@ class Structure(ABC):
             range(len(points)) if ids is None else _ids.compact(_ids.checked(ids, len(points)))
         )
         n_threads = _check.threads(threads)
-        arrays = self._built(points, n_threads) if len(points) else {}
+        new = self._new_state(points, own, n_threads)
         with self._lock:
-            self._state = State(points, own, arrays)
+            self._state = new
         return self
 
     def add(
@@ -124,7 +127,7 @@ class Structure(ABC):
             points, arrays = (
                 self._grown(state, new, n_threads)
                 if len(state.points)
-                else (np.array(new), self._built(new, n_threads))
+                else self._built(np.array(new), n_threads)
             )
             alive = state.alive
             if alive is not None:
@@ -167,8 +170,8 @@ class Structure(ABC):
             alive[rows] = False
             state = State(state.points, state.ids, state.arrays, alive)
             if state.n_alive <= self._least_alive * len(state.points):
-                points, own = state.living()
-                state = State(points, own, self._built(points, n_threads) if len(points) else {})
+                own = _ids.compact(_ids.as_array(state.ids)[alive])
+                state = self._new_state(self._in_order(state)[alive], own, n_threads)
             self._state = state
 
     def search(self, Q: ArrayLike, k: int = 10, *, threads: int | None = None) -> Neighbors:
@@ -319,6 +322,10 @@ class Structure(ABC):
         except (TypeError, ValueError) as error:
             raise IndexCorruptError(Path(path), cls._format.kind, 0, str(error)) from None
         return index
+
+    def _new_state(self, points: NDArray[Any], ids: Ids, threads: int) -> State:
+        kept, arrays = self._built(points, threads) if len(points) else (points, {})
+        return State(kept, ids, arrays)
 
     def _built_state(self) -> State:
         if self._state is None:

@@ -37,8 +37,8 @@ class Exact(Structure):
     def _parameters(self) -> dict[str, Any]:
         return {}
 
-    def _built(self, points: NDArray[Any], threads: int) -> Arrays:
-        return {}
+    def _built(self, points: NDArray[Any], threads: int) -> tuple[NDArray[Any], Arrays]:
+        return points, {}
 
     def _checked(self, state: State) -> None:
         if state.alive is not None:
