@@ -10,6 +10,7 @@
 #include "core/target.hpp"
 #include "neighbors/exact.hpp"
 #include "neighbors/exact_search.hpp"
+#include "neighbors/squared_distance.hpp"
 
 #if TROUVAILLE_X86
 #include <immintrin.h>
@@ -21,28 +22,6 @@ namespace {
 using exact::Block;
 using exact::Panels;
 using exact::Tile;
-
-// The distance that is returned: 16 partial sums, then their sum by halves. Its order is part of
-// the contract, and no multiply-add is fused (-ffp-contract=off), so its bits are the same on every
-// instruction set.
-ALWAYS_INLINE float squared_distance(const float* a, const float* b, std::size_t dims) {
-    constexpr std::size_t lanes = 16;
-    float sums[lanes] = {};
-    std::size_t d = 0;
-    for (; d + lanes <= dims; d += lanes)
-        for (std::size_t j = 0; j < lanes; ++j) {
-            const float difference = a[d + j] - b[d + j];
-            sums[j] += difference * difference;
-        }
-    for (std::size_t j = 0; d + j < dims; ++j) {
-        const float difference = a[d + j] - b[d + j];
-        sums[j] += difference * difference;
-    }
-    float eight[8], four[4];
-    for (std::size_t j = 0; j < 8; ++j) eight[j] = sums[j] + sums[j + 8];
-    for (std::size_t j = 0; j < 4; ++j) four[j] = eight[j] + eight[j + 4];
-    return (four[0] + four[2]) + (four[1] + four[3]);
-}
 
 ALWAYS_INLINE double squared_norm_of(const float* row, std::size_t dims) {
     double sums[8] = {};

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "neighbors/kd_forest.hpp"
+#include "neighbors/kd_panels.hpp"
+
+namespace trouvaille::kd {
+
+/// The cells of a forest not yet entered, nearest first.
+///
+/// A cell's distance from the query is the sum over the axes of the square of how far it lies off,
+/// in steps of the codes: that of its parent, less what the parent lies off on the axis of the
+/// split, plus what it does (Arya and Mount. Algorithms for fast vector quantization. DCC 1993).
+/// The parent's part is found by going back over the turns away from the query that led to it.
+class Frontier {
+  public:
+    void start(std::span<const std::uint32_t> roots) {
+        turns_.assign(1, {});
+        cells_.clear();
+        for (std::size_t t = 0; t < roots.size(); ++t)
+            push({0, roots[t], 0, static_cast<std::uint32_t>(t)});
+    }
+    bool empty() const { return cells_.empty(); }
+    std::int32_t nearest() const { return cells_.front().distance; }
+
+    struct Leaf {
+        std::uint32_t tree;
+        KDNode node;
+    };
+
+    /// Takes the nearest cell and goes down in it to the query's side, keeping the others.
+    Leaf next(std::span<const KDNode> nodes, const Code& query) {
+        std::pop_heap(cells_.begin(), cells_.end(), farther);
+        const Cell cell = cells_.back();
+        cells_.pop_back();
+        std::uint32_t at = cell.node;
+        while (nodes[at].count == 0) {
+            const KDNode& node = nodes[at];
+            const std::int32_t off = query[node.axis] - node.threshold;
+            const std::uint32_t left = at + 1, right = at + node.next;
+            const std::int32_t before = off_on(node.axis, cell.turn);
+            turns_.push_back({cell.turn, static_cast<std::int16_t>(off), node.axis});
+            push({cell.distance - before * before + off * off, off < 0 ? right : left,
+                  static_cast<std::uint32_t>(turns_.size() - 1), cell.tree});
+            at = off < 0 ? left : right;
+        }
+        return {cell.tree, nodes[at]};
+    }
+
+  private:
+    struct Cell {
+        std::int32_t distance;
+        std::uint32_t node, turn, tree;
+    };
+    struct Turn {
+        std::uint32_t before;
+        std::int16_t off;
+        std::uint8_t axis;
+    };
+
+    static bool farther(const Cell& a, const Cell& b) {
+        return a.distance != b.distance ? a.distance > b.distance : a.node > b.node;
+    }
+    void push(const Cell& cell) {
+        cells_.push_back(cell);
+        std::push_heap(cells_.begin(), cells_.end(), farther);
+    }
+    std::int32_t off_on(std::uint8_t axis, std::uint32_t turn) const {
+        for (; turn != 0; turn = turns_[turn].before)
+            if (turns_[turn].axis == axis) return turns_[turn].off;
+        return 0;
+    }
+
+    std::vector<Cell> cells_;
+    std::vector<Turn> turns_;
+};
+
+/// Which places a query has seen: only where there are several trees.
+class Seen {
+  public:
+    void start(std::size_t points) {
+        for (const std::uint32_t word : touched_) words_[word] = 0;
+        touched_.clear();
+        words_.resize((points + 63) / 64);
+    }
+    /// True the first time.
+    bool add(std::uint32_t place) {
+        std::uint64_t& word = words_[place / 64];
+        if (word == 0) touched_.push_back(place / 64);
+        const std::uint64_t bit = std::uint64_t{1} << place % 64;
+        const bool first = (word & bit) == 0;
+        word |= bit;
+        return first;
+    }
+
+  private:
+    std::vector<std::uint64_t> words_;
+    std::vector<std::uint32_t> touched_;
+};
+
+inline void prefetch(const void* address, std::size_t bytes) {
+    for (std::size_t b = 0; b < bytes; b += 64)
+        __builtin_prefetch(static_cast<const char*>(address) + b);
+}
+
+/// One query on its way. `Found` takes what is compared: it has limit(), the greatest distance that
+/// still counts, and push(distance, row).
+template <class Kernel, class T, class Found>
+class Walk {
+  public:
+    Found found;
+
+    void start(const KDForest<T>& forest, const KDSearchOptions& options, const T* query) {
+        query_ = query;
+        coded_ = CodedQuery(forest.axes, query);
+        frontier_.start(forest.roots);
+        if (forest.roots.size() > 1) seen_.start(forest.points.rows);
+        left_ = options.checks;
+        leaf_.node.count = 0;
+        candidates_ = 0;
+    }
+
+    /// Compares the candidates of the last leaf, finds those of the next, and looks for another
+    /// leaf; asks for the memory of both. False at the end.
+    ALWAYS_INLINE bool step(const KDForest<T>& forest, const KDSearchOptions& options) {
+        compare(forest, options);
+        scan(forest);
+        if (!advance(forest) && candidates_ == 0) return false;
+        return true;
+    }
+
+  private:
+    ALWAYS_INLINE void compare(const KDForest<T>& forest, const KDSearchOptions& options) {
+        for (std::size_t i = 0; i < candidates_; ++i) {
+            const std::uint32_t place = places_[i], row = forest.rows[place];
+            if (!options.alive.empty() && (options.alive[row / 64] >> row % 64 & 1) == 0) continue;
+            found.push(Kernel::compare(query_, forest.points.row(place), forest.points.cols), row);
+        }
+        candidates_ = 0;
+        limit_ = coded_.limit(found.limit());
+    }
+
+    ALWAYS_INLINE void scan(const KDForest<T>& forest) {
+        const std::size_t count = leaf_.node.count;
+        if (count == 0) return;
+        places_.resize(count + panel);
+        if (leaf_.tree == 0) {
+            const std::size_t begin = leaf_.node.next;
+            candidates_ = Kernel::find({forest.panels.data(), forest.units(), begin, begin + count,
+                                        coded_.code().data(), limit_},
+                                       places_.data());
+            if (forest.roots.size() > 1) count_seen(begin, count);
+        } else {
+            const std::uint32_t* order = forest.orders.row(leaf_.tree - 1) + leaf_.node.next;
+            for (std::size_t i = 0; i < count; ++i)
+                if (seen_.add(order[i])) places_[candidates_++] = order[i];
+            spend(candidates_);
+        }
+        for (std::size_t i = 0; i < candidates_; ++i) {
+            prefetch(forest.points.row(places_[i]), forest.points.cols * sizeof(T));
+            prefetch(&forest.rows[places_[i]], 1);
+        }
+        leaf_.node.count = 0;
+    }
+
+    /// Keeps the candidates not seen before.
+    void count_seen(std::size_t begin, std::size_t count) {
+        std::size_t kept = 0, fresh = 0, next = 0;
+        for (std::size_t i = begin; i < begin + count; ++i) {
+            const bool first = seen_.add(static_cast<std::uint32_t>(i));
+            const bool candidate = next < candidates_ && places_[next] == i;
+            next += candidate;
+            fresh += first;
+            if (candidate && first) places_[kept++] = static_cast<std::uint32_t>(i);
+        }
+        candidates_ = kept;
+        spend(fresh);
+    }
+
+    ALWAYS_INLINE bool advance(const KDForest<T>& forest) {
+        if (left_ == 0 || frontier_.empty() || frontier_.nearest() > limit_) return false;
+        leaf_ = frontier_.next(forest.nodes, coded_.code());
+        const std::size_t begin = leaf_.node.next, count = leaf_.node.count;
+        if (leaf_.tree == 0) {
+            prefetch(&forest.panels[panel_byte(begin / panel * panel, 0, forest.units())],
+                     panel_bytes(begin % panel + count, forest.units()));
+            if (forest.roots.size() == 1) spend(count);
+        } else {
+            prefetch(forest.orders.row(leaf_.tree - 1) + begin, 4 * count);
+        }
+        return true;
+    }
+
+    void spend(std::size_t checks) { left_ -= std::min<std::uint64_t>(checks, left_); }
+
+    const T* query_ = nullptr;
+    CodedQuery coded_;
+    Frontier frontier_;
+    Seen seen_;
+    Frontier::Leaf leaf_{};
+    std::uint64_t left_ = 0;
+    std::int32_t limit_ = 0;
+    std::size_t candidates_ = 0;
+    std::vector<std::uint32_t> places_;
+};
+
+}  // namespace trouvaille::kd
