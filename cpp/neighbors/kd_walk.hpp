@@ -2,8 +2,12 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <span>
 #include <vector>
 
 #include "neighbors/kd_forest.hpp"
@@ -17,67 +21,95 @@ namespace trouvaille::kd {
 /// in steps of the codes: that of its parent, less what the parent lies off on the axis of the
 /// split, plus what it does (Arya and Mount. Algorithms for fast vector quantization. DCC 1993).
 /// The parent's part is found by going back over the turns away from the query that led to it.
+///
+/// No cell is nearer than the one it was part of, so the nearest only grows, and a row of stacks
+/// serves as the queue (Dial, CACM 12 (11), 1969). A stack holds distances that differ by less than
+/// a sixteenth; of those, the last to come is the first to leave.
 class Frontier {
   public:
     void start(std::span<const std::uint32_t> roots) {
-        turns_.assign(1, {});
-        cells_.clear();
-        for (std::size_t t = 0; t < roots.size(); ++t)
-            push({0, roots[t], 0, static_cast<std::uint32_t>(t)});
+        cells_.resize(1);
+        filled_ = {};
+        tops_.resize(stacks);
+        for (std::size_t t = roots.size(); t-- > 0;)
+            push({0, roots[t], 0, 0, 0, static_cast<std::uint32_t>(t)});
     }
-    bool empty() const { return cells_.empty(); }
-    std::int32_t nearest() const { return cells_.front().distance; }
+
+    /// A lower bound of all distances; the greatest number if there is no cell.
+    std::int32_t nearest() {
+        for (std::size_t w = 0; w < filled_.size(); ++w)
+            if (filled_[w] != 0) {
+                lowest_ = 64 * w + static_cast<std::size_t>(std::countr_zero(filled_[w]));
+                return least_of(lowest_);
+            }
+        return std::numeric_limits<std::int32_t>::max();
+    }
 
     struct Leaf {
         std::uint32_t tree;
         KDNode node;
     };
 
-    /// Takes the nearest cell and goes down in it to the query's side, keeping the others.
+    /// Takes the cell that `nearest` found and goes down in it to the query's side, keeping the
+    /// others.
     Leaf next(std::span<const KDNode> nodes, const Code& query) {
-        std::pop_heap(cells_.begin(), cells_.end(), farther);
-        const Cell cell = cells_.back();
-        cells_.pop_back();
+        const std::uint32_t taken = tops_[lowest_];
+        const Cell cell = cells_[taken];
+        if ((tops_[lowest_] = cell.below) == 0)
+            filled_[lowest_ / 64] &= ~(std::uint64_t{1} << lowest_ % 64);
         std::uint32_t at = cell.node;
         while (nodes[at].count == 0) {
             const KDNode& node = nodes[at];
             const std::int32_t off = query[node.axis] - node.threshold;
             const std::uint32_t left = at + 1, right = at + node.next;
-            const std::int32_t before = off_on(node.axis, cell.turn);
-            turns_.push_back({cell.turn, static_cast<std::int16_t>(off), node.axis});
-            push({cell.distance - before * before + off * off, off < 0 ? right : left,
-                  static_cast<std::uint32_t>(turns_.size() - 1), cell.tree});
+            const std::int32_t before = off_on(node.axis, taken);
+            push({cell.distance - before * before + off * off, off < 0 ? right : left, taken,
+                  static_cast<std::int16_t>(off), node.axis, cell.tree});
             at = off < 0 ? left : right;
         }
         return {cell.tree, nodes[at]};
     }
 
   private:
+    /// Cells are kept after they are taken: those cut off later refer to them.
     struct Cell {
         std::int32_t distance;
-        std::uint32_t node, turn, tree;
-    };
-    struct Turn {
-        std::uint32_t before;
+        std::uint32_t node, parent;
         std::int16_t off;
         std::uint8_t axis;
+        std::uint32_t tree, below = 0;
     };
+    // The first bits of the distance as a float: its exponent and four bits more.
+    static constexpr std::uint32_t shift = 19, zero = std::bit_cast<std::uint32_t>(1.0F) >> shift;
+    static constexpr std::size_t stacks = 384;  // 16 for each power of two of up to 2^24
+    static std::size_t stack_of(std::int32_t distance) {
+        return (std::bit_cast<std::uint32_t>(static_cast<float>(distance + 1)) >> shift) - zero;
+    }
 
-    static bool farther(const Cell& a, const Cell& b) {
-        return a.distance != b.distance ? a.distance > b.distance : a.node > b.node;
+    static std::int32_t least_of(std::size_t stack) {
+        const std::uint32_t bits = (static_cast<std::uint32_t>(stack) + zero) << shift;
+        return static_cast<std::int32_t>(std::bit_cast<float>(bits)) - 1;
     }
-    void push(const Cell& cell) {
+
+    void push(Cell cell) {
+        const std::size_t stack = stack_of(cell.distance);
+        std::uint64_t& filled = filled_[stack / 64];
+        const std::uint64_t bit = std::uint64_t{1} << stack % 64;
+        cell.below = (filled & bit) != 0 ? tops_[stack] : 0;
+        filled |= bit;
+        tops_[stack] = static_cast<std::uint32_t>(cells_.size());
         cells_.push_back(cell);
-        std::push_heap(cells_.begin(), cells_.end(), farther);
     }
-    std::int32_t off_on(std::uint8_t axis, std::uint32_t turn) const {
-        for (; turn != 0; turn = turns_[turn].before)
-            if (turns_[turn].axis == axis) return turns_[turn].off;
+    std::int32_t off_on(std::uint8_t axis, std::uint32_t cell) const {
+        for (; cell != 0; cell = cells_[cell].parent)
+            if (cells_[cell].axis == axis) return cells_[cell].off;
         return 0;
     }
 
     std::vector<Cell> cells_;
-    std::vector<Turn> turns_;
+    std::vector<std::uint32_t> tops_;
+    std::array<std::uint64_t, stacks / 64> filled_{};
+    std::size_t lowest_ = 0;
 };
 
 /// Which places a query has seen: only where there are several trees.
@@ -183,7 +215,7 @@ class Walk {
     }
 
     ALWAYS_INLINE bool advance(const KDForest<T>& forest) {
-        if (left_ == 0 || frontier_.empty() || frontier_.nearest() > limit_) return false;
+        if (left_ == 0 || frontier_.nearest() > limit_) return false;
         leaf_ = frontier_.next(forest.nodes, coded_.code());
         const std::size_t begin = leaf_.node.next, count = leaf_.node.count;
         if (leaf_.tree == 0) {
