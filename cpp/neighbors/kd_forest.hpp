@@ -104,7 +104,7 @@ struct KDSearchOptions {
 /// number first among equals; then id -1 and the largest distance.
 ///
 /// A point whose code says that it cannot be among them is not compared, and a cell likewise not
-/// entered; neither changes a result. Eight queries take turns, so that one's memory is fetched
+/// entered; neither changes a result. Four queries take turns, so that one's memory is fetched
 /// while others compute.
 ///
 /// Requires a forest that passes its check, queries.cols == points.cols, finite floats, alive of

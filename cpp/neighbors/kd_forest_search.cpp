@@ -18,7 +18,7 @@ namespace {
 
 using kd::Walk;
 
-constexpr std::size_t in_flight = 8;
+constexpr std::size_t in_flight = 4;
 constexpr std::size_t chunk = 64;  // queries
 
 template <class T>
@@ -66,7 +66,7 @@ struct Task {
     MatrixView<std::int64_t> ids;
 };
 
-/// Some queries, up to eight at a time: each in turn takes a step.
+/// Some queries, up to four at a time: each in turn takes a step.
 template <class Kernel, class T>
 ALWAYS_INLINE void walk_queries(const Task<T>& task, std::size_t begin, std::size_t end) {
     static thread_local std::array<Walk<Kernel, T, Nearest<Distance<T>>>, in_flight> walks;
