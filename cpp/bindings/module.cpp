@@ -9,6 +9,7 @@ void bind_features(py::module_& m);
 void bind_regions(py::module_& m);
 void bind_words(py::module_& m);
 void bind_index(py::module_& m);
+void bind_kd_forest(py::module_& m);
 void bind_geometry(py::module_& m);
 void bind_match(py::module_& m);
 void bind_estimate(py::module_& m);
@@ -22,6 +23,7 @@ PYBIND11_MODULE(_core, m) {
     trouvaille::python::bind_regions(m);
     trouvaille::python::bind_words(m);
     trouvaille::python::bind_index(m);
+    trouvaille::python::bind_kd_forest(m);
     trouvaille::python::bind_geometry(m);
     trouvaille::python::bind_match(m);
     trouvaille::python::bind_estimate(m);

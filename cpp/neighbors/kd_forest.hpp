@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <type_traits>
 #include <vector>
 
+#include "core/topk.hpp"
 #include "core/view.hpp"
 #include "neighbors/principal_axes.hpp"
 
@@ -96,24 +98,36 @@ struct KDSearchOptions {
     std::span<const std::uint64_t> alive{};
 };
 
+template <class T>
+using KDDistance = std::conditional_t<std::is_same_v<T, float>, float, std::int32_t>;
+
+template <class Distance>
+using KDNeighbor = Ranked<Distance, std::uint32_t>;
+
 /// The nearest points of each query among those looked at, which are looked at leaf by leaf, from
 /// one priority queue of all trees, the cell nearest to the query first; none twice.
 ///
-/// Distances are squared Euclidean, of bytes exact; of floats as in neighbors/exact.hpp. Row i of
-/// `distances` and `ids` holds the ids.cols nearest of query i, nearest first, the smaller row
-/// number first among equals; then id -1 and the largest distance.
+/// Distances are squared Euclidean, of bytes exact; of floats as in neighbors/squared_distance.hpp.
+/// Row i of `distances` and `ids` holds the ids.cols nearest of query i, nearest first, the smaller
+/// row number first among equals; then id -1 and the largest distance.
 ///
 /// A point whose code says that it cannot be among them is not compared, and a cell likewise not
 /// entered; neither changes a result. Four queries take turns, so that one's memory is fetched
 /// while others compute.
 ///
-/// Requires a forest that passes its check, queries.cols == points.cols, finite floats, alive of
-/// ceil(n / 64) words or none. Safe to call from many threads; throws Interrupted.
-void search_kd_forest(const KDForest<std::uint8_t>& forest, MatrixView<const std::uint8_t> queries,
-                      const KDSearchOptions& options, MatrixView<std::int32_t> distances,
+/// Requires a forest that passes its check, queries.cols == points.cols, ids.cols >= 1, finite
+/// floats, and alive of ceil(n / 64) words or none. Safe to call from many threads; throws
+/// Interrupted.
+template <class T>
+void search_kd_forest(const KDForest<T>& forest, MatrixView<const T> queries,
+                      const KDSearchOptions& options, MatrixView<KDDistance<T>> distances,
                       MatrixView<std::int64_t> ids, int threads);
-void search_kd_forest(const KDForest<float>& forest, MatrixView<const float> queries,
-                      const KDSearchOptions& options, MatrixView<float> distances,
-                      MatrixView<std::int64_t> ids, int threads);
+
+/// The same for all points at most at the squared distance `radius`: found[i] holds those of query
+/// i. Requires found of a place for each query, and no NaN.
+template <class T>
+void search_kd_forest_within(const KDForest<T>& forest, MatrixView<const T> queries,
+                             KDDistance<T> radius, const KDSearchOptions& options,
+                             std::span<std::vector<KDNeighbor<KDDistance<T>>>> found, int threads);
 
 }  // namespace trouvaille

@@ -2,11 +2,16 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <cstddef>
+#include <cstdint>
 #include <numeric>
+#include <span>
+#include <vector>
 
 #include "core/interrupt.hpp"
 #include "core/parallel.hpp"
 #include "core/random.hpp"
+#include "core/size.hpp"
 #include "neighbors/kd_forest.hpp"
 #include "neighbors/kd_panels.hpp"
 
@@ -161,7 +166,6 @@ class TreeGrower {
         const std::size_t half = range.size() / 2;
         std::size_t below = 0, value = 0;
         while (below + histogram[value] <= half) below += histogram[value++];
-        // As a whole to the side that leaves the halves more equal, if neither is then empty.
         return {static_cast<std::uint8_t>(axis), static_cast<std::uint8_t>(value), half - below};
     }
 
@@ -244,7 +248,7 @@ KDForestData build_kd_forest(MatrixView<const T> points, const KDForestOptions& 
         const auto order =
             t == 0 ? std::span(forest.rows) : std::span(forest.orders).subspan((t - 1) * n, n);
         const std::vector<KDNode> nodes = TreeGrower(codes, options, t, order).grow(threads);
-        forest.roots.push_back(static_cast<std::uint32_t>(forest.nodes.size()));
+        forest.roots.push_back(checked_cast<std::uint32_t>(forest.nodes.size(), "a node"));
         forest.nodes.insert(forest.nodes.end(), nodes.begin(), nodes.end());
     }
     copy_in_order(points, forest.rows, ordered, threads);

@@ -2,8 +2,9 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <functional>
 #include <limits>
-#include <type_traits>
+#include <span>
 #include <vector>
 
 #include "core/cpu.hpp"
@@ -21,17 +22,17 @@ using kd::Walk;
 constexpr std::size_t in_flight = 4;
 constexpr std::size_t chunk = 64;  // queries
 
-template <class T>
-using Distance = std::conditional_t<std::is_same_v<T, float>, float, std::int32_t>;
-
-/// The k nearest.
+/// Finds the k nearest.
 template <class D>
 class Nearest {
   public:
-    using Best = TopK<D, std::uint32_t, std::less<D>>;
+    struct Output {
+        MatrixView<D> distances;
+        MatrixView<std::int64_t> ids;
+    };
 
-    void start(std::size_t k) {
-        items_.resize(std::max<std::size_t>(k, 1));
+    void start(const Output& output) {
+        items_.resize(output.ids.cols);
         best_ = Best(items_);
     }
     double limit() const {
@@ -40,41 +41,71 @@ class Nearest {
     }
     ALWAYS_INLINE void push(D distance, std::uint32_t row) { best_.push(distance, row); }
 
-    void write(std::size_t k, D* distances, std::int64_t* ids) {
+    void write(const Output& output, std::size_t query) {
+        using Limits = std::numeric_limits<D>;
         const auto sorted = best_.sorted();
-        for (std::size_t j = 0; j < k; ++j) {
-            const bool exists = j < sorted.size();
-            distances[j] = exists ? sorted[j].score
-                           : std::numeric_limits<D>::has_infinity
-                               ? std::numeric_limits<D>::infinity()
-                               : std::numeric_limits<D>::max();
-            ids[j] = exists ? std::int64_t{sorted[j].id} : -1;
+        D* distances = output.distances.row(query);
+        std::int64_t* ids = output.ids.row(query);
+        for (const auto& item : sorted) {
+            *distances++ = item.score;
+            *ids++ = std::int64_t{item.id};
         }
+        const std::size_t missing = output.ids.cols - sorted.size();
+        std::fill_n(distances, missing, Limits::has_infinity ? Limits::infinity() : Limits::max());
+        std::fill_n(ids, missing, -1);
     }
 
   private:
+    using Best = TopK<D, std::uint32_t, std::less<D>>;
     std::vector<typename Best::Item> items_ = std::vector<typename Best::Item>(1);
     Best best_{items_};
 };
 
-template <class T>
+/// Finds all within a distance.
+template <class D>
+class Within {
+  public:
+    struct Output {
+        D radius;
+        std::span<std::vector<KDNeighbor<D>>> found;
+    };
+
+    void start(const Output& output) {
+        radius_ = output.radius;
+        found_.clear();
+    }
+    double limit() const { return static_cast<double>(radius_); }
+    ALWAYS_INLINE void push(D distance, std::uint32_t row) {
+        if (distance <= radius_) found_.push_back({distance, row});
+    }
+    void write(const Output& output, std::size_t query) {
+        std::sort(found_.begin(), found_.end(),
+                  [](const auto& a, const auto& b) { return ranks_before(a, b, std::less<D>()); });
+        output.found[query] = found_;
+    }
+
+  private:
+    D radius_ = 0;
+    std::vector<KDNeighbor<D>> found_;
+};
+
+template <class T, class Found>
 struct Task {
     const KDForest<T>& forest;
     MatrixView<const T> queries;
     const KDSearchOptions& options;
-    MatrixView<Distance<T>> distances;
-    MatrixView<std::int64_t> ids;
+    typename Found::Output output;
 };
 
 /// Some queries, up to four at a time: each in turn takes a step.
-template <class Kernel, class T>
-ALWAYS_INLINE void walk_queries(const Task<T>& task, std::size_t begin, std::size_t end) {
-    static thread_local std::array<Walk<Kernel, T, Nearest<Distance<T>>>, in_flight> walks;
+template <class Kernel, class T, class Found>
+ALWAYS_INLINE void walk_queries(const Task<T, Found>& task, std::size_t begin, std::size_t end) {
+    static thread_local std::array<Walk<Kernel, T, Found>, in_flight> walks;
     std::array<std::size_t, in_flight> queries{};
     std::size_t next = begin, active = 0;
     const auto start = [&](std::size_t lane) {
         walks[lane].start(task.forest, task.options, task.queries.row(next));
-        walks[lane].found.start(task.ids.cols);
+        walks[lane].found.start(task.output);
         queries[lane] = next++;
     };
     while (active < in_flight && next < end) start(active++);
@@ -83,45 +114,42 @@ ALWAYS_INLINE void walk_queries(const Task<T>& task, std::size_t begin, std::siz
         for (std::size_t lane = 0; lane < active; ++lane) {
             poll.did(64);
             if (walks[lane].step(task.forest, task.options)) continue;
-            const std::size_t q = queries[lane];
-            walks[lane].found.write(task.ids.cols, task.distances.row(q), task.ids.row(q));
+            walks[lane].found.write(task.output, queries[lane]);
             if (next < end) {
                 start(lane);
-            } else {
-                --active;
+            } else if (lane != --active) {
                 std::swap(walks[lane], walks[active]);
                 queries[lane] = queries[active];
             }
         }
 }
 
-template <class T>
-void walk_scalar(const Task<T>& task, std::size_t begin, std::size_t end) {
+template <class T, class Found>
+void walk_scalar(const Task<T, Found>& task, std::size_t begin, std::size_t end) {
     walk_queries<kd::Scalar>(task, begin, end);
 }
 #if TROUVAILLE_X86
-template <class T>
-TARGET_AVX2 void walk_avx2(const Task<T>& task, std::size_t begin, std::size_t end) {
+template <class T, class Found>
+TARGET_AVX2 void walk_avx2(const Task<T, Found>& task, std::size_t begin, std::size_t end) {
     walk_queries<kd::Avx2>(task, begin, end);
 }
-template <class T>
-TARGET_AVX512 void walk_avx512(const Task<T>& task, std::size_t begin, std::size_t end) {
+template <class T, class Found>
+TARGET_AVX512 void walk_avx512(const Task<T, Found>& task, std::size_t begin, std::size_t end) {
     walk_queries<kd::Avx512>(task, begin, end);
 }
-template <class T>
-constexpr decltype(&walk_scalar<T>) walkers[isa_count] = {walk_scalar<T>, walk_avx2<T>,
-                                                          walk_avx512<T>};
+template <class T, class Found>
+constexpr decltype(&walk_scalar<T, Found>) walkers[isa_count] = {
+    walk_scalar<T, Found>, walk_avx2<T, Found>, walk_avx512<T, Found>};
 #else
-template <class T>
-constexpr decltype(&walk_scalar<T>) walkers[isa_count] = {walk_scalar<T>, walk_scalar<T>,
-                                                          walk_scalar<T>};
+template <class T, class Found>
+constexpr decltype(&walk_scalar<T, Found>) walkers[isa_count] = {
+    walk_scalar<T, Found>, walk_scalar<T, Found>, walk_scalar<T, Found>};
 #endif
 
-template <class T>
-void search(const Task<T>& task, int threads) {
+template <class T, class Found>
+void search(const Task<T, Found>& task, int threads) {
     assert(task.queries.cols == task.forest.points.cols);
-    if (task.ids.cols == 0) return;
-    const auto walk = pick(walkers<T>);
+    const auto walk = pick(walkers<T, Found>);
     parallel_for(task.queries.rows, chunk, threads,
                  [&](std::size_t begin, std::size_t end) { walk(task, begin, end); });
 }
@@ -133,19 +161,35 @@ std::size_t KDForest<T>::units() const {
     return panels.size() / std::max<std::size_t>(kd::panel_bytes(points.rows, 1), 1);
 }
 
+template <class T>
+void search_kd_forest(const KDForest<T>& forest, MatrixView<const T> queries,
+                      const KDSearchOptions& options, MatrixView<KDDistance<T>> distances,
+                      MatrixView<std::int64_t> ids, int threads) {
+    assert(ids.cols > 0 && distances.cols == ids.cols);
+    search(Task<T, Nearest<KDDistance<T>>>{forest, queries, options, {distances, ids}}, threads);
+}
+
+template <class T>
+void search_kd_forest_within(const KDForest<T>& forest, MatrixView<const T> queries,
+                             KDDistance<T> radius, const KDSearchOptions& options,
+                             std::span<std::vector<KDNeighbor<KDDistance<T>>>> found, int threads) {
+    assert(found.size() == queries.rows);
+    search(Task<T, Within<KDDistance<T>>>{forest, queries, options, {radius, found}}, threads);
+}
+
 template struct KDForest<std::uint8_t>;
 template struct KDForest<float>;
-
-void search_kd_forest(const KDForest<std::uint8_t>& forest, MatrixView<const std::uint8_t> queries,
-                      const KDSearchOptions& options, MatrixView<std::int32_t> distances,
-                      MatrixView<std::int64_t> ids, int threads) {
-    search(Task<std::uint8_t>{forest, queries, options, distances, ids}, threads);
-}
-
-void search_kd_forest(const KDForest<float>& forest, MatrixView<const float> queries,
-                      const KDSearchOptions& options, MatrixView<float> distances,
-                      MatrixView<std::int64_t> ids, int threads) {
-    search(Task<float>{forest, queries, options, distances, ids}, threads);
-}
+template void search_kd_forest(const KDForest<std::uint8_t>&, MatrixView<const std::uint8_t>,
+                               const KDSearchOptions&, MatrixView<std::int32_t>,
+                               MatrixView<std::int64_t>, int);
+template void search_kd_forest(const KDForest<float>&, MatrixView<const float>,
+                               const KDSearchOptions&, MatrixView<float>, MatrixView<std::int64_t>,
+                               int);
+template void search_kd_forest_within(const KDForest<std::uint8_t>&, MatrixView<const std::uint8_t>,
+                                      std::int32_t, const KDSearchOptions&,
+                                      std::span<std::vector<KDNeighbor<std::int32_t>>>, int);
+template void search_kd_forest_within(const KDForest<float>&, MatrixView<const float>, float,
+                                      const KDSearchOptions&,
+                                      std::span<std::vector<KDNeighbor<float>>>, int);
 
 }  // namespace trouvaille

@@ -6,7 +6,6 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <span>
 #include <vector>
 
@@ -35,14 +34,14 @@ class Frontier {
             push({0, roots[t], 0, 0, 0, static_cast<std::uint32_t>(t)});
     }
 
-    /// A lower bound of all distances; the greatest number if there is no cell.
-    std::int32_t nearest() {
-        for (std::size_t w = 0; w < filled_.size(); ++w)
-            if (filled_[w] != 0) {
-                lowest_ = 64 * w + static_cast<std::size_t>(std::countr_zero(filled_[w]));
-                return least_of(lowest_);
-            }
-        return std::numeric_limits<std::int32_t>::max();
+    /// False where no cell is left that may be as near as `limit`. Else `next` may be called.
+    bool find(std::int32_t limit) {
+        for (std::size_t w = 0; w < filled_.size(); ++w) {
+            if (filled_[w] == 0) continue;
+            lowest_ = 64 * w + static_cast<std::size_t>(std::countr_zero(filled_[w]));
+            return least_of(lowest_) <= limit;
+        }
+        return false;
     }
 
     struct Leaf {
@@ -50,7 +49,7 @@ class Frontier {
         KDNode node;
     };
 
-    /// Takes the cell that `nearest` found and goes down in it to the query's side, keeping the
+    /// Takes the cell that `find` found and goes down in it to the query's side, keeping the
     /// others.
     Leaf next(std::span<const KDNode> nodes, const Code& query) {
         const std::uint32_t taken = tops_[lowest_];
@@ -215,7 +214,7 @@ class Walk {
     }
 
     ALWAYS_INLINE bool advance(const KDForest<T>& forest) {
-        if (left_ == 0 || frontier_.nearest() > limit_) return false;
+        if (left_ == 0 || !frontier_.find(limit_)) return false;
         leaf_ = frontier_.next(forest.nodes, coded_.code());
         const std::size_t begin = leaf_.node.next, count = leaf_.node.count;
         if (leaf_.tree == 0) {

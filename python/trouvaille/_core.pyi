@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -277,3 +277,64 @@ def match_words(
     max_matches_per_feature: int,
     threads: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.int64]]: ...
+
+# k-d forest
+_Point = TypeVar("_Point", np.uint8, np.float32)
+# points, rows, panels, nodes, roots, orders, center, directions, (step, reach)
+_KDForest: TypeAlias = tuple[
+    NDArray[_Point],
+    NDArray[np.uint32],
+    NDArray[np.uint8],
+    NDArray[np.uint32],
+    NDArray[np.uint32],
+    NDArray[np.uint32],
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.float32],
+]
+
+def build_kd_forest(
+    points: NDArray[_Point],
+    trees: int,
+    leaf_size: int,
+    drawn_from: int,
+    seed: int,
+    threads: int,
+) -> _KDForest[_Point]: ...
+def check_kd_forest(forest: _KDForest[_Point]) -> None: ...
+@overload
+def search_kd_forest(
+    forest: _KDForest[np.uint8],
+    queries: NDArray[np.uint8],
+    k: int,
+    checks: int,
+    alive: NDArray[np.uint64],
+    threads: int,
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
+@overload
+def search_kd_forest(
+    forest: _KDForest[np.float32],
+    queries: NDArray[np.float32],
+    k: int,
+    checks: int,
+    alive: NDArray[np.uint64],
+    threads: int,
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]: ...
+@overload
+def search_kd_forest_within(
+    forest: _KDForest[np.uint8],
+    queries: NDArray[np.uint8],
+    radius: int,
+    checks: int,
+    alive: NDArray[np.uint64],
+    threads: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
+@overload
+def search_kd_forest_within(
+    forest: _KDForest[np.float32],
+    queries: NDArray[np.float32],
+    radius: float,
+    checks: int,
+    alive: NDArray[np.uint64],
+    threads: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]: ...
