@@ -2,6 +2,7 @@
 """What holds for every index of neighbours."""
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,15 +12,20 @@ from hypothesis.extra import numpy as hnp
 
 import reference
 from trouvaille.errors import IndexCorruptError
-from trouvaille.neighbors import Exact
+from trouvaille.neighbors import Exact, KDForest
 
 # Each with a budget that finds all: whatever is exact then is exact.
-STRUCTURES = {"exact": (Exact, {})}
+STRUCTURES = {"exact": (Exact, {}), "kd forest": (partial(KDForest, 3), {"checks": None})}
 
 
 @pytest.fixture(params=list(STRUCTURES))
 def structure(request):
     return STRUCTURES[request.param]
+
+
+def opened_by(structure):
+    """The class, whatever its arguments."""
+    return getattr(structure, "func", structure)
 
 
 def points(rng, n, dtype=np.uint8, n_dims=16):
@@ -155,7 +161,7 @@ def test_a_saved_index_answers_as_before(rng, structure, tmp_path, mmap, own_ids
     index = Structure().build(X, rng.permutation(5000)[:300] if own_ids else None)
     index.remove(index.search(X[:10], 1, **budget).ids[:, 0])
     index.save(tmp_path / "index")
-    opened = Structure.load(tmp_path / "index", mmap=mmap)
+    opened = opened_by(Structure).load(tmp_path / "index", mmap=mmap)
     assert_found(opened.search(Q, 9, **budget), index.search(Q, 9, **budget))
     assert opened.stats() == index.stats()
     opened.add(Q)
@@ -168,7 +174,7 @@ def test_an_index_that_was_emptied_is_saved_too(rng, structure, tmp_path):
     index = Structure().build(points(rng, 3))
     index.remove([0, 1, 2])
     index.save(tmp_path / "index")
-    opened = Structure.load(tmp_path / "index")
+    opened = opened_by(Structure).load(tmp_path / "index")
     assert len(opened) == 0
     assert (opened.search(points(rng, 2), 4, **budget).ids == -1).all()
     assert len(opened.add(points(rng, 5))) == 5
@@ -182,11 +188,11 @@ def test_a_damaged_file_is_refused(rng, structure, tmp_path):
     for at in [*range(0, len(whole), max(len(whole) // 200, 1)), len(whole) - 1]:
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         with pytest.raises(IndexCorruptError):
-            Structure.load(path)
+            opened_by(Structure).load(path)
     for size in (0, 1, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
         with pytest.raises(IndexCorruptError):
-            Structure.load(path)
+            opened_by(Structure).load(path)
 
 
 def test_searches_see_the_index_from_when_they_began(rng, structure):

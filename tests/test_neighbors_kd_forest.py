@@ -93,7 +93,8 @@ def test_within_a_radius_without_a_budget_is_exact(rng, isa, threads, dtype):
     offsets, distances, ids = _core.search_kd_forest_within(
         build(points, 2), queries, radius, UNLIMITED, ALL, threads
     )
-    assert offsets[0] == 0 and offsets[-1] == len(ids) == (everything <= radius).sum()
+    assert offsets[0] == 0
+    assert offsets[-1] == len(ids) == (everything <= radius).sum()
     for i, row in enumerate(everything):
         order = np.argsort(row, kind="stable")
         order = order[row[order] <= radius]
@@ -167,7 +168,8 @@ def test_equal_points(isa, n, dtype):
     distances, ids = search(forest, np.full((3, 24), 9, dtype), 4)
     found = min(n, 4)
     np.testing.assert_array_equal(ids[:, :found], np.tile(np.arange(found), (3, 1)))
-    assert (distances[:, :found] == 0).all() and (ids[:, found:] == -1).all()
+    assert (distances[:, :found] == 0).all()
+    assert (ids[:, found:] == -1).all()
 
 
 @pytest.mark.parametrize("trees", [1, 2, 3, 4])
@@ -208,7 +210,7 @@ def test_damage_is_an_error(rng, which, place, value, says):
 def test_an_array_of_another_size_is_an_error(rng, which):
     forest = list(build(rng.integers(0, 256, (1_000, 8), dtype=np.uint8), trees=2))
     forest[which] = np.ascontiguousarray(forest[which][:-1])
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"forest|array|shape|bytes"):
         _core.check_kd_forest(tuple(forest))
 
 
@@ -223,7 +225,8 @@ def test_a_flipped_bit_is_an_error_or_harmless(seed, which):
     except ValueError:
         return
     _, ids = search(tuple(forest), forest[0][:5], 10)
-    assert ids.min() >= -1 and ids.max() < 200
+    assert ids.min() >= -1
+    assert ids.max() < 200
 
 
 def test_what_the_binding_refuses(rng):

@@ -3,10 +3,12 @@
 
 from .exact import Exact
 from .formats import read_vectors, write_vectors
+from .kd_forest import KDForest
 from .results import Neighbors, RadiusNeighbors, Stats
 
 __all__ = [
     "Exact",
+    "KDForest",
     "Neighbors",
     "RadiusNeighbors",
     "Stats",

@@ -119,16 +119,17 @@ class Structure(ABC):
             own: Ids = (
                 range(first, first + len(new)) if ids is None else _ids.checked(ids, len(new))
             )
+            if len(new) == 0:
+                return self
+            if state.alive is not None and np.isin(own, _ids.as_array(state.ids)).any():
+                state = self._without_removed(state, n_threads)  # an id is given once more
             joined = _ids.joined([state.ids, own])
             if ids is not None:
                 _ids.checked(_ids.as_array(joined))  # distinct
-            if len(new) == 0:
+            if len(state.points) == 0:
+                self._state = self._new_state(np.array(new), joined, n_threads)
                 return self
-            points, arrays = (
-                self._grown(state, new, n_threads)
-                if len(state.points)
-                else self._built(np.array(new), n_threads)
-            )
+            points, arrays = self._grown(state, new, n_threads)
             alive = state.alive
             if alive is not None:
                 alive = np.concatenate([alive, np.ones(len(new), np.bool_)])
@@ -170,8 +171,7 @@ class Structure(ABC):
             alive[rows] = False
             state = State(state.points, state.ids, state.arrays, alive)
             if state.n_alive <= self._least_alive * len(state.points):
-                own = _ids.compact(_ids.as_array(state.ids)[alive])
-                state = self._new_state(self._in_order(state)[alive], own, n_threads)
+                state = self._without_removed(state, n_threads)
             self._state = state
 
     def search(self, Q: ArrayLike, k: int = 10, *, threads: int | None = None) -> Neighbors:
@@ -322,6 +322,10 @@ class Structure(ABC):
         except (TypeError, ValueError) as error:
             raise IndexCorruptError(Path(path), cls._format.kind, 0, str(error)) from None
         return index
+
+    def _without_removed(self, state: State, threads: int) -> State:
+        own = _ids.compact(_ids.as_array(state.ids)[state.alive])
+        return self._new_state(self._in_order(state)[state.alive], own, threads)
 
     def _new_state(self, points: NDArray[Any], ids: Ids, threads: int) -> State:
         kept, arrays = self._built(points, threads) if len(points) else (points, {})

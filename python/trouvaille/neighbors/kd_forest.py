@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Randomized k-d trees: the most promising leaves of several, as many as there is time for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _check, _core
+from .._array_file import ArrayFile
+from ._state import Arrays, State
+from ._structure import Structure
+from .results import Neighbors, RadiusNeighbors
+
+_NAMES = ("rows", "panels", "nodes", "roots", "orders", "center", "directions", "scale")
+_NO_BITMAP = np.empty(0, np.uint64)
+_ALL = 2**64 - 1
+
+
+class KDForest(Structure):
+    """Approximate nearest neighbours by randomized k-d trees, of bytes or of floats.
+
+    Trees split the points along the principal axes of all, the first tree by the greatest variance,
+    the others at random among those of much [1]_ [2]_. A search looks into the leaves of all trees,
+    the nearest to the query first, until it has looked at `checks` points.
+
+    Parameters
+    ----------
+    trees : int
+        More trees find more neighbours for as many checks, and take more memory: 5 bytes a point
+        each beyond the first, which takes about 29.
+    leaf_size : int
+        The most points of a leaf.
+    random_state : int
+        Seed of the trees beyond the first.
+
+    Notes
+    -----
+    The forest and what it finds are the same bits for any number of threads and on every processor.
+    `add` builds it again.
+
+    References
+    ----------
+    .. [1] C. Silpa-Anan, R. Hartley, "Optimised KD-trees for fast image descriptor matching", CVPR
+       2008.
+    .. [2] M. Muja, D. Lowe, "Fast approximate nearest neighbors with automatic algorithm
+       configuration", VISAPP 2009.
+
+    Examples
+    --------
+    >>> index = KDForest().build(np.uint8([[0, 0], [3, 3], [9, 9]]))
+    >>> index.search(np.uint8([[3, 4]]), k=2, checks=100)
+    Neighbors(distances=array([[ 1, 25]], dtype=int32), ids=array([[1, 0]]))
+    """
+
+    _format = ArrayFile("kd_forest", 1, "a k-d forest")
+    _arrays = {  # noqa: RUF012
+        "rows": "uint32",
+        "panels": "uint8",
+        "nodes": "uint32",
+        "roots": "uint32",
+        "orders": "uint32",
+        "center": "float32",
+        "directions": "float32",
+        "scale": "float32",
+    }
+
+    def __init__(self, trees: int = 1, *, leaf_size: int = 48, random_state: int = 0) -> None:
+        super().__init__()
+        self.trees = _check.count(trees, "trees", maximum=64)
+        self.leaf_size = _check.count(leaf_size, "leaf_size", maximum=65_535)
+        self.random_state = _check.seed(random_state)
+
+    def search(
+        self, Q: ArrayLike, k: int = 10, *, checks: int | None = 1024, threads: int | None = None
+    ) -> Neighbors:
+        """Find `k` near points to each row of `Q`.
+
+        Parameters
+        ----------
+        Q : array_like, shape (n_queries, n_dims)
+            Queries: whole numbers from 0 to 255 where the points are bytes.
+        k : int
+            Places a query. It may be more than there are points.
+        checks : int, optional
+            How many points a query is compared with, to within a leaf: the more, the surer are its
+            nearest among them. With None a search goes on until none can be nearer: exact.
+        threads : int, optional
+            One for each core by default.
+
+        Returns
+        -------
+        Neighbors
+            ``(distances, ids)``, each of shape (n_queries, k); distances are exact.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument has the wrong type or shape, or holds NaN or infinity.
+        """
+        return self._search(Q, k, threads, _budget(checks))
+
+    def radius_search(
+        self,
+        Q: ArrayLike,
+        radius: float,
+        *,
+        checks: int | None = 1024,
+        threads: int | None = None,
+    ) -> RadiusNeighbors:
+        """Find points within a distance of each row of `Q`, among `checks`; see `search`.
+
+        Parameters
+        ----------
+        Q : array_like, shape (n_queries, n_dims)
+        radius : float
+            A squared distance, as `search` returns them; those that are equal count.
+        checks : int, optional
+            With None all are found.
+        threads : int, optional
+
+        Returns
+        -------
+        RadiusNeighbors
+            ``(offsets, distances, ids)``.
+        """
+        return self._radius_search(Q, radius, threads, _budget(checks))
+
+    def _parameters(self) -> dict[str, Any]:
+        return {
+            "trees": self.trees,
+            "leaf_size": self.leaf_size,
+            "random_state": self.random_state,
+        }
+
+    def _built(self, points: NDArray[Any], threads: int) -> tuple[NDArray[Any], Arrays]:
+        drawn_from = 5
+        forest: tuple[NDArray[Any], ...] = _core.build_kd_forest(
+            points, self.trees, self.leaf_size, drawn_from, self.random_state, threads
+        )
+        return forest[0], dict(zip(_NAMES, forest[1:], strict=True))
+
+    def _in_order(self, state: State) -> NDArray[Any]:
+        points = np.empty_like(state.points)
+        points[state.arrays["rows"]] = state.points
+        return points
+
+    def _checked(self, state: State) -> None:
+        _core.check_kd_forest(_forest(state))
+
+    def _found(
+        self, state: State, queries: NDArray[Any], k: int, threads: int, budget: Mapping[str, int]
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        alive = _NO_BITMAP if state.bitmap is None else state.bitmap
+        return _core.search_kd_forest(_forest(state), queries, k, budget["checks"], alive, threads)
+
+
+def _budget(checks: int | None) -> dict[str, int]:
+    return {"checks": _ALL if checks is None else _check.count(checks, "checks")}
+
+
+def _forest(state: State) -> Any:
+    return (state.points, *(state.arrays[name] for name in _NAMES))
