@@ -8,22 +8,12 @@ from hypothesis.extra import numpy as hnp
 
 import interrupts
 import reference
+from estimate_cases import random_frames, rotations
 from trouvaille import _core
 from trouvaille.geometry import verify
 
 SIZE = np.array([1024.0, 768.0])
 CORNERS = np.array([[0, 0, 1], [1024, 0, 1], [1024, 768, 1], [0, 768, 1.0]])
-
-
-def rotations(angles):
-    c, s = np.cos(angles), np.sin(angles)
-    return np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2)
-
-
-def random_frames(rng, n):
-    scales = np.exp(rng.uniform(np.log(2), np.log(16), n))
-    linear = scales[:, None, None] * rotations(rng.uniform(-np.pi, np.pi, n))
-    return np.concatenate([linear, rng.uniform(0, SIZE, (n, 2))[:, :, None]], 2)
 
 
 def random_transform(rng, model):

@@ -29,13 +29,13 @@ void InlierFinder::near(const Correspondences& c, const Matrix3& transform, doub
     collect(c, limit, pairs);
 }
 
-std::vector<Inlier> InlierFinder::inliers(const Matches& matches, const Affine& transform,
+std::vector<Inlier> InlierFinder::inliers(const CandidateMatches& matches, const Affine& transform,
                                           double threshold) {
     measure(matches.pairs, transform, threshold * threshold);
     return choose(matches, threshold * threshold);
 }
 
-std::vector<Inlier> InlierFinder::inliers(const Matches& matches, const Matrix3& transform,
+std::vector<Inlier> InlierFinder::inliers(const CandidateMatches& matches, const Matrix3& transform,
                                           double threshold) {
     measure(matches.pairs, transform, threshold * threshold);
     return choose(matches, threshold * threshold);
@@ -83,7 +83,7 @@ void InlierFinder::collect(const Correspondences& c, double limit,
     });
 }
 
-std::vector<Inlier> InlierFinder::choose(const Matches& matches, double limit) {
+std::vector<Inlier> InlierFinder::choose(const CandidateMatches& matches, double limit) {
     found_.clear();
     for_each_near(matches.size(), limit, [this](std::size_t k, double near) {
         found_.push_back({squares_[k], near * agreements_[k], k});

@@ -14,7 +14,7 @@
 namespace trouvaille {
 
 /// The matches of one candidate whose frames are regular, and where they came from.
-struct Matches {
+struct CandidateMatches {
     Correspondences pairs;
     std::vector<std::size_t> origin;             ///< the row of the match
     std::vector<std::int32_t> query, candidate;  ///< the features' numbers
@@ -25,7 +25,7 @@ struct Matches {
         query.clear();
         candidate.clear();
     }
-    void push_from(const Matches& other, std::size_t k) {
+    void push_from(const CandidateMatches& other, std::size_t k) {
         pairs.push_from(other.pairs, k);
         origin.push_back(other.origin[k]);
         query.push_back(other.query[k]);
@@ -61,8 +61,10 @@ class InlierFinder {
 
     /// Those with residuals up to the threshold, but each query and each candidate feature in one
     /// only, that of the smallest residual. In no particular order.
-    std::vector<Inlier> inliers(const Matches& matches, const Affine& transform, double threshold);
-    std::vector<Inlier> inliers(const Matches& matches, const Matrix3& transform, double threshold);
+    std::vector<Inlier> inliers(const CandidateMatches& matches, const Affine& transform,
+                                double threshold);
+    std::vector<Inlier> inliers(const CandidateMatches& matches, const Matrix3& transform,
+                                double threshold);
 
   private:
     void measure(const Correspondences& c, const Affine& transform, double limit);
@@ -71,7 +73,7 @@ class InlierFinder {
     template <class Found>
     void for_each_near(std::size_t n, double limit, Found found) const;
     void collect(const Correspondences& c, double limit, std::vector<WeightedPair>& pairs) const;
-    std::vector<Inlier> choose(const Matches& matches, double limit);
+    std::vector<Inlier> choose(const CandidateMatches& matches, double limit);
 
     const ConsistencyKernels& kernels_ = consistency_kernels();
     InterruptPoll poll_;

@@ -83,7 +83,7 @@ class Verifier {
     std::optional<Affine> refine(Affine transform, const Correspondences& c);
     std::optional<Affine> fit() const;
     void collect(const std::vector<Inlier>& inliers);
-    Model evaluate(const Affine& transform, const Matches& matches);
+    Model evaluate(const Affine& transform, const CandidateMatches& matches);
     Model evaluate(const Matrix3& transform);
     void polish(Model& model);
     void bend(Model& model);
@@ -106,8 +106,8 @@ class Verifier {
     InterruptPoll poll_;  // where the work grows with the candidate's matches
 
     // Working memory, kept from one candidate to the next.
-    Matches all_, chosen_;
-    const Matches* proposers_ = nullptr;  // all_, or chosen_ if there are too many
+    CandidateMatches all_, chosen_;
+    const CandidateMatches* proposers_ = nullptr;  // all_, or chosen_ if there are too many
     Proposer proposer_;
     InlierFinder finder_;
     std::vector<std::size_t> order_;             // of proposals, best first
@@ -287,7 +287,7 @@ void Verifier::collect(const std::vector<Inlier>& inliers) {
             {all_.pairs.query(inlier.match), all_.pairs.candidate(inlier.match), inlier.gain});
 }
 
-Model Verifier::evaluate(const Affine& transform, const Matches& matches) {
+Model Verifier::evaluate(const Affine& transform, const CandidateMatches& matches) {
     Model model{transform, {}, is_similarity(transform) ? 0 : -affine_penalty, {}};
     model.inliers = finder_.inliers(matches, transform, threshold_);
     for (const Inlier& inlier : model.inliers) model.score += inlier.gain;

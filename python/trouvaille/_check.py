@@ -7,6 +7,7 @@ error that names the argument, what was given and what was expected.
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 from typing import Any
@@ -109,6 +110,30 @@ def frames(x: ArrayLike, name: str, limit: float = np.inf) -> NDArray[np.float32
     if limit < np.inf and (np.abs(result) > limit).any():
         raise ValueError(f"{name} must be within {limit:g}, got {np.abs(result).max():g}")
     return result
+
+
+def positive(x: Any, name: str) -> float:
+    """Return `x` as a float that is positive and finite."""
+    if isinstance(x, str | bytes):  # float("8") is 8
+        raise TypeError(f"{name} must be a number, got {x!r}")
+    try:
+        value = float(x)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {x!r}") from None
+    if not (0 < value < math.inf):
+        raise ValueError(f"{name} must be positive and finite, got {value}")
+    return value
+
+
+def offsets(x: ArrayLike, name: str, total: int, what: str) -> NDArray[np.int64]:
+    """Return `x` as the offsets of parts, one behind the other, of `total` of something."""
+    offsets = array(x, name, np.int64, ndim=1)
+    if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != total:
+        given = f"from {offsets[0]} to {offsets[-1]}" if len(offsets) else "an empty array"
+        raise ValueError(f"{name} must go from 0 to {total}, the number of {what}, got {given}")
+    if (offsets[1:] < offsets[:-1]).any():
+        raise ValueError(f"{name} must not decrease")
+    return offsets
 
 
 def count(n: int, name: str, minimum: int = 1, maximum: int = MAX_COUNT) -> int:

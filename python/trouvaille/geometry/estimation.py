@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
-from .verification import _positive
 
 _MODELS = ("similarity", "affine", "homography", "fundamental")
 _SCORINGS = ("msac", "magsac")
@@ -147,7 +146,7 @@ def estimate(
             second,
             _quality(quality, len(first)),
             scoring == "magsac",
-            _positive(residual_threshold, "residual_threshold"),
+            _check.positive(residual_threshold, "residual_threshold"),
             _check.count(max_trials, "max_trials"),
             _fraction(confidence, "confidence"),
             _check.seed(random_state),
@@ -174,7 +173,7 @@ def _quality(x: ArrayLike | None, n: int) -> NDArray[np.float64]:
 
 
 def _fraction(x: float, name: str) -> float:
-    value = _positive(x, name)
+    value = _check.positive(x, name)
     if value >= 1:
         raise ValueError(f"{name} must be below 1, got {value}")
     return value

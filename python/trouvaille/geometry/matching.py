@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
-from .verification import _offsets
 
 _METRICS = ("euclidean", "hamming")
 
@@ -349,7 +348,7 @@ def match_words(
     """
     words = _check.matrix(query_words, "query_words", np.uint32)
     features = _check.array(candidate_words, "candidate_words", np.uint32, ndim=1)
-    offsets = _offsets(frame_offsets, "frame_offsets", len(features), "words")
+    offsets = _check.offsets(frame_offsets, "frame_offsets", len(features), "words")
     if weights is None:
         word_weights = np.ones(words.shape)
     else:

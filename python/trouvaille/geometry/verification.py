@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -148,8 +147,8 @@ def verify(
     query_frames = _check.frames(query_frames, "query_frames")
     candidate_frames = _check.frames(candidate_frames, "candidate_frames")
     matches = _check.matrix(matches, "matches", np.int32, cols=2)
-    frame_offsets = _offsets(frame_offsets, "frame_offsets", len(candidate_frames), "frames")
-    match_offsets = _offsets(match_offsets, "match_offsets", len(matches), "matches")
+    frame_offsets = _check.offsets(frame_offsets, "frame_offsets", len(candidate_frames), "frames")
+    match_offsets = _check.offsets(match_offsets, "match_offsets", len(matches), "matches")
     if len(frame_offsets) != len(match_offsets):
         raise ValueError(
             "frame_offsets and match_offsets must be of equal length, one more than there are "
@@ -165,21 +164,11 @@ def verify(
         match_offsets,
         _MODELS.index(model),
         _weights(weights, len(matches)),
-        _positive(residual_threshold, "residual_threshold"),
+        _check.positive(residual_threshold, "residual_threshold"),
         _check.count(min_inliers, "min_inliers"),
         _check.threads(threads),
     )
     return Verification(*found)
-
-
-def _offsets(x: ArrayLike, name: str, total: int, what: str) -> NDArray[np.int64]:
-    offsets = _check.array(x, name, np.int64, ndim=1)
-    if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != total:
-        given = f"from {offsets[0]} to {offsets[-1]}" if len(offsets) else "an empty array"
-        raise ValueError(f"{name} must go from 0 to {total}, the number of {what}, got {given}")
-    if (offsets[1:] < offsets[:-1]).any():
-        raise ValueError(f"{name} must not decrease")
-    return offsets
 
 
 def _weights(x: ArrayLike | None, n_matches: int) -> NDArray[np.float64]:
@@ -191,15 +180,3 @@ def _weights(x: ArrayLike | None, n_matches: int) -> NDArray[np.float64]:
     if (weights < 0).any():
         raise ValueError(f"weights must not be negative, got {weights.min()}")
     return weights
-
-
-def _positive(x: Any, name: str) -> float:
-    if isinstance(x, str | bytes):  # float("8") is 8
-        raise TypeError(f"{name} must be a number, got {x!r}")
-    try:
-        value = float(x)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {x!r}") from None
-    if not (0 < value < math.inf):
-        raise ValueError(f"{name} must be positive and finite, got {value}")
-    return value

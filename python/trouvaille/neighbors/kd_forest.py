@@ -30,8 +30,8 @@ class KDForest(Structure):
     Parameters
     ----------
     trees : int
-        More trees find more neighbours for as many checks, and take more memory: 5 bytes a point
-        each beyond the first, which takes about 29.
+        More trees find more neighbours for as many checks, each of which takes longer; on SIFT one
+        is the fastest at equal recall. Beside the points one takes about 29 bytes a point, four 30.
     leaf_size : int
         The most points of a leaf.
     random_state : int
