@@ -330,17 +330,22 @@ def verify(query_frames, candidate_frames, matches, model, threshold, min_inlier
 
 
 def _places(data, inliers):
-    """How many are apart in both photos, taken in order."""
-    kept = []
-    for k in sorted(inliers):
-        far = [
-            abs(_complex(data.p[k] - data.p[j])) > data.threshold
-            and abs(_complex(data.q[k] - data.q[j])) > data.threshold
-            for j in kept
-        ]
-        if all(far):
-            kept.append(k)
-    return len(kept)
+    """How many are apart in both photos: taken in order, or those with fewest near them first."""
+
+    def apart(k, j):
+        ends = (_complex(x[k] - x[j]) for x in (data.p, data.q))
+        return all(abs(end) > data.threshold for end in ends)
+
+    def taken(order):
+        kept = []
+        for k in order:
+            if all(apart(k, j) for j in kept):
+                kept.append(k)
+        return len(kept)
+
+    ordered = sorted(inliers)
+    crowded = sorted(ordered, key=lambda k: sum(not apart(k, j) for j in ordered))
+    return max(taken(ordered), taken(crowded))
 
 
 class Matched(NamedTuple):

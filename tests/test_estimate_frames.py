@@ -196,3 +196,9 @@ def test_few_precise_frames_among_many_matches_are_enough(model, right):
         case = problem(rng, model, n=60, share=right / 60, noise=0.5, frame_noise=0.2)
         found += estimate(model, case.frames1, case.frames2).inliers[case.right].all()
     assert found >= 30
+
+
+def test_two_frames_are_not_refused_for_being_on_a_line(rng):
+    for _ in range(30):
+        case = problem(rng, "homography", n=2, share=0)
+        assert "one line" not in estimate("homography", case.frames1, case.frames2).reason

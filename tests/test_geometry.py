@@ -521,3 +521,47 @@ def test_one_place_that_is_found_many_times_is_no_evidence(rng, times):
         verified += verify(**arguments).n_inliers[0] > 0
     assert verified <= 1
     assert verify(**arguments, min_inliers=1).n_inliers[0] > 0
+
+
+def plain(points, linear=None):
+    linear = np.eye(2) if linear is None else linear
+    linear = np.broadcast_to(3 * linear, (len(points), 2, 2))
+    return np.concatenate([linear, points[:, :, None]], 2).astype(np.float32)
+
+
+def two_motions(rng, first, n_junk=60):
+    """Matches of `first`, moved; of many more, turned by a right angle; and of no use."""
+    turn = np.array([[0, -1], [1, 0.0]])
+    many, junk = rng.uniform(0, 600, (100, 2)), rng.uniform(0, 600, (n_junk, 2))
+    query = plain(np.concatenate([first, many, junk]))
+    candidate = np.concatenate(
+        [
+            plain(first + np.array([200, 100])),
+            plain(many @ turn.T + np.array([700, 300]), turn),
+            plain(rng.uniform(0, 600, (n_junk, 2)), rotations(rng.uniform(0, 6, n_junk))),
+        ]
+    )
+    n = len(query)
+    weights = np.r_[np.full(len(first), 5.0), np.ones(100), np.full(n_junk, 2.0)]
+    return (query, candidate, [0, n], np.tile(np.arange(n)[:, None], 2), [0, n]), weights
+
+
+def test_heavy_matches_do_not_hide_the_many_that_are_asked_for(rng):
+    arguments, weights = two_motions(rng, rng.uniform(0, 600, (14, 2)))
+    assert verify(*arguments, weights=weights, min_inliers=30).n_inliers[0] >= 95
+
+
+def test_a_heavy_burst_does_not_hide_what_is_spread(rng):
+    places = np.array([[100, 100], [400, 150], [250, 450.0]])
+    burst = np.repeat(places, 5, axis=0) + rng.uniform(-2, 2, (15, 2))
+    arguments, weights = two_motions(rng, burst)
+    assert verify(*arguments, weights=weights).n_inliers[0] >= 95
+
+
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_one_more_right_match_verifies_no_less(place):
+    """Of five, four are apart; the one in the middle of two does not count instead of both."""
+    four = np.array([[44, 50], [56, 50], [150, 50], [50, 150.0]])
+    frames = plain(np.insert(four, place, [50, 50], axis=0))
+    matches = np.tile(np.arange(5)[:, None], 2)
+    assert verify(frames, frames, [0, 5], matches, [0, 5]).n_inliers[0] == 5

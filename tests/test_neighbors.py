@@ -139,6 +139,34 @@ def test_removed_points_are_not_found(rng, structure, share):
     np.testing.assert_array_equal(found.distances, nearest(X, Q, 1)[0])
 
 
+def test_ids_are_not_given_twice(rng, structure, tmp_path):
+    Structure, budget = structure
+    X = points(rng, 12)
+    index = Structure().build(X[:10])
+    index.remove([9])
+    index.add(X[10:11])
+    index.remove(np.r_[np.arange(9), 10])
+    index.save(tmp_path / "index")
+    opened = opened_by(Structure).load(tmp_path / "index").add(X[11:])
+    assert opened.search(X[11:], 1, **budget).ids.tolist() == [[11]]
+
+
+def test_nothing_is_removed_of_nothing(rng, structure):
+    Structure, _ = structure
+    index = Structure().build(np.empty((0, 8), np.uint8))
+    index.remove([])
+    assert len(index) == 0
+    index.add(points(rng, 3, n_dims=8)).remove([0, 1, 2])
+    index.remove([])
+    assert len(index) == 0
+
+
+def test_a_radius_beyond_float32_finds_all(rng, structure):
+    Structure, budget = structure
+    X = points(rng, 30, np.float32)
+    assert Structure().build(X).radius_search(X[:2], 1e300, **budget).offsets[-1] == 60
+
+
 def test_a_radius_search_finds_all_within(rng, structure):
     Structure, budget = structure
     X, Q = points(rng, 400), points(rng, 6)

@@ -40,6 +40,8 @@ def test_bytes_are_those_of_the_formats(tmp_path):
 
 
 def test_no_rows(tmp_path):
+    with pytest.raises(ValueError, match="a row or more"):
+        write_vectors(tmp_path / "x.fvecs", np.empty((0, 4)))
     write_vectors(tmp_path / "x.fbin", np.empty((0, 4)))
     assert read_vectors(tmp_path / "x.fbin").shape == (0, 4)
 

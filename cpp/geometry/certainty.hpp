@@ -47,7 +47,10 @@ class Certainty {
             const bool tells =
                 n >= fewest && inliers >= static_cast<double>(sample_size_) + by_chance;
             alone_[n] = tells ? 1 : 0;
-            for (std::size_t i = 0; i < sample_size_; ++i) alone_[n] *= inliers / all;
+            for (std::size_t i = 0; i < sample_size_ && tells; ++i) {  // no match is drawn twice
+                const auto drawn = static_cast<double>(i);
+                alone_[n] *= (inliers - drawn) / (all - drawn);
+            }
             if (drawn_[n] > 0) value_ += certainty_of(drawn_[n], n);
         }
     }

@@ -144,7 +144,8 @@ class Estimator {
     template <class Model>
     Estimate report(const Consensus& found, std::size_t sample_size) const {
         if (found.support.inliers == 0) {
-            std::string reason = degeneracy<Model>(points_.regular());
+            std::string reason =
+                determined_by_frames<Model>() ? "" : degeneracy<Model>(points_.regular());
             if (reason.empty())
                 reason = found.hypotheses > 0 ? chance : "no sample of matches determines a model";
             return nothing(std::move(reason), found.trials);

@@ -41,7 +41,7 @@ struct Estimate {
 ///
 /// A match is an inlier if its residual is at most the threshold: the distance in the second photo,
 /// or for the fundamental matrix Sampson's. A model is reported only if it explains more than by
-/// chance random points would be explained by the best of all trials (an a contrario test).
+/// chance random points would be explained by the best of all trials (an a contrario test), or all.
 /// Deterministic: a function of its arguments alone, the same bits on every instruction set.
 /// Throws Interrupted (core/interrupt.hpp).
 ///

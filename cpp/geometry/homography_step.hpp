@@ -57,7 +57,7 @@ class HomographyStep {
         NormalEquations<8> e = equations();
         if (!solve(e, tolerance)) return false;
         // The normal matrix is L D L^T: what is left for h31 and h32 when the affine part is
-        // eliminated has a smaller eigenvalue
+        // eliminated. Its smaller eigenvalue:
         const double a = e.a[6][6], b = a * e.a[7][6], c = b * e.a[7][6] + e.a[7][7];
         information_ = (a + c) / 2 - std::sqrt((a - c) * (a - c) / 4 + b * b);
         for (std::size_t i = 0; i < 8; ++i) h.of[i] = h_.of[i] + e.b[i];

@@ -76,6 +76,8 @@ class Verifier {
   private:
     std::optional<Model> estimate();
     bool is_spread(std::span<const Inlier> inliers);
+    bool has_places(std::span<const std::size_t> matches);
+    bool are_apart(std::size_t i, std::size_t j) const;
     void gather(std::size_t candidate);
     std::span<const Proposal> propose();
     void choose_proposers(std::size_t limit);
@@ -124,26 +126,44 @@ void Verifier::verify(std::size_t candidate) {
 }
 
 // Are there min_inliers at different places? A corner that is detected many times says no more than
-// once.
+// once. Counted one after the other, and where that is not enough, those in the thick of it last.
 bool Verifier::is_spread(std::span<const Inlier> inliers) {
-    const Correspondences& c = all_.pairs;
-    const auto apart = [this](Point a, Point b) {
-        return std::hypot(a.x - b.x, a.y - b.y) > threshold_;
-    };
+    if (inliers.size() < options_.min_inliers) return false;
     matches_.clear();
     for (const Inlier& inlier : inliers) matches_.push_back(inlier.match);
     std::sort(matches_.begin(), matches_.end());
-    places_.clear();
+    if (has_places(matches_)) return true;
+    std::vector<std::pair<std::size_t, std::size_t>> crowded;  // how many are near, and whom
     for (const std::size_t k : matches_) {
-        poll_.did(1);
-        if (std::all_of(places_.begin(), places_.end(), [&](std::size_t other) {
-                return apart(c.query(k), c.query(other)) &&
-                       apart(c.candidate(k), c.candidate(other));
-            }))
+        poll_.did(matches_.size());
+        const auto near = std::count_if(matches_.begin(), matches_.end(),
+                                        [&](std::size_t other) { return !are_apart(k, other); });
+        crowded.emplace_back(near, k);
+    }
+    std::sort(crowded.begin(), crowded.end());
+    std::transform(crowded.begin(), crowded.end(), matches_.begin(),
+                   [](const auto& item) { return item.second; });
+    return has_places(matches_);
+}
+
+bool Verifier::has_places(std::span<const std::size_t> matches) {
+    places_.clear();
+    for (const std::size_t k : matches) {
+        poll_.did(places_.size() + 1);
+        if (std::all_of(places_.begin(), places_.end(),
+                        [&](std::size_t other) { return are_apart(k, other); }))
             places_.push_back(k);
         if (places_.size() >= options_.min_inliers) return true;
     }
     return false;
+}
+
+bool Verifier::are_apart(std::size_t i, std::size_t j) const {
+    const auto apart = [this](Point a, Point b) {
+        return std::hypot(a.x - b.x, a.y - b.y) > threshold_;
+    };
+    const Correspondences& c = all_.pairs;
+    return apart(c.query(i), c.query(j)) && apart(c.candidate(i), c.candidate(j));
 }
 
 std::optional<Model> Verifier::estimate() {
@@ -154,7 +174,8 @@ std::optional<Model> Verifier::estimate() {
         best = refine_best(proposer_.propose(proposers_->pairs, max_edges).value());
         polish(best);
     }
-    if (best.inliers.size() < enough_inliers) {
+    if (best.inliers.size() < std::max(enough_inliers, options_.min_inliers) ||
+        !is_spread(best.inliers)) {
         best = refine_best(propose());
         polish(best);
     }

@@ -56,7 +56,8 @@ struct Verification {
 ///    than a similarity.
 /// 4. The one whose inliers gain most wins (an affine one by half a match), is fitted to all its
 ///    inliers, and reported if there are min_inliers that are more than the threshold apart from
-///    each other, in both photos: a corner that is detected many times says no more than once.
+///    each other, in both photos (counted greedily): a corner that is detected many times says no
+///    more than once.
 /// 5. If the model is a homography, that result is refined once more, as a homography by least
 ///    squares (homography_fit.hpp) while the threshold shrinks from eight to one. It replaces the
 ///    result if its inliers, five at least, determine it, explain it significantly better than
@@ -69,10 +70,10 @@ struct Verification {
 /// inliers, score 0, and NaN.
 ///
 /// Of more than 128 matches, the 64 of the greatest weight make the proposals (equal ones in a
-/// fixed pseudorandom order), which is enough where 12 of all come to be inliers; else the 1,024 of
-/// the greatest weight, and 180 of them where more than 16,384 pairs support each other, as they do
-/// where 150 matches agree; the result is refined with all, and all are counted. So time is
-/// quadratic up to 1,024 matches and linear beyond.
+/// fixed pseudorandom order), which is enough where 12 of all, and min_inliers at different places,
+/// come to be inliers; else the 1,024 of the greatest weight, and 180 of them where more than
+/// 16,384 pairs support each other, as they do where 150 matches agree; the result is refined with
+/// all, and all are counted. So time is quadratic up to 1,024 matches and linear beyond.
 ///
 /// Results depend on nothing but the candidate's own matches, in their order: not on other
 /// candidates, `threads` or the instruction set.

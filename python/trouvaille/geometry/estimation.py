@@ -100,7 +100,8 @@ def estimate(
     Notes
     -----
     Where there is nothing to be found, the result says so: too few matches, all on one line, or
-    none that explains more matches than a random model might by chance (a contrario).
+    none that explains more matches than a random model might by chance (a contrario). But as many
+    different matches as determine a model, if there are no others, are always explained.
 
     Hypotheses are made from minimal samples, sixteen at a time, and given up early by Wald's
     sequential test; the best are refined by iteratively reweighted least squares [1]_. Coordinates

@@ -84,10 +84,10 @@ def verify(
         Pixels of the candidate by which the query's feature, mapped, may miss its match.
     min_inliers : int
         Candidates with fewer are reported as not verified. So many of them must be at different
-        places, more than `residual_threshold` apart in both photos: a corner that is detected many
-        times says no more than once. What chance explains grows with the matches: of 100 random
-        ones 4 in a few candidates of 1,000, of 1,000 random ones 4 in every third; ask for more
-        where there are many.
+        places, more than `residual_threshold` apart in both photos (counted greedily): a corner
+        that is detected many times says no more than once. What chance explains grows with the
+        matches: of 100 random ones 4 in a few candidates of 1,000, of 1,000 random ones 4 in every
+        second; ask for more where there are many.
     threads : int, optional
         Worker threads; one per core by default.
 
@@ -118,9 +118,9 @@ def verify(
 
     The result is the same for any number of threads and any order of candidates. Of more than 128
     matches of a candidate the 64 of the greatest weight propose (equal weights in a fixed random
-    order), and if fewer than 12 of all come to be inliers, 1,024, or 180 of them where more than
-    150 or so agree, so that time is linear in the number of matches beyond that; all are fitted and
-    counted.
+    order), and if fewer than 12 of all, or than `min_inliers`, come to be inliers, 1,024, or 180 of
+    them where more than 150 or so agree, so that time is linear in the number of matches beyond
+    that; all are fitted and counted.
 
     References
     ----------

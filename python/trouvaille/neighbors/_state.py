@@ -29,9 +29,13 @@ class State:
     """Of the structure over the points."""
     alive: NDArray[np.bool_] | None = None
     """A boolean a row; None if nothing was removed."""
+    largest_id: int = -1
+    """That there ever was, or -1."""
     bitmap: Bitmap | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
+        largest = max(self.largest_id, _ids.largest(self.ids))
+        object.__setattr__(self, "largest_id", largest)
         if self.alive is not None:
             object.__setattr__(self, "bitmap", _bitmap.packed(self.alive))
 
@@ -46,7 +50,11 @@ def to_file(
 ) -> tuple[dict[str, Any], dict[str, ArrayLike]]:
     """Return what is written: metadata and arrays."""
     arrays: dict[str, ArrayLike] = {"points": state.points, **state.arrays}
-    metadata: dict[str, Any] = {"parameters": parameters, "first_id": None}
+    metadata: dict[str, Any] = {
+        "parameters": parameters,
+        "first_id": None,
+        "largest_id": state.largest_id,
+    }
     if isinstance(state.ids, range):
         metadata["first_id"] = state.ids.start
     else:
@@ -59,7 +67,8 @@ def to_file(
 def parameters_of(metadata: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of the constructor, of metadata that were read."""
     parameters = metadata.get("parameters")
-    if not isinstance(parameters, dict) or metadata.keys() != {"parameters", "first_id"}:
+    wanted = {"parameters", "first_id", "largest_id"}
+    if not isinstance(parameters, dict) or metadata.keys() != wanted:
         raise ValueError("the metadata are not those of an index of neighbours")
     return parameters
 
@@ -84,7 +93,10 @@ def from_file(metadata: dict[str, Any], arrays: Arrays, dtypes: Mapping[str, str
         if alive.dtype != np.uint8 or alive.shape != (len(points),) or (alive > 1).any():
             raise ValueError("alive must have a 0 or a 1 for each point")
         alive = alive.view(np.bool_)
+    largest = metadata["largest_id"]
+    if type(largest) is not int or not _ids.largest(own) <= largest <= _ids.MAX_ID:
+        raise ValueError("largest_id must be an id, none of which is larger")
     wanted = dtypes if len(points) else {}
     if {name: array.dtype.name for name, array in given.items()} != dict(wanted):
         raise ValueError("there must be the arrays " + ", ".join(wanted))
-    return State(points, own, given, alive)
+    return State(points, own, given, alive, largest)

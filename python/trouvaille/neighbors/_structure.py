@@ -107,15 +107,15 @@ class Structure(ABC):
     ) -> Self:
         """Add the rows of `X` to what there is; see `build`.
 
-        By default their ids follow the largest.
+        By default their ids follow the largest there ever was.
         """
         if self._state is None:
             return self.build(X, ids, threads=threads)
-        new = _points(X, "X", self._state.points)
         n_threads = _check.threads(threads)
         with self._lock:
-            state = self._state
-            first = _ids.largest(state.ids) + 1
+            state = self._built_state()
+            new = _points(X, "X", state.points)
+            first = state.largest_id + 1
             own: Ids = (
                 range(first, first + len(new)) if ids is None else _ids.checked(ids, len(new))
             )
@@ -127,13 +127,13 @@ class Structure(ABC):
             if ids is not None:
                 _ids.checked(_ids.as_array(joined))  # distinct
             if len(state.points) == 0:
-                self._state = self._new_state(np.array(new), joined, n_threads)
+                self._state = self._new_state(np.array(new), joined, n_threads, state.largest_id)
                 return self
             points, arrays = self._grown(state, new, n_threads)
             alive = state.alive
             if alive is not None:
                 alive = np.concatenate([alive, np.ones(len(new), np.bool_)])
-            self._state = State(points, joined, arrays, alive)
+            self._state = State(points, joined, arrays, alive, state.largest_id)
         return self
 
     def remove(self, ids: ArrayLike, *, threads: int | None = None) -> None:
@@ -157,6 +157,8 @@ class Structure(ABC):
         n_threads = _check.threads(threads)
         with self._lock:
             state = self._built_state()
+            if len(wanted) == 0:
+                return
             rows = (
                 _ids.find(state.ids, _ids.order(state.ids), wanted)
                 if len(state.points)
@@ -169,7 +171,7 @@ class Structure(ABC):
             if gone.any():
                 raise ValueError(f"there is no point of id {wanted[gone][0]}")
             alive[rows] = False
-            state = State(state.points, state.ids, state.arrays, alive)
+            state = State(state.points, state.ids, state.arrays, alive, state.largest_id)
             if state.n_alive <= self._least_alive * len(state.points):
                 state = self._without_removed(state, n_threads)
             self._state = state
@@ -249,7 +251,7 @@ class Structure(ABC):
         while len(waiting):  # again, with more places, those whose last place is within
             k = min(k, max(len(state.points), 1))
             distances, rows = self._rows(state, queries[waiting], k, n_threads, budget)
-            near = (distances <= limit) & (rows >= 0)
+            near = (distances.astype(np.float64) <= limit) & (rows >= 0)
             full = near[:, -1] & (k < len(state.points))
             for i in np.flatnonzero(~full):
                 found[waiting[i]] = distances[i, near[i]], rows[i, near[i]]
@@ -325,11 +327,14 @@ class Structure(ABC):
 
     def _without_removed(self, state: State, threads: int) -> State:
         own = _ids.compact(_ids.as_array(state.ids)[state.alive])
-        return self._new_state(self._in_order(state)[state.alive], own, threads)
+        points = self._in_order(state)[state.alive]
+        return self._new_state(points, own, threads, state.largest_id)
 
-    def _new_state(self, points: NDArray[Any], ids: Ids, threads: int) -> State:
+    def _new_state(
+        self, points: NDArray[Any], ids: Ids, threads: int, largest_id: int = -1
+    ) -> State:
         kept, arrays = self._built(points, threads) if len(points) else (points, {})
-        return State(kept, ids, arrays)
+        return State(kept, ids, arrays, largest_id=largest_id)
 
     def _built_state(self) -> State:
         if self._state is None:

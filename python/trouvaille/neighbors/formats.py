@@ -80,6 +80,8 @@ def write_vectors(path: str | os.PathLike[str], X: ArrayLike) -> None:
     if n_dims == 0:
         raise ValueError("X must have a column or more")
     if path.suffix in _ROWS:
+        if n == 0:
+            raise ValueError(f"X must have a row or more: {path.suffix} files of none say nothing")
         rows = np.empty((n, 4 + n_dims * dtype.itemsize), np.uint8)
         rows[:, :4] = np.array([n_dims], "<i4").view(np.uint8)
         rows[:, 4:] = X.astype(dtype, copy=False).view(np.uint8).reshape(n, n_dims * dtype.itemsize)

@@ -15,7 +15,6 @@ from ._state import Arrays, State
 from ._structure import Structure
 from .results import Neighbors, RadiusNeighbors
 
-_NAMES = ("rows", "panels", "nodes", "roots", "orders", "center", "directions", "scale")
 _NO_BITMAP = np.empty(0, np.uint64)
 _ALL = 2**64 - 1
 
@@ -141,7 +140,7 @@ class KDForest(Structure):
         forest: tuple[NDArray[Any], ...] = _core.build_kd_forest(
             points, self.trees, self.leaf_size, drawn_from, self.random_state, threads
         )
-        return forest[0], dict(zip(_NAMES, forest[1:], strict=True))
+        return forest[0], dict(zip(self._arrays, forest[1:], strict=True))
 
     def _in_order(self, state: State) -> NDArray[Any]:
         points = np.empty_like(state.points)
@@ -163,4 +162,4 @@ def _budget(checks: int | None) -> dict[str, int]:
 
 
 def _forest(state: State) -> Any:
-    return (state.points, *(state.arrays[name] for name in _NAMES))
+    return (state.points, *(state.arrays[name] for name in KDForest._arrays))
