@@ -1,166 +1,230 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cassert>
 #include <numeric>
+#include <stdexcept>
+#include <string>
 
 #include "core/parallel.hpp"
 #include "core/random.hpp"
+#include "core/size.hpp"
+#include "neighbors/graph_prune.hpp"
 #include "neighbors/graph_walk.hpp"
 
 namespace trouvaille {
 namespace {
 
+using graph::copy_of;
 using graph::Key;
+using graph::key_of;
+using graph::node_of;
 
+/// The point nearest to the mean of all.
+template <class T>
+std::uint32_t medoid(MatrixView<const T> points) {
+    std::vector<double> sums(points.cols);
+    InterruptPoll poll;
+    for (std::size_t i = 0; i < points.rows; ++i) {
+        for (std::size_t d = 0; d < points.cols; ++d)
+            sums[d] += static_cast<double>(points.row(i)[d]);
+        poll.did(points.cols);
+    }
+    std::vector<T> mean(points.cols);
+    for (std::size_t d = 0; d < points.cols; ++d)
+        mean[d] = static_cast<T>(sums[d] / static_cast<double>(points.rows));
+    Key nearest = ~Key{0};
+    for (std::uint32_t i = 0; i < points.rows; ++i) {
+        Distance<T> distance;
+        row_distances<T>()(mean.data(), points, &i, 1, &distance);
+        nearest = std::min(nearest, key_of(distance, i));
+        poll.did(points.cols);
+    }
+    return node_of(nearest);
+}
+
+/// Grows a graph batch by batch. `neighbors` has a row for every point.
 template <class T>
 class Builder {
   public:
-    Builder(MatrixView<const T> points, MatrixView<std::uint32_t> neighbors,
-            const GraphBuildOptions& options, int threads)
-        : points_(points), neighbors_(neighbors), options_(options), threads_(threads) {}
+    Builder(MatrixView<const T> points, MatrixView<std::uint32_t> neighbors, std::uint32_t entry,
+            const GraphOptions& options, int threads)
+        : points_(points),
+          neighbors_(neighbors),
+          course_{.points = points,
+                  .neighbors = {neighbors.data, neighbors.rows, neighbors.cols},
+                  .entry = entry,
+                  .width = options.width,
+                  .wants_path = true},
+          alpha_(options.alpha),
+          threads_(threads) {}
 
-    void run(std::uint32_t entry) {
-        entry_ = entry;
-        std::vector<std::uint32_t> order(points_.rows);
-        std::iota(order.begin(), order.end(), 0u);
-        Random random(options_.seed, 0);
-        for (std::size_t i = order.size(); i > 1; --i)
-            std::swap(order[i - 1], order[random.below(i)]);
-        std::swap(order[0], *std::find(order.begin(), order.end(), entry));
-        const std::size_t most = std::max<std::size_t>(points_.rows / 50, 1);
-        for (std::size_t done = 1; done < order.size();) {
-            const std::size_t n = std::min({done, most, order.size() - done});
-            insert({order.data() + done, n});
-            done += n;
-        }
+    /// Connects the points of `batch` to the graph; but not those that equal one of its points:
+    /// these it appends to `copies`.
+    void insert(std::span<const std::uint32_t> batch, std::vector<std::uint64_t>& copies) {
+        std::vector<std::uint32_t> originals(batch.size(), no_neighbor);
+        parallel_for(batch.size(), 64, threads_, [&](std::size_t begin, std::size_t end) {
+            graph::Pruner<T> pruner(points_, alpha_);
+            std::vector<Key> candidates;
+            graph::walk_all(
+                course_, begin, end, [&](std::size_t i) { return points_.row(batch[i]); },
+                [&](std::size_t i, const graph::Walk<T>& walk) {
+                    originals[i] = equal_node(batch[i], walk.nearest(course_));
+                    if (originals[i] != no_neighbor) return;
+                    candidates.assign(walk.path().begin(), walk.path().end());
+                    choose(candidates, pruner, neighbors_.cols, neighbors_.row(batch[i]));
+                });
+        });
+        std::vector<std::uint64_t> edges;  // end << 32 | beginning
+        for (std::size_t i = 0; i < batch.size(); ++i)
+            if (originals[i] != no_neighbor)
+                copies.push_back(copy_of(originals[i], batch[i]));
+            else
+                for (const std::uint32_t end : neighbors_of(batch[i]))
+                    edges.push_back(std::uint64_t{end} << 32 | batch[i]);
+        add_reversed(edges);
     }
 
   private:
-    void insert(std::span<const std::uint32_t> batch) {
-        const GraphView<T> frozen{points_, {neighbors_.data, neighbors_.rows, neighbors_.cols}, entry_};
-        std::vector<std::uint32_t> chosen(batch.size() * neighbors_.cols, no_neighbor);
-        parallel_for(batch.size(), 64, threads_, [&](std::size_t begin, std::size_t end) {
-            graph::walk_all(
-                frozen, begin, end, options_.width, true,
-                [&](std::size_t i) { return points_.row(batch[i]); },
-                [&](std::size_t i, graph::Walk<T>& walk) {
-                    thread_local std::vector<Key> c;
-                    c.assign(walk.expanded.begin(), walk.expanded.end());
-                    std::sort(c.begin(), c.end());
-                    if (c.size() > options_.max_candidates) c.resize(options_.max_candidates);
-                    prune(c, options_.degree, &chosen[i * neighbors_.cols]);
-                });
-        });
-        std::vector<std::uint64_t> links;
-        for (std::size_t i = 0; i < batch.size(); ++i) {
-            const std::uint32_t* row = &chosen[i * neighbors_.cols];
-            std::copy_n(row, neighbors_.cols, neighbors_.row(batch[i]));
-            for (std::size_t j = 0; j < neighbors_.cols && row[j] != no_neighbor; ++j)
-                links.push_back(std::uint64_t{row[j]} << 32 | batch[i]);
+    std::span<const std::uint32_t> neighbors_of(std::uint32_t node) const {
+        const std::uint32_t* row = neighbors_.row(node);
+        return {row, std::find(row, row + neighbors_.cols, no_neighbor)};
+    }
+
+    std::uint32_t equal_node(std::uint32_t row, std::span<const Key> nearest) const {
+        const T* values = points_.row(row);
+        for (const Key key : nearest) {
+            if (graph::distance_of<Distance<T>>(key) != 0) break;
+            if (std::equal(values, values + points_.cols, points_.row(node_of(key))))
+                return node_of(key);
         }
-        std::sort(links.begin(), links.end());
-        std::vector<std::size_t> begins;
-        for (std::size_t i = 0; i < links.size(); ++i)
-            if (i == 0 || links[i] >> 32 != links[i - 1] >> 32) begins.push_back(i);
-        begins.push_back(links.size());
-        parallel_for(begins.size() - 1, 64, threads_, [&](std::size_t begin, std::size_t end) {
+        return no_neighbor;
+    }
+
+    /// Sorts candidates, and makes up to `most` of the nearest 2 * width of them neighbours.
+    void choose(std::vector<Key>& candidates, graph::Pruner<T>& pruner, std::size_t most,
+                std::uint32_t* neighbors) const {
+        std::sort(candidates.begin(), candidates.end());
+        candidates.resize(std::min(candidates.size(), 2 * course_.width));
+        const std::size_t n = pruner.prune(candidates, most, neighbors);
+        std::fill(neighbors + n, neighbors + neighbors_.cols, no_neighbor);
+    }
+
+    /// The edges back, for each edge; in order, so that who adds them does not matter.
+    void add_reversed(std::vector<std::uint64_t>& edges) {
+        std::sort(edges.begin(), edges.end());
+        std::vector<std::size_t> begins;  // of the edges that end at the same node
+        for (std::size_t i = 0; i < edges.size(); ++i)
+            if (i == 0 || edges[i] >> 32 != edges[i - 1] >> 32) begins.push_back(i);
+        const std::size_t ends = begins.size();
+        begins.push_back(edges.size());
+        parallel_for(ends, 64, threads_, [&](std::size_t begin, std::size_t end) {
+            graph::Pruner<T> pruner(points_, alpha_);
             for (std::size_t i = begin; i < end; ++i)
-                link({links.data() + begins[i], begins[i + 1] - begins[i]});
+                add_neighbors(
+                    std::span(edges).subspan(begins[i], begins[i + 1] - begins[i]), pruner);
         });
     }
 
-    void link(std::span<const std::uint64_t> links) {
-        const auto node = static_cast<std::uint32_t>(links[0] >> 32);
-        std::uint32_t* row = neighbors_.row(node);
-        std::size_t size = 0;
-        while (size < neighbors_.cols && row[size] != no_neighbor) ++size;
-        if (size + links.size() <= neighbors_.cols) {
-            for (const auto l : links) row[size++] = static_cast<std::uint32_t>(l);
+    /// Where there is no room for all, some places are left for the next time.
+    void add_neighbors(std::span<const std::uint64_t> edges, graph::Pruner<T>& pruner) {
+        const auto node = static_cast<std::uint32_t>(edges[0] >> 32);
+        const auto old = neighbors_of(node);
+        std::vector<std::uint32_t> rows(old.begin(), old.end());
+        for (const std::uint64_t edge : edges) rows.push_back(static_cast<std::uint32_t>(edge));
+        if (rows.size() <= neighbors_.cols) {
+            std::copy(rows.begin(), rows.end(), neighbors_.row(node));
             return;
         }
-        thread_local std::vector<std::uint32_t> ids;
-        thread_local std::vector<Distance<T>> d;
-        thread_local std::vector<Key> c;
-        ids.assign(row, row + size);
-        for (const auto l : links) ids.push_back(static_cast<std::uint32_t>(l));
-        d.resize(ids.size());
-        distances_(points_.row(node), points_, ids.data(), ids.size(), d.data());
-        c.clear();
-        for (std::size_t i = 0; i < ids.size(); ++i) c.push_back(graph::key_of(d[i], ids[i]));
-        std::sort(c.begin(), c.end());
-        if (c.size() > options_.max_candidates) c.resize(options_.max_candidates);
-        std::fill_n(row, neighbors_.cols, no_neighbor);
-        prune(c, options_.prune_to, row);
-    }
-
-    // candidates: sorted
-    void prune(std::span<const Key> candidates, std::size_t degree, std::uint32_t* row) {
-        const std::size_t n = candidates.size();
-        thread_local std::vector<std::uint32_t> ids;
-        thread_local std::vector<std::uint32_t> places;
-        thread_local std::vector<Distance<T>> d;
-        thread_local std::vector<double> factor;  // largest d(p,c)/d(k,c) over kept; 
-        factor.assign(n, 0);
-        std::size_t kept = 0;
-        double alpha = 1;
-        for (;;) {
-            for (std::size_t i = 0; i < n && kept < degree; ++i) {
-                if (factor[i] > alpha) continue;
-                factor[i] = 1e300;
-                row[kept++] = graph::node_of(candidates[i]);
-                ids.clear();
-                places.clear();
-                for (std::size_t j = i + 1; j < n; ++j)
-                    if (factor[j] <= options_.alpha) {
-                        ids.push_back(graph::node_of(candidates[j]));
-                        places.push_back(static_cast<std::uint32_t>(j));
-                    }
-                d.resize(ids.size());
-                distances_(points_.row(row[kept - 1]), points_, ids.data(), ids.size(), d.data());
-                for (std::size_t j = 0; j < ids.size(); ++j) {
-                    const double far = double(graph::distance_of<Distance<T>>(candidates[places[j]]));
-                    const double ratio = d[j] == 0 ? 1e200 : far / double(d[j]);
-                    factor[places[j]] = std::max(factor[places[j]], ratio);
-                }
-            }
-            if (alpha >= options_.alpha || kept == degree) break;
-            alpha = options_.alpha;
-        }
+        std::vector<Distance<T>> distances(rows.size());
+        course_.distances(points_.row(node), points_, rows.data(), rows.size(), distances.data());
+        std::vector<Key> candidates(rows.size());
+        for (std::size_t i = 0; i < rows.size(); ++i) candidates[i] = key_of(distances[i], rows[i]);
+        choose(candidates, pruner, std::max<std::size_t>(neighbors_.cols * 5 / 6, 1),
+               neighbors_.row(node));
     }
 
     MatrixView<const T> points_;
     MatrixView<std::uint32_t> neighbors_;
-    GraphBuildOptions options_;
+    graph::Course<T> course_;
+    double alpha_;
     int threads_;
-    std::uint32_t entry_ = 0;
-    RowDistances<T> distances_ = row_distances<T>();
 };
 
-template <class T>
-std::uint32_t medoid(MatrixView<const T> points) {
-    std::vector<double> mean(points.cols);
-    for (std::size_t i = 0; i < points.rows; ++i)
-        for (std::size_t d = 0; d < points.cols; ++d) mean[d] += double(points.row(i)[d]);
-    std::vector<T> m(points.cols);
-    for (std::size_t d = 0; d < points.cols; ++d) m[d] = T(mean[d] / double(points.rows));
-    Key best = ~Key{0};
-    for (std::uint32_t i = 0; i < points.rows; ++i) {
-        Distance<T> d;
-        row_distances<T>()(m.data(), points, &i, 1, &d);
-        best = std::min(best, graph::key_of(d, i));
+/// The rows from `begin` on that are no copies, in random order.
+std::vector<std::uint32_t> insertion_order(std::size_t begin, std::size_t end,
+                                           std::span<const std::uint64_t> copies,
+                                           std::uint64_t seed) {
+    std::vector<bool> is_copy(end - begin);
+    for (const std::uint64_t copy : copies) is_copy[(copy & 0xFFFFFFFF) - begin] = true;
+    std::vector<std::uint32_t> order;
+    for (std::size_t row = begin; row < end; ++row)
+        if (!is_copy[row - begin]) order.push_back(static_cast<std::uint32_t>(row));
+    Random random(seed, begin);
+    for (std::size_t i = order.size(); i > 1; --i)
+        std::swap(order[i - 1], order[random.below(i)]);
+    return order;
+}
+
+/// All copies, ascending: `own` among the new rows, whose first ones may equal an old one as
+/// `late` says.
+std::vector<std::uint64_t> joined_copies(std::span<const std::uint64_t> old,
+                                         std::span<const std::uint64_t> own,
+                                         std::vector<std::uint64_t> late) {
+    const auto by_row = [](std::uint64_t a, std::uint64_t b) {
+        return (a & 0xFFFFFFFF) < (b & 0xFFFFFFFF);
+    };
+    std::sort(late.begin(), late.end(), by_row);
+    std::vector<std::uint64_t> all(old.begin(), old.end());
+    for (const std::uint64_t copy : own) {
+        const auto original = std::lower_bound(late.begin(), late.end(), copy >> 32, by_row);
+        const bool moved = original != late.end() && (*original & 0xFFFFFFFF) == copy >> 32;
+        all.push_back(moved ? copy_of(static_cast<std::uint32_t>(*original >> 32),
+                                      static_cast<std::uint32_t>(copy))
+                            : copy);
     }
-    return graph::node_of(best);
+    all.insert(all.end(), late.begin(), late.end());
+    std::sort(all.begin(), all.end());
+    return all;
 }
 
 }  // namespace
 
 template <class T>
-void build_graph(MatrixView<const T> points, MatrixView<std::uint32_t> neighbors,
-                 std::uint32_t& entry, const GraphBuildOptions& options, int threads) {
-    entry = medoid(points);
-    Builder<T>(points, neighbors, options, threads).run(entry);
+Graph extend_graph(MatrixView<const T> points, const GraphView& old, const GraphOptions& options,
+                   int threads) {
+    const std::size_t n = points.rows, connected = old.neighbors.rows;
+    if (n > max_graph_points)
+        throw std::length_error("a graph of " + std::to_string(n) + " points has too many");
+    const std::size_t degree = connected > 0 ? old.neighbors.cols : options.degree;
+    assert(connected <= n && degree >= 1);
+    Graph grown{Pages<std::uint32_t>(checked_mul(n, degree, "points * degree")), degree, 0, {}};
+    const MatrixView<std::uint32_t> neighbors{grown.neighbors.data(), n, degree};
+    std::copy_n(old.neighbors.data, connected * degree, neighbors.data);
+    std::fill(neighbors.row(connected), neighbors.row(n), no_neighbor);
+    if (n == 0) return grown;
+
+    const auto own = graph::equal_rows(points, connected, threads);
+    auto order = insertion_order(connected, n, own, options.seed);
+    grown.entry = connected > 0 ? old.entry : medoid(points);
+    std::size_t done = connected;
+    if (connected == 0) {  // a graph of one point
+        std::swap(order.front(), *std::find(order.begin(), order.end(), grown.entry));
+        done = 1;
+    }
+    Builder<T> builder(points, neighbors, grown.entry, options, threads);
+    std::vector<std::uint64_t> late;
+    for (auto rest = std::span<const std::uint32_t>(order).subspan(connected == 0); !rest.empty();) {
+        const std::size_t size = std::min({rest.size(), done, n / 50 + 1});
+        builder.insert(rest.first(size), late);
+        rest = rest.subspan(size);
+        done += size;
+    }
+    grown.copies = joined_copies(old.copies, own, std::move(late));
+    return grown;
 }
-template void build_graph(MatrixView<const std::uint8_t>, MatrixView<std::uint32_t>, std::uint32_t&,
-                          const GraphBuildOptions&, int);
-template void build_graph(MatrixView<const float>, MatrixView<std::uint32_t>, std::uint32_t&,
-                          const GraphBuildOptions&, int);
+
+template Graph extend_graph(MatrixView<const std::uint8_t>, const GraphView&, const GraphOptions&,
+                            int);
+template Graph extend_graph(MatrixView<const float>, const GraphView&, const GraphOptions&, int);
 
 }  // namespace trouvaille

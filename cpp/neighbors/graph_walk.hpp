@@ -1,206 +1,165 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+// Walks along a graph, several at a time. Private to neighbors/.
+
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+#include <utility>
 #include <vector>
 
+#include "core/interrupt.hpp"
+#include "core/target.hpp"
 #include "neighbors/graph.hpp"
+#include "neighbors/graph_copies.hpp"
+#include "neighbors/graph_pool.hpp"
 
 namespace trouvaille::graph {
 
-// A node and its distance in one number whose order is theirs: 32 bits of distance (the bits of a
-// float that is not negative ascend with it), 31 of the node, and whether it has been expanded.
-using Key = std::uint64_t;
-inline Key key_of(std::int32_t distance, std::uint32_t node) {
-    return Key{static_cast<std::uint32_t>(distance)} << 32 | Key{node} << 1;
-}
-inline Key key_of(float distance, std::uint32_t node) {
-    return Key{std::bit_cast<std::uint32_t>(distance)} << 32 | Key{node} << 1;
-}
-inline std::uint32_t node_of(Key key) { return static_cast<std::uint32_t>(key) >> 1; }
-template <class D>
-D distance_of(Key key) {
-    return std::bit_cast<D>(static_cast<std::uint32_t>(key >> 32));
-}
-
-/// The nearest nodes met, sorted, at most `capacity` of them.
-class Pool {
-  public:
-    void reset(std::size_t capacity) {
-        keys_.resize(capacity + 1);
-        capacity_ = capacity;
-        size_ = next_ = 0;
-    }
-    bool full() const { return size_ == capacity_; }
-    Key worst() const { return keys_[size_ - 1]; }
-    std::size_t size() const { return size_; }
-    Key operator[](std::size_t i) const { return keys_[i]; }
-
-    void insert(Key key) {
-        if (size_ == capacity_ && key >= keys_[size_ - 1]) return;
-        Key* place = std::lower_bound(keys_.data(), keys_.data() + size_, key);
-        Key* end = keys_.data() + size_;
-        if (place != end && (*place | 1) == (key | 1)) return;
-        std::memmove(place + 1, place, static_cast<std::size_t>(end - place) * sizeof(Key));
-        *place = key;
-        size_ = std::min(size_ + 1, capacity_);
-        next_ = std::min(next_, static_cast<std::size_t>(place - keys_.data()));
-    }
-    /// The nearest node not expanded, from now on expanded; false if there is none.
-    bool expand(Key& key) {
-        while (next_ < size_ && (keys_[next_] & 1) != 0) ++next_;
-        if (next_ == size_) return false;
-        key = keys_[next_];
-        keys_[next_++] |= 1;
-        return true;
-    }
-
-  private:
-    std::vector<Key> keys_;
-    std::size_t capacity_ = 0, size_ = 0, next_ = 0;
-};
-
-/// Remembers nodes, most of the time.
-class Seen {
-  public:
-    void reset(std::size_t bits) {
-        shift_ = static_cast<int>(32 - bits);
-        nodes_.assign(std::size_t{1} << bits, no_neighbor);
-    }
-    /// Whether `node` is new; from now on it is not.
-    bool add(std::uint32_t node) {
-        std::uint32_t& slot = nodes_[(node * 0x9E3779B1u) >> shift_];
-        const bool fresh = slot != node;
-        slot = node;
-        return fresh;
-    }
-
-  private:
-    std::vector<std::uint32_t> nodes_;
-    int shift_ = 0;
-};
-
-#ifdef COUNT
-inline std::size_t hops = 0, compared = 0;
-#endif
-
 template <class T>
-ALWAYS_INLINE void prefetch(const T* data, std::size_t n) {
-    const auto address = reinterpret_cast<std::uintptr_t>(data);
-    for (std::uintptr_t line = address & ~std::uintptr_t{63}; line < address + n * sizeof(T);
-         line += 64)
-        __builtin_prefetch(reinterpret_cast<const void*>(line));
+ALWAYS_INLINE void prefetch(const T* row, std::size_t n) {
+    constexpr std::uintptr_t line = 64;
+    const auto begin = reinterpret_cast<std::uintptr_t>(row);
+    for (std::uintptr_t at = begin / line * line; at < begin + n * sizeof(T); at += line)
+        __builtin_prefetch(reinterpret_cast<const void*>(at));
 }
+
+/// What the walks of one call have in common.
+template <class T>
+struct Course {
+    MatrixView<const T> points;
+    MatrixView<const std::uint32_t> neighbors;
+    std::uint32_t entry;
+    std::size_t width;
+    std::size_t places = 0;            // if `members`: how many nodes with any to keep besides
+    const Members* members = nullptr;  // null: the nearest nodes are all that is wanted
+    bool wants_path = false;
+    RowDistances<T> distances = row_distances<T>();
+
+    // A walk of width w compares with 30 w to 60 w nodes: few collide among this many places.
+    int seen_bits() const { return std::clamp(static_cast<int>(std::bit_width(width * 128)), 8, 18); }
+};
 
 template <class T>
 class Walk {
   public:
-    void start(const GraphView<T>& graph, const T* query, std::size_t width, std::size_t bits,
-               bool record) {
+    void start(const Course<T>& course, const T* query) {
         query_ = query;
-        pool.reset(width);
-        seen_.reset(bits);
-        fresh_.resize(graph.neighbors.cols + 4);
-        distances_.resize(graph.neighbors.cols + 4);
-        expanded.clear();
-        record_ = record;
-        fresh_[0] = graph.entry;
-        seen_.add(graph.entry);
-        count_ = 1;
-        compare_next_ = true;
-        prefetch(graph.points.row(graph.entry), graph.points.cols);
+        pool_.reset(course.width);
+        found_.reset(course.places);
+        seen_.reset(course.seen_bits());
+        path_.clear();
+        met_.resize(course.neighbors.cols);
+        distances_.resize(course.neighbors.cols);
+        seen_.add(course.entry);
+        met_[0] = course.entry;
+        n_met_ = 1;
+        has_met_ = true;
+        prefetch(course.points.row(course.entry), course.points.cols);
     }
 
-    /// One step; each ends where memory is asked for that the next one needs. False at the end.
-    bool step(const GraphView<T>& graph, RowDistances<T> distances) {
-        if (compare_next_) {
-            compare(graph, distances);
-            return choose(graph);
+    /// Ends where it asks for memory that the next step needs; false at the end of the walk.
+    bool step(const Course<T>& course) {
+        if (has_met_) {
+            compare(course);
+            return choose(course);
         }
-        gather(graph);
+        meet(course);
         return true;
     }
 
-    Pool pool;
-    std::vector<Key> expanded;
+    /// The nearest nodes; if the course has members, the nearest that have any.
+    std::span<const Key> nearest(const Course<T>& course) const {
+        return course.members == nullptr ? pool_.keys() : found_.keys();
+    }
+
+    /// The nodes that the walk came through, in its order, if it is wanted.
+    std::span<const Key> path() const { return path_; }
 
   private:
-    void gather(const GraphView<T>& graph) {
-        const std::uint32_t* neighbors = graph.neighbors.row(node_);
-        count_ = 0;
-        for (std::size_t i = 0; i < graph.neighbors.cols && neighbors[i] != no_neighbor; ++i) {
-            fresh_[count_] = neighbors[i];
-            count_ += seen_.add(neighbors[i]);
+    /// The neighbours of the chosen node that seem new.
+    void meet(const Course<T>& course) {
+        const std::uint32_t* neighbors = course.neighbors.row(chosen_);
+        n_met_ = 0;
+        for (std::size_t i = 0; i < course.neighbors.cols && neighbors[i] != no_neighbor; ++i) {
+            met_[n_met_] = neighbors[i];
+            n_met_ += seen_.add(neighbors[i]);
         }
-        for (std::size_t i = 0; i < count_; ++i)
-            prefetch(graph.points.row(fresh_[i]), graph.points.cols);
-        compare_next_ = true;
+        for (std::size_t i = 0; i < n_met_; ++i)
+            prefetch(course.points.row(met_[i]), course.points.cols);
+        has_met_ = true;
     }
 
-    void compare(const GraphView<T>& graph, RowDistances<T> distances) {
-        if (count_ == 0) return;
-        distances(query_, graph.points, fresh_.data(), count_, distances_.data());
-#ifdef COUNT
-        compared += count_;
-#endif
-        for (std::size_t i = 0; i < count_; ++i) pool.insert(key_of(distances_[i], fresh_[i]));
+    void compare(const Course<T>& course) {
+        course.distances(query_, course.points, met_.data(), n_met_, distances_.data());
+        for (std::size_t i = 0; i < n_met_; ++i) {
+            const Key key = key_of(distances_[i], met_[i]);
+            pool_.insert(key);
+            if (course.members != nullptr && course.members->any(met_[i])) found_.insert(key);
+        }
     }
 
-    bool choose(const GraphView<T>& graph) {
+    bool choose(const Course<T>& course) {
         Key key;
-        if (!pool.expand(key)) return false;
-#ifdef COUNT
-        ++hops;
-#endif
-        if (record_) expanded.push_back(key);
-        node_ = node_of(key);
-        prefetch(graph.neighbors.row(node_), graph.neighbors.cols);
-        compare_next_ = false;
+        if (!pool_.expand(key)) return false;
+        if (course.wants_path) path_.push_back(key);
+        chosen_ = node_of(key);
+        prefetch(course.neighbors.row(chosen_), course.neighbors.cols);
+        has_met_ = false;
         return true;
     }
 
     const T* query_ = nullptr;
+    Pool pool_, found_;
     Seen seen_;
-    std::vector<std::uint32_t> fresh_;
+    std::vector<Key> path_;
+    std::uint32_t chosen_ = 0;
+    std::vector<std::uint32_t> met_;
     std::vector<Distance<T>> distances_;
-    std::size_t count_ = 0;
-    std::uint32_t node_ = 0;
-    bool compare_next_ = false, record_ = false;
+    std::size_t n_met_ = 0;
+    bool has_met_ = false;  // and not yet compared
 };
 
-#ifndef FLIGHT
-#define FLIGHT 4
-#endif
-/// Walks for items [begin, end), several in flight.
-template <class T, class QueryOf, class Finish>
-void walk_all(const GraphView<T>& graph, std::size_t begin, std::size_t end, std::size_t width,
-              bool record, QueryOf query_of, Finish finish) {
-    static std::size_t in_flight = getenv("FL") ? std::size_t(atoi(getenv("FL"))) : FLIGHT;
-    static std::size_t mult = getenv("SB") ? std::size_t(atoi(getenv("SB"))) : 64;
-    thread_local std::vector<Walk<T>> walks(32);
-    thread_local std::vector<std::size_t> items(32);
-    const auto distances = row_distances<T>();
-    const std::size_t bits = std::clamp<std::size_t>(std::bit_width(width * mult), 8, 20);
-    std::size_t running = std::min(in_flight, end - begin);
-    for (std::size_t i = 0; i < running; ++i) {
-        items[i] = begin++;
-        walks[i].start(graph, query_of(items[i]), width, bits, record);
+/// Memory for the walks under way in one thread. Four hide each other's latency; of more, what one
+/// has asked for is gone again before its turn.
+template <class T>
+struct Walks {
+    static constexpr std::size_t most = 4;
+    std::array<Walk<T>, most> walks;
+    std::array<std::size_t, most> items;
+
+    static Walks& of_this_thread() {
+        thread_local Walks walks;
+        return walks;
     }
-    for (std::size_t i = 0; running > 0; i = i + 1 < running ? i + 1 : 0) {
-        if (i >= running) i = 0;
-        if (walks[i].step(graph, distances)) continue;
-        finish(items[i], walks[i]);
+};
+
+/// A walk towards query_of(i) for each i of [begin, end), and finish(i, walk) at its end.
+template <class T, class QueryOf, class Finish>
+void walk_all(const Course<T>& course, std::size_t begin, std::size_t end, QueryOf query_of,
+              Finish finish) {
+    auto& [walks, items] = Walks<T>::of_this_thread();
+    std::size_t under_way = 0;
+    for (; under_way < walks.size() && begin < end; ++under_way, ++begin) {
+        items[under_way] = begin;
+        walks[under_way].start(course, query_of(begin));
+    }
+    InterruptPoll poll;
+    for (std::size_t turn = 0; under_way > 0; turn = turn + 1 < under_way ? turn + 1 : 0) {
+        Walk<T>& walk = walks[turn];
+        poll.did(8 + course.width / 64);
+        if (walk.step(course)) continue;
+        finish(items[turn], walk);
         if (begin < end) {
-            items[i] = begin++;
-            walks[i].start(graph, query_of(items[i]), width, bits, record);
+            items[turn] = begin++;
+            walk.start(course, query_of(items[turn]));
         } else {
-            --running;
-            std::swap(walks[i], walks[running]);
-            std::swap(items[i], items[running]);
+            --under_way;
+            std::swap(walk, walks[under_way]);
+            std::swap(items[turn], items[under_way]);
         }
     }
 }
