@@ -81,8 +81,8 @@ Graph extend_graph(MatrixView<const T> points, const GraphView& old, const Graph
 /// threads; throws Interrupted.
 template <class T>
 void search_graph(MatrixView<const T> points, const GraphView& graph, MatrixView<const T> queries,
-                  std::size_t width, const std::uint64_t* alive,
-                  MatrixView<Distance<T>> distances, MatrixView<std::int64_t> ids, int threads);
+                  std::size_t width, const std::uint64_t* alive, MatrixView<Distance<T>> distances,
+                  MatrixView<std::int64_t> ids, int threads);
 
 /// Throws std::invalid_argument unless every edge, the entry and all copies are those of `points`
 /// points, so that a search cannot leave the arrays. One pass over the edges.

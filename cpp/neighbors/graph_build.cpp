@@ -84,7 +84,43 @@ class Builder {
         add_reversed(edges);
     }
 
+    /// Leads an edge to each of `rows` that no walk could reach, from the nearest point that has
+    /// room for it.
+    void connect(std::span<const std::uint32_t> rows) {
+        std::vector<bool> reached(points_.rows);
+        reach(course_.entry, reached);
+        for (const std::uint32_t row : rows) {
+            if (reached[row]) continue;
+            graph::walk_all(
+                course_, row, row + 1, [&](std::size_t i) { return points_.row(i); },
+                [&](std::size_t, const graph::Walk<T>& walk) {
+                    for (const Key key : walk.nearest(course_)) {
+                        const std::size_t n = neighbors_of(node_of(key)).size();
+                        if (n == neighbors_.cols) continue;
+                        neighbors_.row(node_of(key))[n] = row;
+                        return reach(row, reached);
+                    }
+                });
+        }
+    }
+
   private:
+    /// Marks what edges lead to from `node`, which is to be marked itself.
+    void reach(std::uint32_t node, std::vector<bool>& reached) const {
+        InterruptPoll poll;
+        reached[node] = true;
+        for (std::vector<std::uint32_t> open{node}; !open.empty();) {
+            const std::uint32_t from = open.back();
+            open.pop_back();
+            for (const std::uint32_t end : neighbors_of(from)) {
+                if (reached[end]) continue;
+                reached[end] = true;
+                open.push_back(end);
+            }
+            poll.did(neighbors_.cols);
+        }
+    }
+
     std::span<const std::uint32_t> neighbors_of(std::uint32_t node) const {
         const std::uint32_t* row = neighbors_.row(node);
         return {row, std::find(row, row + neighbors_.cols, no_neighbor)};
@@ -120,8 +156,8 @@ class Builder {
         parallel_for(ends, 64, threads_, [&](std::size_t begin, std::size_t end) {
             graph::Pruner<T> pruner(points_, alpha_);
             for (std::size_t i = begin; i < end; ++i)
-                add_neighbors(
-                    std::span(edges).subspan(begins[i], begins[i + 1] - begins[i]), pruner);
+                add_neighbors(std::span(edges).subspan(begins[i], begins[i + 1] - begins[i]),
+                              pruner);
         });
     }
 
@@ -150,19 +186,19 @@ class Builder {
     int threads_;
 };
 
-/// The rows from `begin` on that are no copies, in random order.
-std::vector<std::uint32_t> insertion_order(std::size_t begin, std::size_t end,
-                                           std::span<const std::uint64_t> copies,
-                                           std::uint64_t seed) {
-    std::vector<bool> is_copy(end - begin);
-    for (const std::uint64_t copy : copies) is_copy[(copy & 0xFFFFFFFF) - begin] = true;
-    std::vector<std::uint32_t> order;
+/// The rows from `begin` to `end` that are no copies, ascending.
+std::vector<std::uint32_t> distinct_rows(std::size_t begin, std::size_t end,
+                                         std::span<const std::uint64_t> copies) {
+    std::vector<bool> is_copy(end);
+    for (const std::uint64_t copy : copies) is_copy[copy & 0xFFFFFFFF] = true;
+    std::vector<std::uint32_t> rows;
     for (std::size_t row = begin; row < end; ++row)
-        if (!is_copy[row - begin]) order.push_back(static_cast<std::uint32_t>(row));
-    Random random(seed, begin);
-    for (std::size_t i = order.size(); i > 1; --i)
-        std::swap(order[i - 1], order[random.below(i)]);
-    return order;
+        if (!is_copy[row]) rows.push_back(static_cast<std::uint32_t>(row));
+    return rows;
+}
+
+void shuffle(std::vector<std::uint32_t>& rows, Random random) {
+    for (std::size_t i = rows.size(); i > 1; --i) std::swap(rows[i - 1], rows[random.below(i)]);
 }
 
 /// All copies, ascending: `own` among the new rows, whose first ones may equal an old one as
@@ -204,7 +240,8 @@ Graph extend_graph(MatrixView<const T> points, const GraphView& old, const Graph
     if (n == 0) return grown;
 
     const auto own = graph::equal_rows(points, connected, threads);
-    auto order = insertion_order(connected, n, own, options.seed);
+    auto order = distinct_rows(connected, n, own);
+    shuffle(order, Random(options.seed, connected));
     grown.entry = connected > 0 ? old.entry : medoid(points);
     std::size_t done = connected;
     if (connected == 0) {  // a graph of one point
@@ -213,13 +250,15 @@ Graph extend_graph(MatrixView<const T> points, const GraphView& old, const Graph
     }
     Builder<T> builder(points, neighbors, grown.entry, options, threads);
     std::vector<std::uint64_t> late;
-    for (auto rest = std::span<const std::uint32_t>(order).subspan(connected == 0); !rest.empty();) {
+    for (auto rest = std::span<const std::uint32_t>(order).subspan(connected == 0);
+         !rest.empty();) {
         const std::size_t size = std::min({rest.size(), done, n / 50 + 1});
         builder.insert(rest.first(size), late);
         rest = rest.subspan(size);
         done += size;
     }
     grown.copies = joined_copies(old.copies, own, std::move(late));
+    builder.connect(distinct_rows(0, n, grown.copies));
     return grown;
 }
 

@@ -25,8 +25,8 @@ void check_graph(const GraphView& graph, std::size_t points) {
         for (std::size_t j = 0; j < graph.neighbors.cols; ++j) {
             const std::uint32_t neighbor = graph.neighbors.row(i)[j];
             if (neighbor >= points && neighbor != no_neighbor)
-                refuse("leads from point " + std::to_string(i) + " to no point: " +
-                       std::to_string(neighbor));
+                refuse("leads from point " + std::to_string(i) +
+                       " to no point: " + std::to_string(neighbor));
         }
     std::uint64_t before = 0;
     for (const std::uint64_t copy : graph.copies) {

@@ -22,7 +22,9 @@ template <class D>
 Key key_of(D distance, std::uint32_t node) {
     return Key{std::bit_cast<std::uint32_t>(distance)} << 32 | Key{node} << 1;
 }
-inline std::uint32_t node_of(Key key) { return static_cast<std::uint32_t>(key) >> 1; }
+inline std::uint32_t node_of(Key key) {
+    return static_cast<std::uint32_t>(key) >> 1;
+}
 template <class D>
 D distance_of(Key key) {
     return std::bit_cast<D>(static_cast<std::uint32_t>(key >> 32));

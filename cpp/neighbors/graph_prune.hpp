@@ -54,8 +54,8 @@ class Pruner {
             const auto other = static_cast<double>(distances_[j]);
             double& nearer = nearer_[places_[j]];
             // Distinct floats may be at a distance of 0, which is nearer than any.
-            nearer = std::max(nearer, other > 0 ? own / other
-                                                : std::numeric_limits<double>::infinity());
+            nearer =
+                std::max(nearer, other > 0 ? own / other : std::numeric_limits<double>::infinity());
         }
     }
 

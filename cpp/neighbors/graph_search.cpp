@@ -82,8 +82,8 @@ void scan(MatrixView<const T> points, const T* query, const Members& members,
 
 template <class T>
 void search_graph(MatrixView<const T> points, const GraphView& graph, MatrixView<const T> queries,
-                  std::size_t width, const std::uint64_t* alive,
-                  MatrixView<Distance<T>> distances, MatrixView<std::int64_t> ids, int threads) {
+                  std::size_t width, const std::uint64_t* alive, MatrixView<Distance<T>> distances,
+                  MatrixView<std::int64_t> ids, int threads) {
     assert(ids.cols >= 1 && graph.neighbors.rows == points.rows);
     assert(queries.cols == points.cols && distances.cols == ids.cols);
     const std::size_t k = ids.cols;

@@ -40,7 +40,9 @@ struct Course {
     RowDistances<T> distances = row_distances<T>();
 
     // A walk of width w compares with 30 w to 60 w nodes: few collide among this many places.
-    int seen_bits() const { return std::clamp(static_cast<int>(std::bit_width(width * 128)), 8, 18); }
+    int seen_bits() const {
+        return std::clamp(static_cast<int>(std::bit_width(width * 128)), 8, 18);
+    }
 };
 
 template <class T>

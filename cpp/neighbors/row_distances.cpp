@@ -138,8 +138,8 @@ TARGET_AVX512 ALWAYS_INLINE __m512i fold(__m512i a, __m512i b) {
 TARGET_AVX512 ALWAYS_INLINE __m128i sums_of_four(const Ints16* sums) {
     const __m512i ab = fold((__m512i)sums[0], (__m512i)sums[1]);
     const __m512i cd = fold((__m512i)sums[2], (__m512i)sums[3]);
-    const __m512i all = (__m512i)((Ints16)_mm512_unpacklo_epi64(ab, cd) +
-                                  (Ints16)_mm512_unpackhi_epi64(ab, cd));
+    const __m512i all =
+        (__m512i)((Ints16)_mm512_unpacklo_epi64(ab, cd) + (Ints16)_mm512_unpackhi_epi64(ab, cd));
     const __m256i eight =
         _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
     return _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
@@ -147,14 +147,12 @@ TARGET_AVX512 ALWAYS_INLINE __m128i sums_of_four(const Ints16* sums) {
 
 // Four rows at a time: one sum over lanes for all, and four chains of multiply-adds.
 TARGET_AVX512 void bytes_avx512(const std::uint8_t* query, MatrixView<const std::uint8_t> points,
-                                const std::uint32_t* ids, std::size_t n,
-                                std::int32_t* distances) {
+                                const std::uint32_t* ids, std::size_t n, std::int32_t* distances) {
     const std::size_t whole = points.cols / 64 * 64, rest = points.cols - whole;
     const __mmask64 mask = (std::uint64_t{1} << rest) - 1;
     for (std::size_t i = 0; i < n; i += 4) {
         const std::uint8_t* rows[4];
-        for (std::size_t r = 0; r < 4; ++r)
-            rows[r] = points.row(ids[i + r < n ? i + r : n - 1]);
+        for (std::size_t r = 0; r < 4; ++r) rows[r] = points.row(ids[i + r < n ? i + r : n - 1]);
         Ints16 sums[4] = {};
         for (std::size_t d = 0; d < whole; d += 64) {
             const __m512i q = _mm512_loadu_si512(query + d);
@@ -166,8 +164,7 @@ TARGET_AVX512 void bytes_avx512(const std::uint8_t* query, MatrixView<const std:
             const __m512i q = _mm512_maskz_loadu_epi8(mask, query + whole);
 #pragma GCC unroll 4
             for (std::size_t r = 0; r < 4; ++r)
-                sums[r] =
-                    add_squares(sums[r], q, _mm512_maskz_loadu_epi8(mask, rows[r] + whole));
+                sums[r] = add_squares(sums[r], q, _mm512_maskz_loadu_epi8(mask, rows[r] + whole));
         }
         alignas(16) std::int32_t four[4];
         _mm_store_si128(reinterpret_cast<__m128i*>(four), sums_of_four(sums));

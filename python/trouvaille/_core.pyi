@@ -76,6 +76,63 @@ def affine_shapes(
     threads: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]: ...
 
+# neighbors
+@overload
+def aligned_rows(rows: NDArray[np.uint8]) -> NDArray[np.uint8]: ...
+@overload
+def aligned_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]: ...
+@overload
+def extend_graph(
+    points: NDArray[np.uint8],
+    neighbors: NDArray[np.uint32],
+    entry: int,
+    copies: NDArray[np.uint64],
+    degree: int,
+    width: int,
+    alpha: float,
+    seed: int,
+    threads: int,
+) -> tuple[NDArray[np.uint32], int, NDArray[np.uint64]]: ...
+@overload
+def extend_graph(
+    points: NDArray[np.float32],
+    neighbors: NDArray[np.uint32],
+    entry: int,
+    copies: NDArray[np.uint64],
+    degree: int,
+    width: int,
+    alpha: float,
+    seed: int,
+    threads: int,
+) -> tuple[NDArray[np.uint32], int, NDArray[np.uint64]]: ...
+@overload
+def search_graph(
+    points: NDArray[np.uint8],
+    neighbors: NDArray[np.uint32],
+    entry: int,
+    copies: NDArray[np.uint64],
+    queries: NDArray[np.uint8],
+    k: int,
+    width: int,
+    alive: NDArray[np.uint64] | None,
+    threads: int,
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
+@overload
+def search_graph(
+    points: NDArray[np.float32],
+    neighbors: NDArray[np.uint32],
+    entry: int,
+    copies: NDArray[np.uint64],
+    queries: NDArray[np.float32],
+    k: int,
+    width: int,
+    alive: NDArray[np.uint64] | None,
+    threads: int,
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]: ...
+def check_graph(
+    neighbors: NDArray[np.uint32], entry: int, copies: NDArray[np.uint64], points: int
+) -> None: ...
+
 # words
 max_byte_dims: int
 
