@@ -56,6 +56,7 @@ _PEERS = (  # modules whose version belongs in the row
     "pydegensac",
     "pycolmap",
     "numba",
+    "svs",
     "sparse_dot_topn",
     "bm25s",
     "torch",

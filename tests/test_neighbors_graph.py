@@ -98,7 +98,8 @@ def test_every_point_can_be_reached(rng):
     neighbors = graph[0]
     for i in range(0, len(X), 97):  # distinct ones, no point its own, nothing behind the end
         row = neighbors[i][neighbors[i] != 0xFFFFFFFF]
-        assert len(set(row)) == len(row) and i not in row
+        assert len(set(row)) == len(row)
+        assert i not in row
         assert (neighbors[i][len(row) :] == 0xFFFFFFFF).all()
 
 
@@ -118,8 +119,9 @@ def test_points_are_added(rng, threads, step):
 def test_removed_points_are_walked_through(rng, threads, share):
     X, Q = clustered(rng, 4000), clustered(rng, 100)
     alive = rng.uniform(size=len(X)) >= share
-    distances, ids = search(X, extend(X), Q, 10, width=300, alive=alive, threads=threads)
-    assert (ids >= 0).all() and alive[ids].all()
+    _distances, ids = search(X, extend(X), Q, 10, width=300, alive=alive, threads=threads)
+    assert (ids >= 0).all()
+    assert alive[ids].all()
     rows = np.flatnonzero(alive)
     truth = rows[_core.exact_neighbors(Q, X[alive], 10, 1)[1]]
     assert recall(ids, truth) >= 0.95
@@ -129,7 +131,8 @@ def test_no_point_is_alive(rng):
     X = clustered(rng, 500)
     for width in (20, 500):
         distances, ids = search(X, extend(X), X[:3], 2, width=width, alive=np.zeros(500, bool))
-        assert (ids == -1).all() and (distances == FARTHEST).all()
+        assert (ids == -1).all()
+        assert (distances == FARTHEST).all()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -146,7 +149,8 @@ def test_copies_are_found_with_their_point(rng, threads, dtype):
     alive[[7, 1000, 1002]] = False
     distances, ids = search(X, graph, X[7:8], 1600, threads=threads)
     np.testing.assert_array_equal(ids[0, :1502], [7, *range(1000, 2500), 2507])
-    assert (distances[0, :1502] == 0).all() and (distances[0, 1502:] > 0).all()
+    assert (distances[0, :1502] == 0).all()
+    assert (distances[0, 1502:] > 0).all()
     ids = search(X, graph, X[7:8], 4, width=20, alive=alive, threads=threads)[1]
     np.testing.assert_array_equal(ids, [[1001, 1003, 1004, 1005]])
     Q = X[:50]
@@ -219,7 +223,8 @@ def test_any_edges_that_pass_the_check_are_safe(rng):
         graph = neighbors, int(rng.integers(400)), copies[copies > 0]
         _core.check_graph(*graph, 400)
         distances, ids = search(X, graph, X[:20], 12, width=20, alive=rng.uniform(size=400) < 0.8)
-        assert (ids >= -1).all() and (ids < 400).all()
+        assert (ids >= -1).all()
+        assert (ids < 400).all()
         assert (np.diff(distances, axis=1) >= 0).all()
         X2 = np.concatenate([X, X[:50] ^ 1])
         _core.check_graph(*extend(X2, graph), 450)
@@ -245,4 +250,5 @@ def test_aligned_rows_are_a_copy_that_begins_at_a_cache_line(rng):
     for X in (clustered(rng, 70), clustered(rng, 70, dtype=np.float32), np.empty((0, 4), np.uint8)):
         rows = _core.aligned_rows(X)
         np.testing.assert_array_equal(rows, X)
-        assert rows.ctypes.data % 64 == 0 and not np.shares_memory(rows, X)
+        assert rows.ctypes.data % 64 == 0
+        assert not np.shares_memory(rows, X)

@@ -125,25 +125,16 @@ class Walk {
     bool has_met_ = false;  // and not yet compared
 };
 
-/// Memory for the walks under way in one thread. Four hide each other's latency; of more, what one
-/// has asked for is gone again before its turn.
-template <class T>
-struct Walks {
-    static constexpr std::size_t most = 4;
-    std::array<Walk<T>, most> walks;
-    std::array<std::size_t, most> items;
-
-    static Walks& of_this_thread() {
-        thread_local Walks walks;
-        return walks;
-    }
-};
+/// Walks under way in one thread. Four hide each other's latency; of more, what one has asked for
+/// is gone again before its turn.
+inline constexpr std::size_t walks_at_once = 4;
 
 /// A walk towards query_of(i) for each i of [begin, end), and finish(i, walk) at its end.
 template <class T, class QueryOf, class Finish>
 void walk_all(const Course<T>& course, std::size_t begin, std::size_t end, QueryOf query_of,
               Finish finish) {
-    auto& [walks, items] = Walks<T>::of_this_thread();
+    std::array<Walk<T>, walks_at_once> walks;
+    std::array<std::size_t, walks_at_once> items{};
     std::size_t under_way = 0;
     for (; under_way < walks.size() && begin < end; ++under_way, ++begin) {
         items[under_way] = begin;
