@@ -15,7 +15,7 @@ using namespace py::literals;
 
 template <class T, class Item>
 Array<T> copied(const std::vector<Item>& items, std::vector<py::ssize_t> shape) {
-    Array<T> array(std::move(shape));
+    Array<T> array = array_on_pages<T>(std::move(shape));
     if (!items.empty())
         std::memcpy(array.mutable_data(), items.data(), items.size() * sizeof(Item));
     return array;
@@ -103,7 +103,7 @@ void bind_build(py::module_& m) {
                 throw py::value_error("rows of bytes are too long for 32-bit distances");
             if (trees < 1 || leaf_size < 1 || leaf_size > 65'535 || drawn_from < 1)
                 throw py::value_error("trees, leaf_size or drawn_from is out of range");
-            Array<T> ordered({points.shape(0), points.shape(1)});
+            Array<T> ordered = array_on_pages<T>({points.shape(0), points.shape(1)});
             const auto out = mutable_view(ordered);
             KDForestData data;
             {

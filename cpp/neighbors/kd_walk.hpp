@@ -134,9 +134,12 @@ class Seen {
     std::vector<std::uint32_t> touched_;
 };
 
+/// Every cache line of it, each once: to ask twice for one that is on its way costs time.
 inline void prefetch(const void* address, std::size_t bytes) {
-    for (std::size_t b = 0; b < bytes; b += 64)
-        __builtin_prefetch(static_cast<const char*>(address) + b);
+    const auto* begin = static_cast<const char*>(address);
+    const char* end = begin + bytes;
+    begin -= reinterpret_cast<std::uintptr_t>(begin) % 64;
+    for (; begin < end; begin += 64) __builtin_prefetch(begin);
 }
 
 /// One query on its way. `Found` takes what is compared: it has limit(), the greatest distance that
