@@ -149,6 +149,32 @@ def count(n: int, name: str, minimum: int = 1, maximum: int = MAX_COUNT) -> int:
     return value
 
 
+def number(x: Any, name: str) -> float:
+    """Return the number `x`, which may be NaN; text is refused, and so are True and False."""
+    if isinstance(x, str | bytes | bool | np.bool_):
+        raise TypeError(f"{name} must be a number, got {x!r}")
+    try:
+        return float(x)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {x!r}") from None
+
+
+def positive(x: Any, name: str) -> float:
+    """Return the finite number `x` above 0."""
+    value = number(x, name)
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be positive and finite, got {value}")
+    return value
+
+
+def between(x: Any, name: str, minimum: float, maximum: float) -> float:
+    """Return the number `x` of [minimum, maximum]."""
+    value = number(x, name)
+    if not minimum <= value <= maximum:
+        raise ValueError(f"{name} must be between {minimum} and {maximum}, got {value}")
+    return value
+
+
 def boolean(x: bool, name: str) -> bool:
     """Return `x` if it is True or False; text and numbers are refused, since "no" would be true."""
     if not isinstance(x, bool | np.bool_):

@@ -202,13 +202,10 @@ def matching_score(
 
 
 def _bound(overlap_error: float) -> float:
-    if isinstance(overlap_error, bool) or not isinstance(
-        overlap_error, (int, float, np.integer, np.floating)
-    ):
-        raise TypeError(f"overlap_error must be a number, got {overlap_error!r}")
-    if not 0 < overlap_error < 1:
-        raise ValueError(f"overlap_error must be between 0 and 1, got {overlap_error}")
-    return float(overlap_error)
+    bound = _check.number(overlap_error, "overlap_error")
+    if not 0 < bound < 1:
+        raise ValueError(f"overlap_error must be between 0 and 1, got {bound}")
+    return bound
 
 
 def _regions(

@@ -118,10 +118,12 @@ def match(
         *_core.match_pair(
             x,
             y,
-            _number(ratio, "ratio", 0, 1),
+            _check.between(ratio, "ratio", 0, 1),
             not hamming,
             _check.boolean(mutual, "mutual"),
-            math.inf if max_distance is None else _number(max_distance, "max_distance", 0),
+            math.inf
+            if max_distance is None
+            else _check.between(max_distance, "max_distance", 0, math.inf),
             _check.threads(threads),
         )
     )
@@ -152,18 +154,6 @@ def _fitting_bytes(x: NDArray[Any], name: str, hint: str) -> NDArray[Any]:
             f"{_core.max_byte_dims}{hint}"
         )
     return x
-
-
-def _number(x: Any, name: str, low: float, high: float = math.inf) -> float:
-    if isinstance(x, str | bytes):  # float("8") is 8
-        raise TypeError(f"{name} must be a number, got {x!r}")
-    try:
-        value = float(x)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {x!r}") from None
-    if not (low <= value <= high):
-        raise ValueError(f"{name} must be between {low} and {high}, got {value}")
-    return value
 
 
 class ShortlistMatches(NamedTuple):

@@ -366,12 +366,11 @@ class InvertedFile:
             As `search`; and if `threshold` is no number.
         """
         threads = _check.threads(threads)
-        if isinstance(threshold, bool) or not isinstance(threshold, int | float | np.number):
-            raise TypeError(f"threshold must be a number, got {threshold!r}")
-        if math.isnan(threshold):
+        least = _check.number(threshold, "threshold")
+        if math.isnan(least):
             raise ValueError("threshold must be a number, got NaN")
         reader = self._writer.reader(threads)
-        found = reader.range_search(self._queries(Q), float(threshold), threads, mask)
+        found = reader.range_search(self._queries(Q), least, threads, mask)
         kind = RangeDistances if self.options.distances else RangeResult
         return kind(*found)
 

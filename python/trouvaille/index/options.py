@@ -48,7 +48,7 @@ class Options:
         _one_of(self.values, "values", VALUES)
         object.__setattr__(self, "forward", _check.boolean(self.forward, "forward"))
         for name in ("p", "k1", "b"):
-            object.__setattr__(self, name, _number(getattr(self, name), name))
+            object.__setattr__(self, name, _check.number(getattr(self, name), name))
         self._check_numbers()
         self._check_together()
         if self.norm == "auto":
@@ -136,12 +136,3 @@ def _one_of(choice: object, name: str, choices: Collection[str | None]) -> None:
     if not (choice is None or isinstance(choice, str)) or choice not in choices:
         *most, last = map(repr, choices)
         raise ValueError(f"{name} must be {', '.join(most)} or {last}, got {choice!r}")
-
-
-def _number(x: float, name: str) -> float:
-    if isinstance(x, bool):
-        raise TypeError(f"{name} must be a number, got {x!r}")
-    try:
-        return float(x)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {x!r}") from None
