@@ -3,11 +3,13 @@
 
 from .exact import Exact
 from .formats import read_vectors, write_vectors
+from .graph import Graph
 from .kd_forest import KDForest
 from .results import Neighbors, RadiusNeighbors, Stats
 
 __all__ = [
     "Exact",
+    "Graph",
     "KDForest",
     "Neighbors",
     "RadiusNeighbors",
