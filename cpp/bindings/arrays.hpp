@@ -62,6 +62,16 @@ std::span<T> mutable_vector_view(Array<T>& a) {
     return {a.mutable_data(), vector_view(a).size()};
 }
 
+/// An array over the memory of `pages`, which holds as many items as `shape` says.
+template <class T>
+Array<T> array_of(Pages<T> pages, std::vector<py::ssize_t> shape) {
+    auto owner = std::make_unique<Pages<T>>(std::move(pages));
+    T* data = owner->data();
+    const py::capsule base(owner.get(), [](void* p) { delete static_cast<Pages<T>*>(p); });
+    static_cast<void>(owner.release());
+    return Array<T>(std::move(shape), data, base);
+}
+
 /// A new array in memory of Pages (core/pages.hpp): it begins at a cache line, for kernels that
 /// read rows at random, and lies on huge pages where the system has them. NumPy's begin 16 bytes
 /// later.
@@ -70,11 +80,7 @@ Array<T> array_on_pages(std::vector<py::ssize_t> shape) {
     std::size_t size = 1;
     for (const py::ssize_t length : shape)
         size = checked_mul(size, static_cast<std::size_t>(length), "an array");
-    auto pages = std::make_unique<Pages<T>>(size);
-    T* data = pages->data();
-    const py::capsule owner(pages.get(), [](void* p) { delete static_cast<Pages<T>*>(p); });
-    pages.release();
-    return Array<T>(std::move(shape), data, owner);
+    return array_of(Pages<T>(size), std::move(shape));
 }
 
 }  // namespace trouvaille::python

@@ -5,7 +5,6 @@
 #include <pybind11/stl.h>
 
 #include <cstring>
-#include <memory>
 #include <optional>
 #include <vector>
 
@@ -22,14 +21,6 @@ using namespace py::literals;
 
 using Edges = Array<std::uint32_t>;
 using Words = Array<std::uint64_t>;
-
-template <class T>
-Array<T> owning_array(Pages<T> pages, std::size_t rows, std::size_t cols) {
-    auto owner = std::make_unique<Pages<T>>(std::move(pages));
-    T* data = owner->data();
-    const py::capsule base(owner.release(), [](void* p) { delete static_cast<Pages<T>*>(p); });
-    return Array<T>({static_cast<py::ssize_t>(rows), static_cast<py::ssize_t>(cols)}, data, base);
-}
 
 GraphView view_of(const Edges& neighbors, std::uint32_t entry, const Words& copies) {
     return {view(neighbors), entry, vector_view(copies)};
@@ -61,7 +52,8 @@ py::tuple extend(const Array<T>& points, const Edges& neighbors, std::uint32_t e
     }
     Words all(static_cast<py::ssize_t>(grown.copies.size()));
     std::copy(grown.copies.begin(), grown.copies.end(), all.mutable_data());
-    return py::make_tuple(owning_array(std::move(grown.neighbors), rows.rows, grown.degree),
+    return py::make_tuple(array_of(std::move(grown.neighbors),
+                                   {points.shape(0), static_cast<py::ssize_t>(grown.degree)}),
                           grown.entry, all);
 }
 
@@ -94,7 +86,7 @@ Array<T> aligned_rows(const Array<T>& rows) {
     const auto from = view(rows);
     Pages<T> pages(from.rows * from.cols);
     if (pages.size() > 0) std::memcpy(pages.data(), from.data, pages.size() * sizeof(T));
-    return owning_array(std::move(pages), from.rows, from.cols);
+    return array_of(std::move(pages), {rows.shape(0), rows.shape(1)});
 }
 
 template <class T>

@@ -12,20 +12,13 @@
 #include <vector>
 
 #include "core/interrupt.hpp"
+#include "core/prefetch.hpp"
 #include "core/target.hpp"
 #include "neighbors/graph.hpp"
 #include "neighbors/graph_copies.hpp"
 #include "neighbors/graph_pool.hpp"
 
 namespace trouvaille::graph {
-
-template <class T>
-ALWAYS_INLINE void prefetch(const T* row, std::size_t n) {
-    constexpr std::uintptr_t line = 64;
-    const auto begin = reinterpret_cast<std::uintptr_t>(row);
-    for (std::uintptr_t at = begin / line * line; at < begin + n * sizeof(T); at += line)
-        __builtin_prefetch(reinterpret_cast<const void*>(at));
-}
 
 /// What the walks of one call have in common.
 template <class T>

@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "core/prefetch.hpp"
 #include "neighbors/kd_forest.hpp"
 #include "neighbors/kd_panels.hpp"
 
@@ -134,14 +135,6 @@ class Seen {
     std::vector<std::uint32_t> touched_;
 };
 
-/// Every cache line of it, each once: to ask twice for one that is on its way costs time.
-inline void prefetch(const void* address, std::size_t bytes) {
-    const auto* begin = static_cast<const char*>(address);
-    const char* end = begin + bytes;
-    begin -= reinterpret_cast<std::uintptr_t>(begin) % 64;
-    for (; begin < end; begin += 64) __builtin_prefetch(begin);
-}
-
 /// One query on its way. `Found` takes what is compared: it has limit(), the greatest distance that
 /// still counts, and push(distance, row).
 template <class Kernel, class T, class Found>
@@ -196,7 +189,7 @@ class Walk {
             spend(candidates_);
         }
         for (std::size_t i = 0; i < candidates_; ++i) {
-            prefetch(forest.points.row(places_[i]), forest.points.cols * sizeof(T));
+            prefetch(forest.points.row(places_[i]), forest.points.cols);
             prefetch(&forest.rows[places_[i]], 1);
         }
         leaf_.node.count = 0;
@@ -225,7 +218,7 @@ class Walk {
                      panel_bytes(begin % panel + count, forest.units()));
             if (forest.roots.size() == 1) spend(count);
         } else {
-            prefetch(forest.orders.row(leaf_.tree - 1) + begin, 4 * count);
+            prefetch(forest.orders.row(leaf_.tree - 1) + begin, count);
         }
         return true;
     }
