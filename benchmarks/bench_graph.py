@@ -22,7 +22,7 @@ import numpy as np  # noqa: E402
 import svs  # noqa: E402
 
 import sift_data  # noqa: E402
-from trouvaille import _core  # noqa: E402
+from trouvaille.neighbors import Exact, Graph  # noqa: E402
 
 K, DEGREE = 10, 48
 WIDTHS = range(K, 400)
@@ -38,16 +38,11 @@ def timed_build(name: str, build: Callable[[], Any], threads: int) -> Any:
 
 
 def ours(base: Any, queries: Any, label: str, threads: int) -> Search:
-    points = _core.aligned_rows(base)
-    none = np.empty((0, DEGREE), np.uint32), 0, np.empty(0, np.uint64)
-    graph = timed_build(
-        f"ours, {label}",
-        lambda: _core.extend_graph(points, *none, DEGREE, 100, 1.2, 0, threads),
-        threads,
+    index = timed_build(
+        f"ours, {label}", lambda: Graph(DEGREE).build(base, threads=threads), threads
     )
-    size = points.nbytes + graph[0].nbytes + graph[2].nbytes
-    record(f"ours, {label}", {"bytes a point": size / len(points)}, table="graph: memory")
-    return lambda width: _core.search_graph(points, *graph, queries, K, width, None, threads)[1]
+    record(f"ours, {label}", {"bytes a point": index.stats().bytes_a_point}, table="graph: memory")
+    return lambda width: index.search(queries, K, width=width, threads=threads).ids
 
 
 def with_svs(base: Any, queries: Any, label: str, threads: int) -> Search:
@@ -69,7 +64,7 @@ def with_svs(base: Any, queries: Any, label: str, threads: int) -> Search:
 def main(n: int, threads: int) -> None:
     data = sift_data.load()
     base = np.ascontiguousarray(data.base[:: len(data.base) // n][:n])
-    truth = _core.exact_neighbors(data.queries, base, K, threads)[1]
+    truth = Exact().build(base).search(data.queries, K, threads=threads).ids
 
     def recall(ids: Any) -> float:
         same = np.asarray(ids)[:, :, None] == truth[:, None, :]
