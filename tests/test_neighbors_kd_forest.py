@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from trouvaille import _core
 
 UNLIMITED = 2**64 - 1
-ALL = np.empty(0, np.uint64)
 NODES, ROOTS, ORDERS, ROWS = 3, 4, 5, 1
 
 
@@ -17,7 +16,7 @@ def build(points, trees=1, leaf_size=8, drawn_from=5, seed=0, threads=1):
     return _core.build_kd_forest(points, trees, leaf_size, drawn_from, seed, threads)
 
 
-def search(forest, queries, k, checks=UNLIMITED, alive=ALL, threads=1):
+def search(forest, queries, k, checks=UNLIMITED, alive=None, threads=1):
     return _core.search_kd_forest(forest, queries, k, checks, alive, threads)
 
 
@@ -91,7 +90,7 @@ def test_within_a_radius_without_a_budget_is_exact(rng, isa, threads, dtype):
     everything = distances_of(queries, points)
     radius = int(np.median(everything))
     offsets, distances, ids = _core.search_kd_forest_within(
-        build(points, 2), queries, radius, UNLIMITED, ALL, threads
+        build(points, 2), queries, radius, UNLIMITED, None, threads
     )
     assert offsets[0] == 0
     assert offsets[-1] == len(ids) == (everything <= radius).sum()
@@ -239,7 +238,7 @@ def test_what_the_binding_refuses(rng):
     with pytest.raises(ValueError, match="alive"):
         search(forest, points, 1, alive=np.zeros(1, np.uint64))
     with pytest.raises(ValueError, match="radius"):
-        _core.search_kd_forest_within(forest, points, -1, UNLIMITED, ALL, 1)
+        _core.search_kd_forest_within(forest, points, -1, UNLIMITED, None, 1)
     with pytest.raises(ValueError, match="out of range"):
         build(points, trees=0)
     with pytest.raises(TypeError, match="another type"):

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "neighbors/kd_forest.hpp"
 
+#include <pybind11/stl.h>
+
 #include <cstring>
+#include <optional>
 #include <string>
 
 #include "bindings/arrays.hpp"
@@ -80,14 +83,18 @@ class ForestArrays {
     py::tuple arrays_;
 };
 
+using Alive = std::optional<Array<std::uint64_t>>;
+
 template <class T>
 KDSearchOptions options_for(const KDForest<T>& forest, MatrixView<const T> queries,
-                            std::uint64_t checks, std::span<const std::uint64_t> alive) {
+                            std::uint64_t checks, const Alive& alive) {
     if (queries.cols != forest.points.cols)
         throw py::value_error("queries and points differ in columns");
-    if (!alive.empty() && alive.size() < (forest.points.rows + 63) / 64)
+    if (!alive) return {checks, {}};
+    const auto words = vector_view(*alive);
+    if (words.size() < (forest.points.rows + 63) / 64)
         throw py::value_error("alive must have a bit for each point");
-    return {checks, alive};
+    return {checks, words};
 }
 
 template <class T>
@@ -121,10 +128,10 @@ void bind_search(py::module_& m) {
     m.def(
         "search_kd_forest",
         [](const py::tuple& arrays, const Array<T>& queries, py::ssize_t k, std::uint64_t checks,
-           const Array<std::uint64_t>& alive, int threads) {
+           const Alive& alive, int threads) {
             const auto forest = ForestArrays(arrays).view<T>();
             const auto q = view(queries);
-            const auto options = options_for(forest, q, checks, vector_view(alive));
+            const auto options = options_for(forest, q, checks, alive);
             if (k < 1) throw py::value_error("k must be positive");
             Array<Distance> distances({queries.shape(0), k});
             Array<std::int64_t> ids({queries.shape(0), k});
@@ -167,10 +174,10 @@ void bind_search_within(py::module_& m) {
     m.def(
         "search_kd_forest_within",
         [](const py::tuple& arrays, const Array<T>& queries, Distance radius, std::uint64_t checks,
-           const Array<std::uint64_t>& alive, int threads) {
+           const Alive& alive, int threads) {
             const auto forest = ForestArrays(arrays).view<T>();
             const auto q = view(queries);
-            const auto options = options_for(forest, q, checks, vector_view(alive));
+            const auto options = options_for(forest, q, checks, alive);
             if (!(radius >= 0)) throw py::value_error("radius must not be negative");
             std::vector<std::vector<KDNeighbor<Distance>>> found(q.rows);
             {

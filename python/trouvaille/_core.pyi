@@ -365,7 +365,7 @@ def search_kd_forest(
     queries: NDArray[np.uint8],
     k: int,
     checks: int,
-    alive: NDArray[np.uint64],
+    alive: NDArray[np.uint64] | None,
     threads: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
 @overload
@@ -374,7 +374,7 @@ def search_kd_forest(
     queries: NDArray[np.float32],
     k: int,
     checks: int,
-    alive: NDArray[np.uint64],
+    alive: NDArray[np.uint64] | None,
     threads: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]: ...
 @overload
@@ -383,7 +383,7 @@ def search_kd_forest_within(
     queries: NDArray[np.uint8],
     radius: int,
     checks: int,
-    alive: NDArray[np.uint64],
+    alive: NDArray[np.uint64] | None,
     threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
 @overload
@@ -392,6 +392,6 @@ def search_kd_forest_within(
     queries: NDArray[np.float32],
     radius: float,
     checks: int,
-    alive: NDArray[np.uint64],
+    alive: NDArray[np.uint64] | None,
     threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]: ...

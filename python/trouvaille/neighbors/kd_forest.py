@@ -15,7 +15,6 @@ from ._state import Arrays, State
 from ._structure import Structure
 from .results import Neighbors, RadiusNeighbors
 
-_NO_BITMAP = np.empty(0, np.uint64)
 _ALL = 2**64 - 1
 
 
@@ -153,8 +152,9 @@ class KDForest(Structure):
     def _found(
         self, state: State, queries: NDArray[Any], k: int, threads: int, budget: Mapping[str, int]
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        alive = _NO_BITMAP if state.bitmap is None else state.bitmap
-        return _core.search_kd_forest(_forest(state), queries, k, budget["checks"], alive, threads)
+        return _core.search_kd_forest(
+            _forest(state), queries, k, budget["checks"], state.bitmap, threads
+        )
 
 
 def _budget(checks: int | None) -> dict[str, int]:
