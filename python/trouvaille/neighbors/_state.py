@@ -73,11 +73,16 @@ def parameters_of(metadata: dict[str, Any]) -> dict[str, Any]:
     return parameters
 
 
-def from_file(metadata: dict[str, Any], arrays: Arrays, dtypes: Mapping[str, str]) -> State:
+def from_file(
+    metadata: dict[str, Any],
+    arrays: Arrays,
+    dtypes: Mapping[str, str],
+    point_types: tuple[str, ...],
+) -> State:
     """Return the state that was written; ValueError if its parts do not fit together."""
     given = dict(arrays)
     points, ids, alive = given.pop("points", None), given.pop("ids", None), given.pop("alive", None)
-    if points is None or points.ndim != 2 or points.dtype not in (np.uint8, np.float32):
+    if points is None or points.ndim != 2 or points.dtype.name not in point_types:
         raise ValueError("there are no points")
     first = metadata["first_id"]
     own: Ids

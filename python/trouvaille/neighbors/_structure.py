@@ -13,11 +13,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _check, _core, _ids
+from .. import _check, _ids
 from .._array_file import ArrayFile
 from .._ids import Ids
 from ..errors import IndexCorruptError
 from . import _state
+from ._metric import METRICS, Metric, checked_points, checked_queries
 from ._state import Arrays, State
 from .results import Neighbors, RadiusNeighbors, Stats
 
@@ -34,6 +35,10 @@ class Structure(ABC):
     """The dtypes of the structure's arrays, by name."""
     _least_alive: ClassVar[float] = 0.5
     """Of the points: with fewer the index is built again."""
+    _point_types: ClassVar[tuple[str, ...]] = ("uint8", "float32")
+    """The dtypes in which points are kept."""
+    _metric: Metric = METRICS["l2"]
+    """What distances are; the constructor of a structure of several sets its own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -53,7 +58,7 @@ class Structure(ABC):
     def _found(
         self, state: State, queries: NDArray[Any], k: int, threads: int, budget: Mapping[str, int]
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """Return squared distances and rows; rows that are not alive are not found."""
+        """Return distances and rows, nearest first; rows that are not alive are not found."""
 
     @abstractmethod
     def _checked(self, state: State) -> None:
@@ -77,7 +82,7 @@ class Structure(ABC):
         Parameters
         ----------
         X : array_like of uint8 or float, shape (n, n_dims)
-            Points: bytes, or numbers that float32 represents. Copied.
+            Points: bytes (or bits, packed in bytes), or numbers that float32 represents. Copied.
         ids : array_like of int, shape (n,), optional
             Distinct and not negative; row numbers by default.
         threads : int, optional
@@ -92,7 +97,7 @@ class Structure(ABC):
         TypeError, ValueError
             If an argument has the wrong type or shape, or holds NaN, infinity or too large numbers.
         """
-        points = np.array(_points(X, "X"), order="C")
+        points = np.array(checked_points(X, "X", self._metric, self._kept_types()), order="C")
         own: Ids = (
             range(len(points)) if ids is None else _ids.compact(_ids.checked(ids, len(points)))
         )
@@ -114,7 +119,8 @@ class Structure(ABC):
         n_threads = _check.threads(threads)
         with self._lock:
             state = self._built_state()
-            new = _points(X, "X", state.points)
+            new = _check.matrix(X, "X", state.points.dtype, state.points.shape[1])
+            new = checked_points(new, "X", self._metric, self._kept_types())
             first = state.largest_id + 1
             own: Ids = (
                 range(first, first + len(new)) if ids is None else _ids.checked(ids, len(new))
@@ -204,7 +210,7 @@ class Structure(ABC):
         self, Q: ArrayLike, k: int, threads: int | None, budget: Mapping[str, int]
     ) -> Neighbors:
         state = self._built_state()
-        queries = _points(Q, "Q", state.points)
+        queries = checked_queries(Q, "Q", self._metric, state.points)
         distances, rows = self._rows(
             state, queries, _check.count(k, "k"), _check.threads(threads), budget
         )
@@ -214,8 +220,8 @@ class Structure(ABC):
         self, state: State, queries: NDArray[Any], k: int, threads: int, budget: Mapping[str, int]
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
         if len(state.points) == 0 or len(queries) == 0:
-            dtype, none = _distances_of(queries.dtype)
-            shape = len(queries), k
+            shape, none = (len(queries), k), self._metric.missing(queries.dtype)
+            dtype = self._metric.distance_type(queries.dtype)
             return np.full(shape, none, dtype), np.full(shape, -1, np.int64)
         return self._found(state, queries, k, threads, budget)
 
@@ -228,7 +234,8 @@ class Structure(ABC):
         ----------
         Q : array_like, shape (n_queries, n_dims)
         radius : float
-            A squared distance, as `search` returns them; those that are equal count.
+            As `search` returns distances: squared ones for the metric "l2"; those that are equal
+            count. For the metric "ip", whose distances are similarities: the least.
         threads : int, optional
 
         Returns
@@ -242,28 +249,38 @@ class Structure(ABC):
         self, Q: ArrayLike, radius: float, threads: int | None, budget: Mapping[str, int]
     ) -> RadiusNeighbors:
         state = self._built_state()
-        queries = _points(Q, "Q", state.points)
+        queries = checked_queries(Q, "Q", self._metric, state.points)
         n_threads = _check.threads(threads)
         limit = float(_check.array(radius, "radius", np.float64, ndim=0))
+        offsets, distances, rows = self._within(state, queries, limit, n_threads, budget)
+        return RadiusNeighbors(offsets, distances, _ids.at(state.ids, rows))
+
+    def _within(
+        self,
+        state: State,
+        queries: NDArray[Any],
+        radius: float,
+        threads: int,
+        budget: Mapping[str, int],
+    ) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.int64]]:
+        """Return offsets, distances and rows, by a search for ever more neighbours."""
         found: list[tuple[NDArray[Any], NDArray[np.int64]]] = [None] * len(queries)  # type: ignore[list-item]
         waiting = np.arange(len(queries))
         k = 16
         while len(waiting):  # again, with more places, those whose last place is within
             k = min(k, max(len(state.points), 1))
-            distances, rows = self._rows(state, queries[waiting], k, n_threads, budget)
-            near = (distances.astype(np.float64) <= limit) & (rows >= 0)
+            distances, rows = self._rows(state, queries[waiting], k, threads, budget)
+            near = self._metric.within(distances, radius) & (rows >= 0)
             full = near[:, -1] & (k < len(state.points))
             for i in np.flatnonzero(~full):
                 found[waiting[i]] = distances[i, near[i]], rows[i, near[i]]
             waiting = waiting[full]
             k *= 4
-        dtype, _ = _distances_of(queries.dtype)
-        offsets = np.cumsum([0, *(len(rows) for _, rows in found)], dtype=np.int64)
-        every = np.concatenate([rows for _, rows in found] or [np.empty(0, np.int64)])
-        return RadiusNeighbors(
-            offsets,
+        dtype = self._metric.distance_type(queries.dtype)
+        return (
+            np.cumsum([0, *(len(rows) for _, rows in found)], dtype=np.int64),
             np.concatenate([d for d, _ in found] or [np.empty(0, dtype)]),
-            _ids.at(state.ids, every),
+            np.concatenate([rows for _, rows in found] or [np.empty(0, np.int64)]),
         )
 
     def __len__(self) -> int:
@@ -318,7 +335,7 @@ class Structure(ABC):
         metadata, arrays = cls._format.read(path, _check.boolean(mmap, "mmap"))
         try:
             index = cls(**_state.parameters_of(metadata))
-            index._state = _state.from_file(metadata, arrays, cls._arrays)
+            index._state = _state.from_file(metadata, arrays, cls._arrays, index._kept_types())
             if len(index._state.points):
                 index._checked(index._state)
         except (TypeError, ValueError) as error:
@@ -336,24 +353,10 @@ class Structure(ABC):
         kept, arrays = self._built(points, threads) if len(points) else (points, {})
         return State(kept, ids, arrays, largest_id=largest_id)
 
+    def _kept_types(self) -> tuple[str, ...]:
+        return tuple(t for t in self._point_types if t in self._metric.point_types)
+
     def _built_state(self) -> State:
         if self._state is None:
             raise ValueError("the index is empty: build it, or add points, first")
         return self._state
-
-
-def _points(x: ArrayLike, name: str, like: NDArray[Any] | None = None) -> NDArray[Any]:
-    if like is None:
-        points = _check.descriptors(x, name)
-    else:
-        points = _check.matrix(x, name, like.dtype, like.shape[1])
-    if points.dtype == np.uint8 and points.shape[1] > _core.max_byte_dims:
-        raise ValueError(
-            f"{name} has {points.shape[1]} columns; distances between bytes fit 32 bits up to "
-            f"{_core.max_byte_dims}. Pass it as float32"
-        )
-    return points
-
-
-def _distances_of(dtype: np.dtype[Any]) -> tuple[type, float]:
-    return (np.int32, np.iinfo(np.int32).max) if dtype == np.uint8 else (np.float32, np.inf)

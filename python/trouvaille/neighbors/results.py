@@ -16,10 +16,12 @@ class Neighbors(NamedTuple):
     Attributes
     ----------
     distances : ndarray, shape (n_queries, k)
-        Squared Euclidean distances: int32 between bytes, float32 otherwise.
+        By the metric: squared Euclidean distances ("l2"), sums of absolute differences ("l1"),
+        bits that differ ("hamming"); or inner products ("ip"), the largest first. int32 between
+        bytes, float32 otherwise.
     ids : ndarray of int64, shape (n_queries, k)
         Row numbers, or the ids that the rows were given. Missing places hold -1, and the largest
-        distance of their dtype.
+        distance of their dtype, infinity if it has one; of inner products the smallest.
     """
 
     distances: NDArray[Any]
@@ -33,7 +35,7 @@ class RadiusNeighbors(NamedTuple):
     ----------
     offsets : ndarray of int64, shape (n_queries + 1,)
     distances : ndarray, shape (offsets[-1],)
-        Squared; each query's nearest first.
+        As those of `Neighbors`; each query's nearest first.
     ids : ndarray of int64, shape (offsets[-1],)
     """
 
@@ -53,9 +55,9 @@ class Stats:
     n_removed : int
         Points that were removed, and take memory until the index is built again.
     n_dims : int
-        Numbers a point.
+        Numbers a point; for packed bits: bytes.
     dtype : str
-        "uint8" or "float32".
+        Of the points: "uint8", "float32" or "float16".
     point_bytes : int
         Of the points themselves.
     other_bytes : int
