@@ -112,19 +112,6 @@ def frames(x: ArrayLike, name: str, limit: float = np.inf) -> NDArray[np.float32
     return result
 
 
-def positive(x: Any, name: str) -> float:
-    """Return `x` as a float that is positive and finite."""
-    if isinstance(x, str | bytes):  # float("8") is 8
-        raise TypeError(f"{name} must be a number, got {x!r}")
-    try:
-        value = float(x)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {x!r}") from None
-    if not (0 < value < math.inf):
-        raise ValueError(f"{name} must be positive and finite, got {value}")
-    return value
-
-
 def offsets(x: ArrayLike, name: str, total: int, what: str) -> NDArray[np.int64]:
     """Return `x` as the offsets of parts, one behind the other, of `total` of something."""
     offsets = array(x, name, np.int64, ndim=1)
