@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nearest neighbours: exact, and faster ones that are nearly so."""
 
+from ._trial import Trial
+from .autotune import Tuned, autotune
 from .exact import Exact
 from .formats import read_vectors, write_vectors
 from .graph import Graph
@@ -14,6 +16,9 @@ __all__ = [
     "Neighbors",
     "RadiusNeighbors",
     "Stats",
+    "Trial",
+    "Tuned",
+    "autotune",
     "read_vectors",
     "write_vectors",
 ]

@@ -35,7 +35,7 @@ class Metric:
             return int(limits.min if self.largest_first else limits.max)
         return -np.inf if self.largest_first else np.inf
 
-    def within(self, distances: NDArray[Any], radius: float) -> NDArray[np.bool_]:
+    def within(self, distances: NDArray[Any], radius: float | NDArray[Any]) -> NDArray[np.bool_]:
         """Say which distances are within `radius`; those that are equal count."""
         exact = distances.astype(np.float64)  # or the radius would be rounded to their dtype
         return exact >= radius if self.largest_first else exact <= radius

@@ -33,6 +33,8 @@ class Structure(ABC):
     _format: ClassVar[ArrayFile]
     _arrays: ClassVar[Mapping[str, str]] = {}
     """The dtypes of the structure's arrays, by name."""
+    _budget_name: ClassVar[str | None] = None
+    """What says how long a search may take: the name of an argument; None if it is exact."""
     _least_alive: ClassVar[float] = 0.5
     """Of the points: with fewer the index is built again."""
     _point_types: ClassVar[tuple[str, ...]] = ("uint8", "float32")
@@ -73,6 +75,14 @@ class Structure(ABC):
         return state.points
 
     # ---- what they share
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self._parameters().items())
+        return f"{type(self).__name__}({given})"
+
+    def _unbuilt(self) -> Self:
+        """Return an index of the same parameters."""
+        return type(self)(**self._parameters())
 
     def build(
         self, X: ArrayLike, ids: ArrayLike | None = None, *, threads: int | None = None

@@ -61,6 +61,7 @@ class Graph(Structure):
     """
 
     _format = ArrayFile("graph", 1, "a graph of neighbours")
+    _budget_name = "width"
     _arrays = {"neighbors": "uint32", "entry": "uint32", "copies": "uint64"}  # noqa: RUF012
 
     def __init__(

@@ -55,6 +55,7 @@ class KDForest(Structure):
     """
 
     _format = ArrayFile("kd_forest", 1, "a k-d forest")
+    _budget_name = "checks"
     _arrays = {  # noqa: RUF012
         "rows": "uint32",
         "panels": "uint8",
