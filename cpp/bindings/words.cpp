@@ -3,36 +3,12 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/gil.hpp"
-#include "neighbors/exact.hpp"
 #include "words/kmeans.hpp"
 
 namespace trouvaille::python {
 namespace {
 
 using namespace py::literals;
-
-template <class T, class Distance>
-void bind_exact_neighbors(py::module_& m) {
-    m.def(
-        "exact_neighbors",
-        [](const Array<T>& queries, const Array<T>& database, py::ssize_t k, int threads) {
-            const auto q = view(queries), db = view(database);
-            if (q.cols != db.cols) throw py::value_error("queries and database differ in columns");
-            if (k < 1) throw py::value_error("k must be positive");
-            if (sizeof(T) == 1 && q.cols > max_byte_dims)
-                throw py::value_error("rows of bytes are too long for 32-bit distances");
-            Array<Distance> distances({queries.shape(0), k});
-            Array<std::int64_t> ids({queries.shape(0), k});
-            const auto d = mutable_view(distances);
-            const auto i = mutable_view(ids);
-            {
-                const ReleasedGil nogil;  // no Python object is touched in this block
-                exact_neighbors(q, db, d, i, threads);
-            }
-            return py::make_tuple(distances, ids);
-        },
-        "queries"_a.noconvert(), "database"_a.noconvert(), "k"_a, "threads"_a);
-}
 
 // Leaves `centers` as they are and returns the new ones.
 template <class T, class Distance>
@@ -68,11 +44,8 @@ void bind_update_centers(py::module_& m) {
 }  // namespace
 
 void bind_words(py::module_& m) {
-    bind_exact_neighbors<std::uint8_t, std::int32_t>(m);
-    bind_exact_neighbors<float, float>(m);
     bind_update_centers<std::uint8_t, std::int32_t>(m);
     bind_update_centers<float, float>(m);
-    m.attr("max_byte_dims") = max_byte_dims;
 }
 
 }  // namespace trouvaille::python

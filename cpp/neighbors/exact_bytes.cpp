@@ -9,7 +9,8 @@
 
 #include "core/cpu.hpp"
 #include "core/target.hpp"
-#include "neighbors/exact.hpp"
+#include "neighbors/byte_judge.hpp"
+#include "neighbors/exact_compare.hpp"
 #include "neighbors/exact_search.hpp"
 
 #if TROUVAILLE_X86
@@ -19,77 +20,25 @@
 namespace trouvaille {
 namespace {
 
+using exact::Best;
 using exact::Block;
+using exact::ByteJudge;
 using exact::Panels;
 using exact::Tile;
+using exact::Within;
 
-// Words are stored less 128, so that they fit a signed byte: the score of query q and row w is
-// s = q.(w - 128) - floor(|w|^2 / 2), and their distance
-//   |q|^2 - 2 q.w + |w|^2 = c - 2 s + odd,   c = |q|^2 - 256 sum(q),   odd = |w|^2 mod 2.
-template <class Kernel>
-class ByteJudge {
-  public:
-    ByteJudge(const std::uint8_t* query, const Panels<Kernel>& panels) {
-        for (std::size_t d = 0; d < panels.rows.cols; ++d)
-            constant_ += std::int32_t{query[d]} * (std::int32_t{query[d]} - 256);
-    }
-
-    std::int32_t constant() const { return constant_; }
-
-    /// A row enters if c - 2 s + odd < worst, thus only if s > floor((c - worst) / 2).
-    ALWAYS_INLINE std::int32_t threshold(const exact::Best<std::int32_t>& best) const {
-        if (!best.full()) return std::numeric_limits<std::int32_t>::min();
-        return static_cast<std::int32_t>((std::int64_t{constant_} - best.worst().score) >> 1);
-    }
-
-    ALWAYS_INLINE void offer(const std::int32_t* scores, std::size_t p,
-                             const Panels<Kernel>& panels, exact::Best<std::int32_t>& best) const {
-        const std::int32_t* norms = &panels.norms[p * Kernel::panel];
-        const auto first = panels.first + static_cast<std::uint32_t>(p * Kernel::panel);
-        const auto push = [&](std::size_t j) {
-            const std::int64_t distance = constant_ - 2 * std::int64_t{scores[j]} + (norms[j] & 1);
-            best.push(static_cast<std::int32_t>(distance), first + static_cast<std::uint32_t>(j));
-        };
-        if (best.capacity() == 1) return push(nearest(scores, norms));
-        if (best.capacity() == 2 && best.size() == 0) {  // without a threshold all would pass
-            const std::size_t row = nearest(scores, norms);
-            std::int32_t others[Kernel::panel];
-            std::copy_n(scores, Kernel::panel, others);
-            others[row] = std::numeric_limits<std::int32_t>::min();
-            push(row);
-            return push(nearest(others, norms));
-        }
-        std::uint32_t rows[Kernel::panel];
-        const std::size_t passed =
-            exact::passing_rows<Kernel::panel>(scores, threshold(best), Kernel::panel, rows);
-        for (std::size_t i = 0; i < passed; ++i) push(rows[i]);
-    }
-
-  private:
-    /// The first of the nearest rows: with the highest score, and of those an even norm. Two loops
-    /// that the compiler vectorises.
-    ALWAYS_INLINE static std::size_t nearest(const std::int32_t* scores,
-                                             const std::int32_t* norms) {
-        constexpr std::int32_t rows = Kernel::panel;
-        std::int32_t score = scores[0];
-        for (std::int32_t j = 1; j < rows; ++j) score = std::max(score, scores[j]);
-        std::int32_t order = 2 * rows;  // odd * rows + j
-        for (std::int32_t j = 0; j < rows; ++j)
-            order = std::min(order, scores[j] == score ? (norms[j] & 1) * rows + j : 2 * rows);
-        return static_cast<std::size_t>(order % rows);
-    }
-
-    std::int32_t constant_ = 0;
-};
-
+template <Metric of>
 struct ByteKernel {
     using Input = std::uint8_t;
+    using QueryInput = std::uint8_t;
     using Score = std::int32_t;
     using Norm = std::int32_t;
-    using Distance = std::int32_t;
+    using Key = std::int32_t;
+    static constexpr Metric metric = of;
 
     static std::int32_t squared_norm(const std::uint8_t* row, std::size_t dims) {
         std::int32_t norm = 0;
+        if (metric != Metric::l2) return 0;
         for (std::size_t d = 0; d < dims; ++d) norm += std::int32_t{row[d]} * row[d];
         return norm;
     }
@@ -97,7 +46,8 @@ struct ByteKernel {
 };
 
 // Products of 16-bit numbers, which any instruction set has: SSE2's and NEON's by the compiler.
-struct WideKernel : ByteKernel {
+template <Metric of>
+struct WideKernel : ByteKernel<of> {
     using Word = std::int16_t;
     using Query = std::int16_t;
 
@@ -114,7 +64,8 @@ ALWAYS_INLINE std::int32_t bits(const T* unit) {
 }
 
 // Rows lie one after the other: sums of products along a row are what a compiler vectorises.
-struct Scalar : WideKernel {
+template <Metric of>
+struct Scalar : WideKernel<of> {
     static constexpr std::size_t unit = 8, panel = 16, lanes = 1;
     static constexpr std::size_t group = 4, query_lanes = 1, vector = 4;
     using Judge = ByteJudge<Scalar>;
@@ -137,8 +88,9 @@ struct Scalar : WideKernel {
         return hits;
     }
     static void pack(Panels<Scalar>& panels, std::size_t p) { exact::pack_panel(panels, p); }
-    template <class Reverse>
-    static void scan(const Panels<Scalar>& panels, const Block<Scalar>& block, Reverse& reverse) {
+    template <class Found, class Reverse>
+    static void scan(const Panels<Scalar>& panels, const Block<Scalar, Found>& block,
+                     Reverse& reverse) {
         exact::scan_block(panels, block, reverse);
     }
 };
@@ -150,7 +102,8 @@ using Ints8 [[gnu::vector_size(32)]] = std::int32_t;
 using Ints16 [[gnu::vector_size(64)]] = std::int32_t;
 
 // vpmaddwd, two dimensions a step. (vpmaddubsw would take bytes, but its sums saturate.)
-struct Avx2 : WideKernel {
+template <Metric of>
+struct Avx2 : WideKernel<of> {
     static constexpr std::size_t unit = 2, panel = 16, lanes = 16;
     static constexpr std::size_t group = 6, query_lanes = 6, vector = 8;
     using Judge = ByteJudge<Avx2>;
@@ -194,8 +147,8 @@ struct Avx2 : WideKernel {
     TARGET_AVX2 static void pack(Panels<Avx2>& panels, std::size_t p) {
         exact::pack_panel(panels, p);
     }
-    template <class Reverse>
-    TARGET_AVX2 static void scan(const Panels<Avx2>& panels, const Block<Avx2>& block,
+    template <class Found, class Reverse>
+    TARGET_AVX2 static void scan(const Panels<Avx2>& panels, const Block<Avx2, Found>& block,
                                  Reverse& reverse) {
         exact::scan_block(panels, block, reverse);
     }
@@ -203,7 +156,8 @@ struct Avx2 : WideKernel {
 
 // VNNI's vpdpbusd, four dimensions a step. Six queries times four registers are 24 sums, enough to
 // hide the four cycles that one takes.
-struct Avx512 : ByteKernel {
+template <Metric of>
+struct Avx512 : ByteKernel<of> {
     using Word = std::uint8_t;  // the bits of a signed byte
     using Query = std::uint8_t;
     static constexpr std::size_t unit = 4, panel = 64, lanes = 64;
@@ -216,6 +170,7 @@ struct Avx512 : ByteKernel {
     // x^2 = x (x - 128) + 128 x. The compiler would widen every byte to 32 bits.
     TARGET_AVX512 static std::int32_t squared_norm(const std::uint8_t* row, std::size_t dims) {
         const std::size_t whole = dims / 64 * 64;
+        if (of != Metric::l2) return 0;
         Ints16 products{}, sums{};
         for (std::size_t d = 0; d < whole; d += 64) {
             const __m512i x = _mm512_loadu_si512(row + d);
@@ -223,7 +178,7 @@ struct Avx512 : ByteKernel {
             products = (Ints16)_mm512_dpbusd_epi32((__m512i)products, x, shifted);
             sums = (Ints16)_mm512_dpbusd_epi32((__m512i)sums, x, _mm512_set1_epi8(1));
         }
-        std::int32_t norm = ByteKernel::squared_norm(row + whole, dims - whole);
+        std::int32_t norm = ByteKernel<of>::squared_norm(row + whole, dims - whole);
         products += 128 * sums;
         for (std::size_t j = 0; j < 16; ++j) norm += products[j];
         return norm;
@@ -273,41 +228,51 @@ struct Avx512 : ByteKernel {
     TARGET_AVX512 static void pack(Panels<Avx512>& panels, std::size_t p) {
         exact::pack_panel(panels, p);
     }
-    template <class Reverse>
-    TARGET_AVX512 static void scan(const Panels<Avx512>& panels, const Block<Avx512>& block,
+    template <class Found, class Reverse>
+    TARGET_AVX512 static void scan(const Panels<Avx512>& panels, const Block<Avx512, Found>& block,
                                    Reverse& reverse) {
         exact::scan_block(panels, block, reverse);
     }
 };
-
-template <class Reverse>
-constexpr decltype(&exact::search<Scalar, Reverse>) variants[isa_count] = {
-    exact::search<Scalar, Reverse>, exact::search<Avx2, Reverse>, exact::search<Avx512, Reverse>};
 #else
-template <class Reverse>
-constexpr decltype(&exact::search<Scalar, Reverse>) variants[isa_count] = {
-    exact::search<Scalar, Reverse>, exact::search<Scalar, Reverse>, exact::search<Scalar, Reverse>};
+template <Metric of>
+using Avx2 = Scalar<of>;
+template <Metric of>
+using Avx512 = Scalar<of>;
 #endif
+
+template <Metric metric, class Found, class Reverse>
+constexpr decltype(&exact::scan_panels<Scalar<metric>, Found, Reverse>) variants[isa_count] = {
+    exact::scan_panels<Scalar<metric>, Found, Reverse>,
+    exact::scan_panels<Avx2<metric>, Found, Reverse>,
+    exact::scan_panels<Avx512<metric>, Found, Reverse>};
 
 }  // namespace
 
-void exact_neighbors(MatrixView<const std::uint8_t> queries,
-                     MatrixView<const std::uint8_t> database, MatrixView<std::int32_t> distances,
-                     MatrixView<std::int64_t> ids, int threads) {
-    assert(queries.cols <= max_byte_dims);
-    exact::NoReverse reverse;
-    pick(variants<exact::NoReverse>)(queries, database, distances, ids, reverse, threads);
+namespace exact {
+
+template <Metric metric, class Found>
+void compare_panels(MatrixView<const std::uint8_t> queries, MatrixView<const std::uint8_t> points,
+                    Found* found, int threads) {
+    NoReverse reverse;
+    pick(variants<metric, Found, NoReverse>)(queries, points, found, reverse, 0, threads);
 }
 
-void exact_neighbors_both_ways(MatrixView<const std::uint8_t> queries,
-                               MatrixView<const std::uint8_t> database,
-                               MatrixView<std::int32_t> distances, MatrixView<std::int64_t> ids,
-                               std::span<std::int32_t> reverse_distances,
-                               std::span<std::int64_t> reverse_ids, int threads) {
-    assert(queries.cols <= max_byte_dims && ids.cols >= 1);
-    assert(reverse_distances.size() == database.rows && reverse_ids.size() == database.rows);
-    exact::NearestQueries reverse(reverse_distances, reverse_ids);
-    pick(variants<exact::NearestQueries>)(queries, database, distances, ids, reverse, threads);
+void compare_panels_both_ways(MatrixView<const std::uint8_t> queries,
+                              MatrixView<const std::uint8_t> points, Best<std::int32_t>* found,
+                              NearestQueries& reverse, std::size_t first_query, int threads) {
+    pick(variants<Metric::l2, Best<std::int32_t>, NearestQueries>)(queries, points, found, reverse,
+                                                                   first_query, threads);
 }
 
+#define INSTANTIATE(metric, Found)                                              \
+    template void compare_panels<metric, Found>(MatrixView<const std::uint8_t>, \
+                                                MatrixView<const std::uint8_t>, Found*, int);
+INSTANTIATE(Metric::l2, Best<std::int32_t>)
+INSTANTIATE(Metric::l2, Within<std::int32_t>)
+INSTANTIATE(Metric::inner_product, Best<std::int32_t>)
+INSTANTIATE(Metric::inner_product, Within<std::int32_t>)
+#undef INSTANTIATE
+
+}  // namespace exact
 }  // namespace trouvaille

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// The search that exact_bytes.cpp and exact_floats.cpp instantiate once for each instruction set.
-// Private to neighbors/.
+// The comparison of queries with panels of points, which exact_bytes.cpp, exact_bytes_l1.cpp and
+// exact_floats.cpp instantiate once for each instruction set. Private to neighbors/.
 
 #include <algorithm>
 #include <bit>
@@ -10,22 +10,22 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <limits>
 #include <vector>
 
 #include "core/interrupt.hpp"
 #include "core/parallel.hpp"
 #include "core/size.hpp"
-#include "core/topk.hpp"
+#include "neighbors/exact_found.hpp"
 #include "neighbors/panels.hpp"
 #include "neighbors/reverse.hpp"
 
 namespace trouvaille::exact {
 
 // A Kernel is a struct of constants and static functions:
-//   Input, Word, Query     an element of a row: as given, packed in a panel, packed in a group
-//   Score, Norm, Distance  numbers; Judge: what decides for one query, below
+//   Input, Word            an element of a point: as given, packed in a panel
+//   QueryInput, Query      an element of a query: as given, packed in a group
+//   Score, Norm, Key       numbers; Judge: what decides for one query, below
 //   unit                   elements of a row that one lane of one instruction multiplies
 //   panel, lanes           rows in a panel, and how many of them lie side by side
 //   group, query_lanes     queries in a register tile, and how many of them lie side by side
@@ -37,11 +37,8 @@ namespace trouvaille::exact {
 //   vector                 lanes of a register; for a search in both directions (reverse.hpp)
 //
 // A Judge(query, panels) knows one query and the panels it is about to meet, and gives
-//   threshold(best)        the score that a row must pass to rank before the worst of `best`
-//   offer(scores, p, panels, best)   to `best` what passes in panel p
-
-template <class Distance>
-using Best = TopK<Distance, std::uint32_t, std::less<Distance>>;
+//   threshold(found)       the score that a row must pass to enter `found` (exact_found.hpp)
+//   offer(scores, p, panels, found)   to `found` what passes in panel p
 
 /// The first `n` rows of a panel of `Rows` whose score passes (a NaN on either side passes), in
 /// order; how many. Looks at eight at a time: most fail.
@@ -75,16 +72,16 @@ struct Tile {
     bool wants_scores;
 };
 
-template <class Kernel>
+template <class Kernel, class Found>
 struct Block {
-    MatrixView<const typename Kernel::Input> queries;
-    Best<typename Kernel::Distance>* best;  // one a query
+    MatrixView<const typename Kernel::QueryInput> queries;
+    Found* found;  // one a query
 };
 
 /// Shows every query of `block` every row of `panels`. The panel stays in the first-level cache
 /// while the queries, some tens of KiB, stream past it.
-template <class Kernel, class Reverse>
-ALWAYS_INLINE void scan_block(const Panels<Kernel>& panels, const Block<Kernel>& block,
+template <class Kernel, class Found, class Reverse>
+ALWAYS_INLINE void scan_block(const Panels<Kernel>& panels, const Block<Kernel, Found>& block,
                               Reverse& reverse) {
     using Score = typename Kernel::Score;
     const std::size_t n = block.queries.rows, groups = ceil_div(n, Kernel::group);
@@ -99,7 +96,7 @@ ALWAYS_INLINE void scan_block(const Panels<Kernel>& panels, const Block<Kernel>&
         interleave<Kernel::query_lanes, Kernel::unit>(query, block.queries.cols, i, queries.data(),
                                                       panels.row_size(), Kernel::query);
         judges.emplace_back(query, panels);
-        thresholds[i] = judges[i].threshold(block.best[i]);
+        thresholds[i] = judges[i].threshold(block.found[i]);
     }
 
     alignas(64) Score scores[Kernel::group * Kernel::panel];
@@ -117,36 +114,18 @@ ALWAYS_INLINE void scan_block(const Panels<Kernel>& panels, const Block<Kernel>&
             for (; hits != 0; hits &= hits - 1) {
                 const std::size_t r = static_cast<std::size_t>(std::countr_zero(hits));
                 judges[first + r].offer(scores + r * Kernel::panel, p, panels,
-                                        block.best[first + r]);
-                thresholds[first + r] = judges[first + r].threshold(block.best[first + r]);
+                                        block.found[first + r]);
+                thresholds[first + r] = judges[first + r].threshold(block.found[first + r]);
             }
         }
     }
 }
 
-template <class Distance>
-inline constexpr Distance farthest =
-    std::numeric_limits<Distance>::has_infinity ? std::numeric_limits<Distance>::infinity()
-                                                : std::numeric_limits<Distance>::max();
-
-/// The distances and ids of one finished query.
-template <class Distance>
-void write_row(Best<Distance>& best, Distance* distances, std::int64_t* ids, std::size_t k) {
-    const auto sorted = best.sorted();
-    for (std::size_t j = 0; j < sorted.size(); ++j) {
-        distances[j] = sorted[j].score;
-        ids[j] = sorted[j].id;
-    }
-    std::fill(distances + sorted.size(), distances + k, farthest<Distance>);
-    std::fill(ids + sorted.size(), ids + k, -1);
-}
-
-// A slice of the database is packed, then shown to every query of a wave before the next one is
-// packed: a chunk of parallel_for is one block of queries against one slice. These sizes make it
-// about a millisecond where the machine is fast and 50 where it is slow, keep a block in the
-// second-level cache and a packed slice near it, and bound the scratch memory. They never change
-// a result.
-inline constexpr std::size_t block_rows = 192, wave_rows = 64 * block_rows;
+// A slice of the points is packed, then shown to every query before the next one is packed: a chunk
+// of parallel_for is one block of queries against one slice. These sizes make it about a
+// millisecond where the machine is fast and 50 where it is slow, keep a block in the second-level
+// cache and a packed slice near it, and bound the scratch memory. They never change a result.
+inline constexpr std::size_t block_rows = 192;
 inline constexpr std::size_t slice_bytes = std::size_t{1} << 20;
 
 /// Rows of a block: every thread gets as many blocks as any other, of whole groups.
@@ -157,58 +136,33 @@ std::size_t balanced_block(std::size_t n, int threads) {
     return ceil_div(ceil_div(n, blocks), Kernel::group) * Kernel::group;
 }
 
-template <class Kernel, class Reverse>
-void search(MatrixView<const typename Kernel::Input> queries,
-            MatrixView<const typename Kernel::Input> database,
-            MatrixView<typename Kernel::Distance> distances, MatrixView<std::int64_t> ids,
-            Reverse& reverse, int threads) {
-    using Distance = typename Kernel::Distance;
-    assert(queries.cols == database.cols);
-    assert(distances.rows == queries.rows && ids.rows == queries.rows);
-    assert(distances.cols == ids.cols);
-    static_cast<void>(checked_cast<std::uint32_t>(database.rows, "the number of rows"));
-    const std::size_t k = ids.cols, places = std::min(k, database.rows);
-    if (places == 0) {
-        std::fill_n(distances.data, queries.rows * k, farthest<Distance>);
-        std::fill_n(ids.data, queries.rows * k, -1);
-        return;
-    }
-    const std::size_t panel_bytes = Kernel::panel * ceil_div(database.cols, Kernel::unit) *
+/// Offers every point to found[i] of every query i. `reverse` is told their numbers from
+/// `first_query` up.
+template <class Kernel, class Found, class Reverse>
+void scan_panels(MatrixView<const typename Kernel::QueryInput> queries,
+                 MatrixView<const typename Kernel::Input> points, Found* found, Reverse& reverse,
+                 std::size_t first_query, int threads) {
+    const std::size_t panel_bytes = Kernel::panel * ceil_div(points.cols, Kernel::unit) *
                                         Kernel::unit * sizeof(typename Kernel::Word) +
                                     1;
     const std::size_t slice_panels = std::clamp(slice_bytes / panel_bytes, std::size_t{1},
-                                                ceil_div(database.rows, Kernel::panel) + 1);
+                                                ceil_div(points.rows, Kernel::panel) + 1);
     const std::size_t slice_rows = slice_panels * Kernel::panel;
-    Panels<Kernel> panels(database.cols, slice_panels);
-
-    std::vector<Ranked<Distance, std::uint32_t>> storage(
-        checked_mul(std::min(queries.rows, wave_rows), places, "queries * k"));
-    std::vector<Best<Distance>> best;
-    for (std::size_t wave = 0; wave < queries.rows; wave += wave_rows) {
-        const std::size_t n = std::min(wave_rows, queries.rows - wave);
-        best.clear();
-        for (std::size_t i = 0; i < n; ++i)
-            best.emplace_back(std::span(storage).subspan(i * places, places));
-        const std::size_t block = balanced_block<Kernel>(n, threads);
-        for (std::size_t first = 0; first < database.rows; first += slice_rows) {
-            panels.first = static_cast<std::uint32_t>(first);
-            panels.rows = database.slice(first, std::min(database.rows, first + slice_rows));
-            parallel_for(panels.count(), 64, threads, [&](std::size_t begin, std::size_t end) {
-                for (std::size_t p = begin; p < end; ++p) Kernel::pack(panels, p);
-            });
-            panels.largest_norm = *std::max_element(panels.norms.begin(), panels.norms.end());
-            parallel_for(n, block, threads, [&](std::size_t begin, std::size_t end) {
-                typename Reverse::Block of_rows(panels);
-                Kernel::scan(panels, {queries.slice(wave + begin, wave + end), &best[begin]},
-                             of_rows);
-                reverse.merge(panels, of_rows, wave + begin);
-            });
-        }
-        parallel_for(n, (std::size_t{1} << 14) / k + 1, threads,
-                     [&](std::size_t begin, std::size_t end) {
-                         for (std::size_t i = begin; i < end; ++i)
-                             write_row(best[i], distances.row(wave + i), ids.row(wave + i), k);
-                     });
+    Panels<Kernel> panels(points.cols, slice_panels);
+    const std::size_t block = balanced_block<Kernel>(queries.rows, threads);
+    for (std::size_t first = 0; first < points.rows; first += slice_rows) {
+        panels.first = static_cast<std::uint32_t>(first);
+        panels.rows = points.slice(first, std::min(points.rows, first + slice_rows));
+        parallel_for(panels.count(), 64, threads, [&](std::size_t begin, std::size_t end) {
+            for (std::size_t p = begin; p < end; ++p) Kernel::pack(panels, p);
+        });
+        panels.largest_norm = *std::max_element(panels.norms.begin(), panels.norms.end());
+        parallel_for(queries.rows, block, threads, [&](std::size_t begin, std::size_t end) {
+            typename Reverse::Block of_rows(panels);
+            Kernel::scan(panels, Block<Kernel, Found>{queries.slice(begin, end), found + begin},
+                         of_rows);
+            reverse.merge(panels, of_rows, first_query + begin);
+        });
     }
 }
 

@@ -133,17 +133,59 @@ def check_graph(
     neighbors: NDArray[np.uint32], entry: int, copies: NDArray[np.uint64], points: int
 ) -> None: ...
 
-# words
+# neighbors: exact
 max_byte_dims: int
 
 @overload
 def exact_neighbors(
-    queries: NDArray[np.uint8], database: NDArray[np.uint8], k: int, threads: int
+    queries: NDArray[np.uint8],
+    database: NDArray[np.uint8],
+    k: int,
+    threads: int,
+    metric: str = "l2",
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
 @overload
 def exact_neighbors(
-    queries: NDArray[np.float32], database: NDArray[np.float32], k: int, threads: int
+    queries: NDArray[np.float32],
+    database: NDArray[np.float32],
+    k: int,
+    threads: int,
+    metric: str = "l2",
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]: ...
+@overload
+def exact_neighbors(
+    queries: NDArray[np.float32],
+    database: NDArray[np.uint16],
+    k: int,
+    threads: int,
+    metric: str = "l2",
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]: ...
+@overload
+def exact_neighbors_within(
+    queries: NDArray[np.uint8],
+    database: NDArray[np.uint8],
+    radius: float,
+    threads: int,
+    metric: str = "l2",
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
+@overload
+def exact_neighbors_within(
+    queries: NDArray[np.float32],
+    database: NDArray[np.float32],
+    radius: float,
+    threads: int,
+    metric: str = "l2",
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]: ...
+@overload
+def exact_neighbors_within(
+    queries: NDArray[np.float32],
+    database: NDArray[np.uint16],
+    radius: float,
+    threads: int,
+    metric: str = "l2",
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]: ...
+
+# words
 @overload
 def update_centers(
     points: NDArray[np.uint8],

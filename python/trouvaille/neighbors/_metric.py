@@ -28,9 +28,9 @@ class Metric:
         """Return the dtype of the distances between points of a dtype."""
         return np.int32 if points == np.uint8 else np.float32
 
-    def missing(self, points: DTypeLike) -> float:
-        """Return the distance of a place where no point was found."""
-        if points == np.uint8:
+    def missing(self, distances: DTypeLike) -> float:
+        """Return the distance, of a dtype, of a place where no point was found."""
+        if distances == np.int32:
             limits = np.iinfo(np.int32)
             return int(limits.min if self.largest_first else limits.max)
         return -np.inf if self.largest_first else np.inf
@@ -84,7 +84,7 @@ def _fitting(points: NDArray[Any], name: str, metric: Metric) -> NDArray[Any]:
                 f"{_core.max_byte_dims}. Pass it as float32"
             )
     elif points.size and metric.largest_float < np.inf:
-        largest = max(points.max(), -points.min())
+        largest = float(max(points.max(), -points.min()))
         if largest > metric.largest_float:
             raise ValueError(
                 f"{name} must be within {metric.largest_float:g} for inner products, "

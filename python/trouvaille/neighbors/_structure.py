@@ -230,9 +230,9 @@ class Structure(ABC):
         self, state: State, queries: NDArray[Any], k: int, threads: int, budget: Mapping[str, int]
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
         if len(state.points) == 0 or len(queries) == 0:
-            shape, none = (len(queries), k), self._metric.missing(queries.dtype)
-            dtype = self._metric.distance_type(queries.dtype)
-            return np.full(shape, none, dtype), np.full(shape, -1, np.int64)
+            dtype, shape = self._metric.distance_type(queries.dtype), (len(queries), k)
+            missing = np.full(shape, self._metric.missing(dtype), dtype)
+            return missing, np.full(shape, -1, np.int64)
         return self._found(state, queries, k, threads, budget)
 
     def radius_search(

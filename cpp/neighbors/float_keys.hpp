@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+
+#include "core/simd.hpp"
+#include "core/target.hpp"
+#include "neighbors/metric.hpp"
+
+#if TROUVAILLE_X86
+#include <immintrin.h>
+#endif
+
+namespace trouvaille {
+
+// Vectors of floats for an instruction set: `lanes`, and how they are loaded.
+
+ALWAYS_INLINE float widened(float x) {
+    return x;
+}
+
+/// The float32 of the same value.
+ALWAYS_INLINE float widened(Half x) {
+    const auto bits = static_cast<std::uint32_t>(x);
+    const std::uint32_t sign = (bits & 0x8000) << 16, rest = bits & 0x7FFF;
+    if (rest < 0x400) {  // zero or subnormal: units of 2^-24
+        const float value = static_cast<float>(rest) * 0x1p-24f;
+        return sign != 0 ? -value : value;
+    }
+    // The exponent is biased by 127 instead of 15; infinity and NaN keep the greatest one.
+    const std::uint32_t shifted =
+        (rest << 13) + (rest < 0x7C00 ? (127u - 15u) << 23 : (255u - 31u) << 23);
+    const std::uint32_t word = sign | shifted;
+    float value;
+    std::memcpy(&value, &word, sizeof value);
+    return value;
+}
+
+struct ScalarFloats {
+    static constexpr std::size_t lanes = 4;
+    static Floats<lanes> load(const float* p) { return trouvaille::load<lanes>(p); }
+    static Floats<lanes> load(const Half* p) {
+        Floats<lanes> v;
+        for (std::size_t l = 0; l < lanes; ++l) v[l] = widened(p[l]);
+        return v;
+    }
+};
+
+#if TROUVAILLE_X86
+struct Avx2Floats {
+    static constexpr std::size_t lanes = 8;
+    TARGET_AVX2 static Floats<lanes> load(const float* p) { return _mm256_loadu_ps(p); }
+    TARGET_AVX2 static Floats<lanes> load(const Half* p) {
+        return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    }
+};
+
+struct Avx512Floats {
+    static constexpr std::size_t lanes = 16;
+    TARGET_AVX512 static Floats<lanes> load(const float* p) { return _mm512_loadu_ps(p); }
+    TARGET_AVX512 static Floats<lanes> load(const Half* p) {
+        // Masked by all ones: GCC 12 warns of the plain one, whose ignored operand is
+        // uninitialised.
+        return _mm512_maskz_cvtph_ps(0xFFFF,
+                                     _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    }
+};
+#endif
+
+/// keys[r] of a query and each of `Rows` rows, which lie `stride` numbers apart: float32 sums of
+/// (q - w)^2, -q w or |q - w|, 16 partial sums of which are added by halves. Their order is part of
+/// the contract of every search, and no multiply-add is fused (-ffp-contract=off), so the bits are
+/// the same on every instruction set, and the same for a float16 as for the float32 of its value.
+/// Relative error at most (dims / 16 + 8) * 2^-24, of inner products relative to |q| |w|.
+template <class Vectors, Metric metric, std::size_t Rows, class T>
+ALWAYS_INLINE void float_keys(const float* query, const T* rows, std::size_t stride,
+                              std::size_t dims, float* keys) {
+    constexpr std::size_t N = Vectors::lanes, parts = 16 / N;
+    Floats<N> sums[Rows][parts] = {};
+    const auto add = [&](const float* q, const T* row, Floats<N>(&of_row)[parts]) {
+#pragma GCC unroll 4
+        for (std::size_t p = 0; p < parts; ++p) {
+            const Floats<N> a = Vectors::load(q + p * N), b = Vectors::load(row + p * N);
+            if constexpr (metric == Metric::inner_product) {
+                of_row[p] += a * b;
+            } else if constexpr (metric == Metric::l1) {
+                of_row[p] += abs<N>(a - b);
+            } else {
+                of_row[p] += (a - b) * (a - b);
+            }
+        }
+    };
+    std::size_t d = 0;
+    for (; d + 16 <= dims; d += 16)
+#pragma GCC unroll 4
+        for (std::size_t r = 0; r < Rows; ++r) add(query + d, rows + r * stride + d, sums[r]);
+    if (d < dims) {  // the rest, filled up with zeros
+        float last[16] = {};
+        std::memcpy(last, query + d, (dims - d) * sizeof(float));
+        for (std::size_t r = 0; r < Rows; ++r) {
+            T row[16] = {};
+            std::memcpy(row, rows + r * stride + d, (dims - d) * sizeof(T));
+            add(last, row, sums[r]);
+        }
+    }
+    for (std::size_t r = 0; r < Rows; ++r) {
+        float all[16];
+        std::memcpy(all, sums[r], sizeof all);
+        for (std::size_t half = 8; half > 0; half /= 2)
+            for (std::size_t j = 0; j < half; ++j) all[j] += all[j + half];
+        keys[r] = key_or_distance(metric, all[0]);
+    }
+}
+
+}  // namespace trouvaille
