@@ -675,6 +675,11 @@ def squared_distances(X, Y):
     return ((X.astype(wide)[:, None, :] - Y.astype(wide)[None, :, :]) ** 2).sum(axis=2)
 
 
+def hamming_distances(X, Y):
+    """Bits in which the packed rows of X and of Y differ."""
+    return np.unpackbits(X[:, None, :] ^ Y[None, :, :], axis=2).sum(axis=2, dtype=np.int64)
+
+
 def nearest(distances, k):
     """The k smallest of each row, the smaller column first among equals; missing: -1."""
     ids = np.argsort(distances, axis=1, kind="stable")[:, :k].astype(np.int64)

@@ -9,6 +9,7 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/gil.hpp"
+#include "bindings/neighbor_lists.hpp"
 #include "neighbors/exact.hpp"
 
 namespace trouvaille::python {
@@ -144,28 +145,6 @@ void bind_search(py::module_& m) {
             return py::make_tuple(distances, ids);
         },
         "forest"_a, "queries"_a.noconvert(), "k"_a, "checks"_a, "alive"_a.noconvert(), "threads"_a);
-}
-
-/// Lists one after the other: where each begins and the last one ends, distances, ids.
-template <class Distance>
-py::tuple joined(const std::vector<std::vector<KDNeighbor<Distance>>>& found) {
-    Array<std::int64_t> offsets(length(found) + 1);
-    std::int64_t total = 0;
-    for (std::size_t i = 0; i < found.size(); ++i) {
-        offsets.mutable_data()[i] = total;
-        total += length(found[i]);
-    }
-    offsets.mutable_data()[found.size()] = total;
-    Array<Distance> distances(static_cast<py::ssize_t>(total));
-    Array<std::int64_t> ids(static_cast<py::ssize_t>(total));
-    Distance* d = distances.mutable_data();
-    std::int64_t* id = ids.mutable_data();
-    for (const auto& list : found)
-        for (const auto& neighbor : list) {
-            *d++ = neighbor.score;
-            *id++ = neighbor.id;
-        }
-    return py::make_tuple(offsets, distances, ids);
 }
 
 template <class T>

@@ -10,6 +10,7 @@ void bind_regions(py::module_& m);
 void bind_words(py::module_& m);
 void bind_exact(py::module_& m);
 void bind_graph(py::module_& m);
+void bind_hamming(py::module_& m);
 void bind_index(py::module_& m);
 void bind_kd_forest(py::module_& m);
 void bind_geometry(py::module_& m);
@@ -26,6 +27,7 @@ PYBIND11_MODULE(_core, m) {
     trouvaille::python::bind_words(m);
     trouvaille::python::bind_exact(m);
     trouvaille::python::bind_graph(m);
+    trouvaille::python::bind_hamming(m);
     trouvaille::python::bind_index(m);
     trouvaille::python::bind_kd_forest(m);
     trouvaille::python::bind_geometry(m);

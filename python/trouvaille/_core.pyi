@@ -133,7 +133,25 @@ def check_graph(
     neighbors: NDArray[np.uint32], entry: int, copies: NDArray[np.uint64], points: int
 ) -> None: ...
 
-# neighbors: exact
+# hamming
+max_code_bytes: int
+
+def hamming_neighbors(
+    queries: NDArray[np.uint8],
+    points: NDArray[np.uint8],
+    k: int,
+    threads: int,
+    alive: NDArray[np.uint64] = ...,
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
+def hamming_neighbors_within(
+    queries: NDArray[np.uint8],
+    points: NDArray[np.uint8],
+    radius: int,
+    threads: int,
+    alive: NDArray[np.uint64] = ...,
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
+
+# exact
 max_byte_dims: int
 
 @overload
