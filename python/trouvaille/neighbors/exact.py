@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -119,7 +120,7 @@ class Exact(Structure):
         )
 
     def _parameters(self) -> dict[str, Any]:
-        return {"metric": self._metric.name}
+        return {"metric": self.metric}
 
     def _built(self, points: NDArray[Any], threads: int) -> tuple[NDArray[Any], Arrays]:
         return points, {}
@@ -131,7 +132,9 @@ class Exact(Structure):
     def _found(
         self, state: State, queries: NDArray[Any], k: int, threads: int, budget: Mapping[str, int]
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        return _core.exact_neighbors(queries, _bits(state.points), k, threads, self._metric.name)
+        if self.metric == "hamming":
+            return _core.hamming_neighbors(queries, state.points, k, threads)
+        return _core.exact_neighbors(queries, _bits(state.points), k, threads, self.metric)
 
     def _within(
         self,
@@ -141,8 +144,11 @@ class Exact(Structure):
         threads: int,
         budget: Mapping[str, int],
     ) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.int64]]:
+        if self.metric == "hamming":
+            bits = math.floor(min(max(radius, -1), 2**31 - 1))
+            return _core.hamming_neighbors_within(queries, state.points, bits, threads)
         return _core.exact_neighbors_within(
-            queries, _bits(state.points), radius, threads, self._metric.name
+            queries, _bits(state.points), radius, threads, self.metric
         )
 
 
