@@ -17,7 +17,7 @@ from ._metric import Metric
 from ._structure import Structure
 from .exact import Exact
 
-_TIMED_SECONDS = 0.1
+_TIMED_SECONDS = 0.05
 _HOPELESS = 3.0
 """A candidate that costs so many times the best, and is not yet precise enough, is given up."""
 _FINE = 1.1
@@ -107,7 +107,7 @@ class Problem:
         """Find the true neighbours."""
         k = min(k, len(points) - (own is not None))
         problem = cls(points, queries, own, k, threads, np.empty((0, 1)), metric)
-        exact = Exact().build(points, threads=threads)
+        exact = Exact(metric.name).build(points, threads=threads)
         return replace(problem, farthest=problem._distances(exact, {})[:, -1:])
 
     def trial(self, candidate: Structure, limits: Limits, best: float) -> Trial:
@@ -140,7 +140,7 @@ class Problem:
                 return replace(trial, verdict="too slow where it is not yet precise enough")
             low, high = high, 2 * high
         while low > 0 and high > max(low + 1, _FINE * low):
-            middle = math.isqrt(low * high)
+            middle = max(math.isqrt(low * high), low + 1)
             between = self._at(index, built, {name: middle}, limits)
             low, high = (middle, high) if between.verdict else (low, middle)
             trial = trial if between.verdict else between

@@ -169,6 +169,7 @@ def autotune(
     whole = Problem.of(points, asked, own, k, n_threads, metric)
     index, chosen = whole.built(best.index, ids)
     chosen = whole.measured(index, chosen, replace(limits, growth=1.0), math.inf)
+    chosen = replace(chosen, verdict=chosen.verdict or "chosen")
     report("done", len(tried) + 1, len(tried) + 1)
     judged = [
         replace(trial, verdict="chosen" if trial is best else trial.verdict or "slower")

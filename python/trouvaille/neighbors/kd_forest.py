@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from ._structure import Structure
 from .results import Neighbors, RadiusNeighbors
 
 _ALL = 2**64 - 1
+_FARTHEST = 2**31 - 1
 
 
 class KDForest(Structure):
@@ -157,6 +159,24 @@ class KDForest(Structure):
             _forest(state), queries, k, budget["checks"], state.bitmap, threads
         )
 
+    def _within(
+        self,
+        state: State,
+        queries: NDArray[Any],
+        radius: float,
+        threads: int,
+        budget: Mapping[str, int],
+    ) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.int64]]:
+        if radius < 0 or len(state.points) == 0:
+            return super()._within(state, queries, radius, threads, budget)
+        if state.points.dtype == np.uint8:
+            radius = math.floor(min(radius, _FARTHEST))
+        else:
+            radius = _below(radius)
+        return _core.search_kd_forest_within(
+            _forest(state), queries, radius, budget["checks"], state.bitmap, threads
+        )
+
 
 def _budget(checks: int | None) -> dict[str, int]:
     return {"checks": _ALL if checks is None else _check.count(checks, "checks")}
@@ -164,3 +184,10 @@ def _budget(checks: int | None) -> dict[str, int]:
 
 def _forest(state: State) -> Any:
     return (state.points, *(state.arrays[name] for name in KDForest._arrays))
+
+
+def _below(radius: float) -> float:
+    """Return the largest float32 that is at most `radius`."""
+    representable = min(radius, float(np.finfo(np.float32).max))
+    near = np.float32(representable)
+    return float(near if near <= representable else np.nextafter(near, np.float32(0)))
