@@ -6,12 +6,14 @@ from .autotune import Tuned, autotune
 from .exact import Exact
 from .formats import read_vectors, write_vectors
 from .graph import Graph
+from .hamming import Hamming
 from .kd_forest import KDForest
 from .results import Neighbors, RadiusNeighbors, Stats
 
 __all__ = [
     "Exact",
     "Graph",
+    "Hamming",
     "KDForest",
     "Neighbors",
     "RadiusNeighbors",
