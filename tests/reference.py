@@ -680,6 +680,39 @@ def hamming_distances(X, Y):
     return np.unpackbits(X[:, None, :] ^ Y[None, :, :], axis=2).sum(axis=2, dtype=np.int64)
 
 
+def principal_coordinates(X, count):
+    """Coordinates along the directions of greatest variance, around the mean."""
+    centered = X - X.mean(axis=0, dtype=float)
+    return centered @ np.linalg.svd(centered, full_matrices=False)[2][:count].T
+
+
+def procrustes(X, Y):
+    """The matrix of orthonormal rows that brings the rows of X nearest to those of Y."""
+    left, _, right = np.linalg.svd(X.T @ Y, full_matrices=False)
+    return left @ right
+
+
+def quantization_loss(projected, corners):
+    """How far corners are from points that were turned in the best way."""
+    return ((corners - projected @ procrustes(projected, corners)) ** 2).sum()
+
+
+def spectral_half_periods(X, count):
+    """Of the slowest waves over the box of the points: half periods from its low sides."""
+    coordinates = principal_coordinates(X, min(count, X.shape[1]))
+    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
+    waves = [
+        (waves / (high[i] - low[i]), waves, i)
+        for waves in range(1, count + 1)
+        for i in range(len(low))
+    ]
+    chosen = sorted(waves)[:count]
+    return np.stack(
+        [waves * (coordinates[:, i] - low[i]) / (high[i] - low[i]) for _, waves, i in chosen],
+        axis=1,
+    )
+
+
 def nearest(distances, k):
     """The k smallest of each row, the smaller column first among equals; missing: -1."""
     ids = np.argsort(distances, axis=1, kind="stable")[:, :k].astype(np.int64)

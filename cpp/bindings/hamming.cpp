@@ -3,6 +3,7 @@
 #include "bindings/gil.hpp"
 #include "bindings/neighbor_lists.hpp"
 #include "neighbors/hamming_scan.hpp"
+#include "neighbors/project.hpp"
 
 namespace trouvaille::python {
 namespace {
@@ -52,6 +53,28 @@ py::tuple neighbors_within(const Codes& queries, const Codes& points, std::int32
     return joined<std::int32_t>(found);
 }
 
+template <class T>
+void bind_project(py::module_& m) {
+    m.def(
+        "project",
+        [](const Array<T>& x, const Array<float>& weights, const Array<float>& offsets,
+           int threads) {
+            const auto rows = view(x);
+            const auto w = view(weights);
+            const auto o = vector_view(offsets);
+            if (w.rows != rows.cols || o.size() != w.cols)
+                throw py::value_error("x, weights and offsets do not fit together");
+            Array<float> out({x.shape(0), weights.shape(1)});
+            const auto to = mutable_view(out);
+            {
+                const ReleasedGil nogil;  // no Python object is touched in this block
+                project<T>(rows, w, o, to, threads);
+            }
+            return out;
+        },
+        "x"_a.noconvert(), "weights"_a.noconvert(), "offsets"_a.noconvert(), "threads"_a);
+}
+
 }  // namespace
 
 void bind_hamming(py::module_& m) {
@@ -61,6 +84,8 @@ void bind_hamming(py::module_& m) {
     m.def("hamming_neighbors_within", &neighbors_within, "queries"_a.noconvert(),
           "points"_a.noconvert(), "radius"_a, "threads"_a,
           py::arg("alive").noconvert() = Bitmap(0));
+    bind_project<std::uint8_t>(m);
+    bind_project<float>(m);
 }
 
 }  // namespace trouvaille::python

@@ -150,6 +150,17 @@ def hamming_neighbors_within(
     threads: int,
     alive: NDArray[np.uint64] = ...,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
+@overload
+def project(
+    x: NDArray[np.uint8], weights: NDArray[np.float32], offsets: NDArray[np.float32], threads: int
+) -> NDArray[np.float32]: ...
+@overload
+def project(
+    x: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    offsets: NDArray[np.float32],
+    threads: int,
+) -> NDArray[np.float32]: ...
 
 # exact
 max_byte_dims: int
