@@ -51,7 +51,8 @@ def test_limits_of_memory_and_of_all_time(rng):
     tuned = autotune(X, 0.8, candidates=candidates(), max_bytes_a_point=24)
     assert type(tuned.index) is Exact
     assert {trial.verdict for trial in tuned.trials} == {"chosen", "too large"}
-    assert type(autotune(X, 0.8, candidates=candidates(), expected_queries=1).index) is Exact
+    slow = Graph(16, build_width=400)
+    assert type(autotune(X, 0.8, candidates=[slow, Exact()], expected_queries=1).index) is Exact
     with pytest.raises(ValueError, match=r"no candidate .*\n.*too large"):
         autotune(X, 0.8, candidates=candidates(), max_bytes_a_point=5)
 
