@@ -37,7 +37,7 @@ UNITS = {"ns": 1e9, "us": 1e6, "ms": 1e3, "s": 1.0}  # the part of a unit before
 SLOWING_VARIABLES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 SHORTEST_TIMING = 0.01  # seconds: a faster call is repeated until one timing takes this long
 
-_THREAD_VARIABLES = (
+THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -57,6 +57,10 @@ _PEERS = (  # modules whose version belongs in the row
     "pycolmap",
     "numba",
     "svs",
+    "hnswlib",
+    "scann",
+    "usearch",
+    "pyvsag",
     "sparse_dot_topn",
     "bm25s",
     "torch",
@@ -72,7 +76,7 @@ def single_thread() -> None:
             f"single_thread() must be called before the import of {', '.join(late)}: "
             "they have read the number of threads already"
         )
-    os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
 
 
 def _refuse_slowed_peers() -> None:

@@ -23,16 +23,24 @@ def log_log(
 
 
 def log_log_curves(
-    title: str, x_label: str, y_label: str, curves: Mapping[str, Sequence[tuple[float, float]]]
+    title: str,
+    x_label: str,
+    y_label: str,
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+    x_names: Mapping[float, str] | None = None,
 ) -> str:
-    """Draw each curve through its own points (x, y), all of them positive."""
+    """Draw each curve through its own points (x, y), all of them positive.
+
+    `x_names` are what to write at some x, in place of numbers at round ones.
+    """
     xs, ys = zip(*(point for curve in curves.values() for point in curve), strict=True)
     x_axis = _Axis(min(xs), max(xs), LEFT, WIDTH - RIGHT)
     y_axis = _Axis(min(ys), max(ys), HEIGHT - BOTTOM, TOP)
     parts = [_frame(), _text((LEFT + WIDTH - RIGHT) / 2, 22, title, size=15)]
-    for tick in x_axis.ticks():
+    for tick, name in (x_names or {tick: _si(tick) for tick in x_axis.ticks()}).items():
         at = x_axis(tick)
-        parts += [_rule(at, TOP, at, HEIGHT - BOTTOM), _text(at, HEIGHT - BOTTOM + 18, _si(tick))]
+        if LEFT <= at <= WIDTH - RIGHT:
+            parts += [_rule(at, TOP, at, HEIGHT - BOTTOM), _text(at, HEIGHT - BOTTOM + 18, name)]
     for tick in y_axis.ticks():
         at = y_axis(tick)
         parts += [_rule(LEFT, at, WIDTH - RIGHT, at), _text(LEFT - 8, at + 4, _si(tick), "end")]
