@@ -4,6 +4,7 @@
 from ._trial import Trial
 from .autotune import Tuned, autotune
 from .exact import Exact
+from .faiss_indexes import from_faiss, to_faiss
 from .formats import read_vectors, write_vectors
 from .graph import Graph
 from .hamming import Hamming
@@ -21,6 +22,8 @@ __all__ = [
     "Trial",
     "Tuned",
     "autotune",
+    "from_faiss",
     "read_vectors",
+    "to_faiss",
     "write_vectors",
 ]

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+import sys
+
+import numpy as np
+import pytest
+
+from trouvaille.neighbors import Exact, Graph, from_faiss, to_faiss
+
+
+@pytest.fixture(scope="module")
+def faiss():
+    return pytest.importorskip("faiss", reason="faiss is not installed")
+
+
+def random_points(rng, n, dtype):
+    if dtype == np.uint8:
+        return rng.integers(0, 256, (n, 12), dtype=np.uint8)
+    return rng.integers(-100, 100, (n, 12)).astype(dtype)  # whole: sums are exact in any order
+
+
+CASES = [
+    ("l2", np.uint8),
+    ("l2", np.float32),
+    ("l2", np.float16),
+    ("ip", np.uint8),
+    ("ip", np.float32),
+    ("l1", np.float32),
+    ("hamming", np.uint8),
+]
+
+
+@pytest.mark.parametrize("with_ids", [False, True], ids=["rows", "ids"])
+@pytest.mark.parametrize(("metric", "dtype"), CASES)
+def test_faiss_finds_the_same(faiss, rng, metric, dtype, with_ids):
+    ids = rng.permutation(500)[:200] + 2**40 if with_ids else None
+    index = Exact(metric).build(random_points(rng, 200, dtype), ids)
+    queries = random_points(rng, 15, dtype)
+    in_faiss = to_faiss(index)
+    asked = queries if metric == "hamming" else queries.astype(np.float32)
+    distances, found = in_faiss.search(asked, 5)
+    ours = index.search(queries, 5)
+    np.testing.assert_array_equal(distances, ours.distances)
+    same = in_place(ours.distances)
+    np.testing.assert_array_equal(found[same], ours.ids[same])
+
+
+def in_place(distances):
+    """Places whose distance no other has, so that every search agrees on them."""
+    same = np.ones(distances.shape, bool)
+    same[:, 1:] &= distances[:, 1:] != distances[:, :-1]
+    same[:, :-1] &= distances[:, 1:] != distances[:, :-1]
+    same[:, -1] = False  # the next one may be as near
+    return same
+
+
+@pytest.mark.parametrize("with_ids", [False, True], ids=["rows", "ids"])
+@pytest.mark.parametrize(("metric", "dtype"), CASES)
+def test_there_and_back_is_the_same(faiss, rng, tmp_path, metric, dtype, with_ids):
+    ids = rng.permutation(500)[:200] if with_ids else None
+    index = Exact(metric).build(random_points(rng, 200, dtype), ids)
+    queries = random_points(rng, 15, dtype)
+    written, read = faiss.write_index, faiss.read_index
+    if metric == "hamming":
+        written, read = faiss.write_index_binary, faiss.read_index_binary
+    written(to_faiss(index), str(tmp_path / "index"))
+    back = from_faiss(read(str(tmp_path / "index")), dtype=dtype)
+    assert (back.metric, back.stats()) == (index.metric, index.stats())
+    for a, b in zip(back.search(queries, 20), index.search(queries, 20), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_was_removed_is_not_exported(faiss, rng):
+    index = Exact().build(random_points(rng, 30, np.uint8))
+    index.remove(range(10))
+    in_faiss = to_faiss(index)
+    assert in_faiss.ntotal == 20
+    assert in_faiss.search(np.zeros((1, 12), np.float32), 20)[1].min() == 10
+
+
+def test_no_points_and_one(faiss):
+    for n in (0, 1):
+        index = Exact().build(np.zeros((n, 3), np.uint8))
+        assert to_faiss(index).ntotal == n
+        assert len(from_faiss(to_faiss(index))) == n
+
+
+def test_points_that_are_no_bytes_are_refused_as_bytes(faiss):
+    index = faiss.IndexFlatL2(2)
+    index.add(np.float32([[1, 2.5]]))
+    assert from_faiss(index).search([[1, 2]], 1).distances == 0.25
+    with pytest.raises(ValueError, match="index"):
+        from_faiss(index, dtype=np.uint8)
+    with pytest.raises(ValueError, match="dtype must be float32, uint8 or float16, got int64"):
+        from_faiss(index, dtype=np.int64)
+
+
+def test_other_indexes_are_refused_by_name(faiss, rng):
+    with pytest.raises(TypeError, match="index must be an Exact, got Graph"):
+        to_faiss(Graph())
+    with pytest.raises(ValueError, match="the index is empty"):
+        to_faiss(Exact())
+    with pytest.raises(TypeError, match="flat one of FAISS, got IndexHNSWFlat"):
+        from_faiss(faiss.IndexIDMap2(faiss.IndexHNSWFlat(4, 8)))
+    with pytest.raises(TypeError, match="one of FAISS, got ndarray"):
+        from_faiss(np.zeros((2, 2)))
+    with pytest.raises(ValueError, match="metric of index must be L2, inner product or L1"):
+        from_faiss(faiss.IndexFlat(4, faiss.METRIC_Linf))
+
+
+def test_ids_given_twice_are_refused(faiss):
+    index = faiss.IndexIDMap(faiss.IndexFlatL2(2))
+    index.add_with_ids(np.zeros((2, 2), np.float32), np.array([3, 3]))
+    with pytest.raises(ValueError, match="ids must be distinct, got 3 twice"):
+        from_faiss(index)
+
+
+def test_without_faiss_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ImportError, match="pip install faiss-cpu"):
+        to_faiss(Exact().build(np.zeros((1, 2), np.uint8)))
+    with pytest.raises(ImportError, match="pip install faiss-cpu"):
+        from_faiss(object())
