@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from trouvaille.neighbors import Exact, Graph, from_faiss, to_faiss
+from trouvaille.neighbors import Exact, Graph, KDForest, from_faiss, to_faiss
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,62 @@ def test_what_was_removed_is_not_exported(faiss, rng):
     assert in_faiss.search(np.zeros((1, 12), np.float32), 20)[1].min() == 10
 
 
+@pytest.mark.parametrize("metric", ["l2", "ip"])
+def test_an_inverted_file_has_all_points_with_their_ids(faiss, rng, tmp_path, metric):
+    X, ids = random_points(rng, 300, np.float32), rng.permutation(900)[:300]
+    index = Exact(metric).build(X, ids)
+    inverted = to_faiss(index, n_lists=7)
+    assert inverted.nlist == 7
+    inverted.nprobe = 7  # all lists: exact
+    queries = random_points(rng, 15, np.float32)
+    ours = index.search(queries, 5)
+    distances, found = inverted.search(queries, 5)
+    np.testing.assert_array_equal(distances, ours.distances)
+    same = in_place(ours.distances)
+    np.testing.assert_array_equal(found[same], ours.ids[same])
+
+    faiss.write_index(inverted, str(tmp_path / "index"))
+    back = from_faiss(faiss.read_index(str(tmp_path / "index")))
+    np.testing.assert_array_equal(back.search(X, 1).ids, index.search(X, 1).ids)
+    np.testing.assert_array_equal(back.search(queries, 5).distances, ours.distances)
+
+
+def test_an_inverted_file_within_a_map_keeps_the_outer_ids(faiss, rng):
+    X = random_points(rng, 50, np.uint8)
+    inner = faiss.IndexIVFFlat(faiss.IndexFlatL2(12), 12, 3)
+    inner.cp.min_points_per_centroid = 1
+    inner.train(X.astype(np.float32))
+    mapped = faiss.IndexIDMap(inner)
+    mapped.add_with_ids(X.astype(np.float32), np.arange(50) * 10 + 4)
+    back = from_faiss(mapped, dtype=np.uint8)
+    np.testing.assert_array_equal(back.search(X, 1).ids[:, 0], np.arange(50) * 10 + 4)
+
+
+def test_other_structures_give_their_points_and_take_them(faiss, rng):
+    X, ids = random_points(rng, 300, np.uint8), rng.permutation(900)[:300]
+    forest = KDForest(leaf_size=8).build(X, ids)
+    forest.remove(ids[:20])
+    graph = from_faiss(to_faiss(forest), into=Graph(8), dtype=np.uint8)
+    assert isinstance(graph, Graph)
+    expected = forest.search(X, 3, checks=None)
+    found = graph.search(X, 3, width=None)
+    np.testing.assert_array_equal(found.distances, expected.distances)
+    same = in_place(expected.distances)
+    np.testing.assert_array_equal(found.ids[same], expected.ids[same])
+
+
+def test_what_does_not_fit_is_refused(faiss, rng):
+    index = Exact("l1").build(random_points(rng, 30, np.float32))
+    with pytest.raises(ValueError, match="n_lists is for"):
+        to_faiss(index, n_lists=2)
+    with pytest.raises(ValueError, match=r"into must have the metric of index, 'l1', got 'l2'"):
+        from_faiss(to_faiss(index), into=Graph())
+    with pytest.raises(TypeError, match="into must be one of .* got ABCMeta"):
+        from_faiss(to_faiss(index), into=Exact)
+    with pytest.raises(ValueError, match="n_lists"):
+        to_faiss(Exact().build(random_points(rng, 30, np.uint8)), n_lists=31)
+
+
 def test_no_points_and_one(faiss):
     for n in (0, 1):
         index = Exact().build(np.zeros((n, 3), np.uint8))
@@ -95,11 +151,11 @@ def test_points_that_are_no_bytes_are_refused_as_bytes(faiss):
 
 
 def test_other_indexes_are_refused_by_name(faiss, rng):
-    with pytest.raises(TypeError, match="index must be an Exact, got Graph"):
-        to_faiss(Graph())
+    with pytest.raises(TypeError, match=r"one of trouvaille.neighbors, got ndarray"):
+        to_faiss(np.zeros((2, 2)))
     with pytest.raises(ValueError, match="the index is empty"):
         to_faiss(Exact())
-    with pytest.raises(TypeError, match="flat one of FAISS, got IndexHNSWFlat"):
+    with pytest.raises(TypeError, match="flat one of FAISS, or an IndexIVFFlat, got IndexHNSWFlat"):
         from_faiss(faiss.IndexIDMap2(faiss.IndexHNSWFlat(4, 8)))
     with pytest.raises(TypeError, match="one of FAISS, got ndarray"):
         from_faiss(np.zeros((2, 2)))

@@ -20,26 +20,31 @@ _METRICS = {"l2": "METRIC_L2", "ip": "METRIC_INNER_PRODUCT", "l1": "METRIC_L1"}
 _DTYPES = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.float16))
 
 
-def to_faiss(index: Structure) -> Any:
-    """Return an index of FAISS that has the same points and ids, and finds the same neighbours.
+def to_faiss(index: Structure, *, n_lists: int | None = None) -> Any:
+    """Return an index of FAISS that has the same points and ids.
 
     Parameters
     ----------
-    index : Exact
-        Its points become float32, which is exact for bytes too; packed bits stay what they are.
+    index : Structure
+        Any index of neighbours. Its points become float32, which is exact for bytes too; packed
+        bits stay what they are. Points that were removed are left out.
+    n_lists : int, optional
+        For an inverted file of so many lists, which FAISS trains on the points: at most as many as
+        there are, and the metric "l2" or "ip". By default a flat index, which finds exactly what
+        `Exact` finds.
 
     Returns
     -------
-    faiss.IndexFlat or faiss.IndexBinaryFlat
-        Of the same metric; within an IndexIDMap2, or IndexBinaryIDMap2, unless the ids are row
-        numbers.
+    faiss.IndexFlat, faiss.IndexBinaryFlat or faiss.IndexIVFFlat
+        Of the same metric. A flat one is within an IndexIDMap2, or IndexBinaryIDMap2, unless the
+        ids are row numbers.
 
     Raises
     ------
     ImportError
         If FAISS is not installed.
     TypeError, ValueError
-        If `index` is of another kind, or was never built.
+        If an argument has the wrong type or range, or the index was never built.
 
     Examples
     --------
@@ -48,41 +53,48 @@ def to_faiss(index: Structure) -> Any:
     >>> in_faiss.search(np.float32([[3, 4]]), 2)  # doctest: +SKIP
     (array([[ 1., 25.]], dtype=float32), array([[5, 7]]))
     """
-    if not isinstance(index, Exact):
-        raise TypeError(f"index must be an Exact, got {type(index).__name__}")
-    state = index._built_state()
+    if not isinstance(index, Structure):
+        raise TypeError(f"index must be one of trouvaille.neighbors, got {type(index).__name__}")
+    points, ids = _points_of(index)
+    metric = getattr(index, "metric", "l2")
     faiss = _faiss()
-    n_dims = state.points.shape[1]
-    if index.metric == "hamming":
-        flat, with_ids = faiss.IndexBinaryFlat(8 * n_dims), faiss.IndexBinaryIDMap2
-        points = np.ascontiguousarray(state.points)
+    if n_lists is not None:
+        return _inverted_file(faiss, points, ids, metric, n_lists)
+    if metric == "hamming":
+        flat, with_ids = faiss.IndexBinaryFlat(8 * points.shape[1]), faiss.IndexBinaryIDMap2
     else:
-        flat = faiss.IndexFlat(n_dims, getattr(faiss, _METRICS[index.metric]))
+        flat = faiss.IndexFlat(points.shape[1], getattr(faiss, _METRICS[metric]))
         with_ids = faiss.IndexIDMap2
-        points = np.ascontiguousarray(state.points, np.float32)
-    if isinstance(state.ids, range) and state.ids.start == 0:
+        points = points.astype(np.float32, copy=False)
+    if np.array_equal(ids, np.arange(len(ids))):
         flat.add(points)
         return flat
     mapped = with_ids(flat)
-    mapped.add_with_ids(points, _ids.as_array(state.ids))
+    mapped.add_with_ids(points, ids)
     return mapped
 
 
-def from_faiss(index: Any, *, dtype: DTypeLike = np.float32) -> Exact:
-    """Return an exact index of the points and ids that an index of FAISS has.
+def from_faiss(
+    index: Any, *, into: Structure | None = None, dtype: DTypeLike = np.float32
+) -> Structure:
+    """Return an index of the points and ids that an index of FAISS has.
 
     Parameters
     ----------
-    index : faiss.IndexFlat, faiss.IndexBinaryFlat
+    index : faiss.IndexFlat, faiss.IndexBinaryFlat or faiss.IndexIVFFlat
         Of L2, inner product or L1; alone or within an IndexIDMap, IndexIDMap2 or their binary
-        likes, whose ids are kept.
+        likes, whose ids are kept. Of an inverted file the points are taken, not the lists.
+    into : Structure, optional
+        What to build over the points, for example ``KDForest(trees=4)``. By default `Exact` of the
+        same metric; it must have that of `index`.
     dtype : {float32, uint8, float16}
         What the points become, if it represents each of them exactly. SIFT descriptors are bytes:
         as uint8 they take a quarter of the memory. Packed bits are always uint8.
 
     Returns
     -------
-    Exact
+    Structure
+        `into`, built.
 
     Raises
     ------
@@ -101,19 +113,23 @@ def from_faiss(index: Any, *, dtype: DTypeLike = np.float32) -> Exact:
     if wanted not in _DTYPES:
         raise ValueError(f"dtype must be float32, uint8 or float16, got {wanted}")
     faiss = _faiss()
-    inner, ids = _without_id_map(faiss, index)
-    if isinstance(inner, faiss.IndexBinaryFlat):
-        points = faiss.vector_to_array(inner.xb).reshape(inner.ntotal, inner.code_size)
-        return Exact("hamming").build(points, ids)
-    if not isinstance(inner, faiss.IndexFlat):
-        raise TypeError(f"index must be a flat one of FAISS, got {type(inner).__name__}")
-    names = {getattr(faiss, value): name for name, value in _METRICS.items()}
-    if inner.metric_type not in names:
-        raise ValueError(
-            f"the metric of index must be L2, inner product or L1, got number {inner.metric_type}"
-        )
-    floats = _flat_points(inner)
-    return Exact(names[inner.metric_type]).build(_check.matrix(floats, "index", wanted), ids)
+    inner, outer_ids = _without_id_map(faiss, index)
+    metric = _metric_of(faiss, inner)
+    built = Exact(metric) if into is None else into
+    if not isinstance(built, Structure):
+        raise TypeError(f"into must be one of trouvaille.neighbors, got {type(built).__name__}")
+    own = getattr(built, "metric", "l2")
+    if own != metric:
+        raise ValueError(f"into must have the metric of index, {metric!r}, got {own!r}")
+    if metric == "hamming":
+        packed = faiss.vector_to_array(inner.xb).reshape(inner.ntotal, inner.code_size)
+        return built.build(packed, outer_ids)
+    if isinstance(inner, faiss.IndexFlat):
+        floats, ids = _flat_points(inner), outer_ids
+    else:
+        floats, ids = _listed_points(faiss, inner)
+        ids = ids if outer_ids is None else outer_ids[ids]
+    return built.build(_check.matrix(floats, "index", wanted), ids)
 
 
 def _faiss() -> ModuleType:
@@ -124,6 +140,31 @@ def _faiss() -> ModuleType:
             "FAISS, which this needs, is not installed: pip install faiss-cpu"
         ) from error
     return faiss
+
+
+def _points_of(index: Structure) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the points that can be found, in the order of their rows, and their ids."""
+    state = index._built_state()
+    points, ids = index._in_order(state), _ids.as_array(state.ids)
+    if state.alive is not None:
+        points, ids = points[state.alive], ids[state.alive]
+    return np.ascontiguousarray(points), ids
+
+
+def _inverted_file(
+    faiss: ModuleType, points: NDArray[Any], ids: NDArray[np.int64], metric: str, n_lists: int
+) -> Any:
+    if metric not in ("l2", "ip"):
+        raise ValueError(f'n_lists is for the metrics "l2" and "ip", and that of index is {metric}')
+    n_lists = _check.count(n_lists, "n_lists", maximum=max(len(points), 1))
+    number = getattr(faiss, _METRICS[metric])
+    centers = faiss.IndexFlat(points.shape[1], number)
+    inverted = faiss.IndexIVFFlat(centers, points.shape[1], n_lists, number)
+    floats = points.astype(np.float32, copy=False)
+    inverted.cp.min_points_per_centroid = 1  # FAISS would print that it wants more
+    inverted.train(floats)
+    inverted.add_with_ids(floats, ids)
+    return inverted
 
 
 def _without_id_map(faiss: ModuleType, index: Any) -> tuple[Any, NDArray[np.int64] | None]:
@@ -139,8 +180,40 @@ def _without_id_map(faiss: ModuleType, index: Any) -> tuple[Any, NDArray[np.int6
     raise TypeError(f"index must be one of FAISS, got {type(index).__name__}")
 
 
+def _metric_of(faiss: ModuleType, index: Any) -> str:
+    if isinstance(index, faiss.IndexBinaryFlat):
+        return "hamming"
+    if type(index).__name__ == "IndexIVFFlatDedup" or not isinstance(
+        index, faiss.IndexFlat | faiss.IndexIVFFlat
+    ):
+        raise TypeError(
+            f"index must be a flat one of FAISS, or an IndexIVFFlat, got {type(index).__name__}"
+        )
+    for name, number in _METRICS.items():
+        if index.metric_type == getattr(faiss, number):
+            return name
+    raise ValueError(
+        f"the metric of index must be L2, inner product or L1, got number {index.metric_type}"
+    )
+
+
 def _flat_points(index: Any) -> NDArray[np.float32]:
     if index.ntotal == 0:
         return np.empty((0, index.d), np.float32)
     points: NDArray[np.float32] = index.reconstruct_n(0, index.ntotal)
     return points
+
+
+def _listed_points(faiss: ModuleType, index: Any) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the points of all lists, and their ids, in the order of these."""
+    lists = index.invlists
+    points, ids = [np.empty((0, index.d), np.float32)], [np.empty(0, np.int64)]
+    for i in range(lists.nlist):
+        size = lists.list_size(i)
+        if size > 0:
+            codes = faiss.rev_swig_ptr(lists.get_codes(i), size * lists.code_size)
+            points.append(codes.view(np.float32).reshape(size, index.d).copy())
+            ids.append(faiss.rev_swig_ptr(lists.get_ids(i), size).copy())
+    every = np.concatenate(ids)
+    order = np.argsort(every, kind="stable")
+    return np.concatenate(points)[order], every[order]
