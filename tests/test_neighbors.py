@@ -12,13 +12,14 @@ from hypothesis.extra import numpy as hnp
 
 import reference
 from trouvaille.errors import IndexCorruptError
-from trouvaille.neighbors import Exact, Graph, KDForest
+from trouvaille.neighbors import Exact, Graph, KDForest, KMeansTree
 
 # Each with a budget that finds all: whatever is exact then is exact.
 STRUCTURES = {
     "exact": (Exact, {}),
     "graph": (partial(Graph, 16), {"width": None}),
     "kd forest": (partial(KDForest, 3), {"checks": None}),
+    "k-means tree": (partial(KMeansTree, 4), {"checks": None}),
 }
 
 

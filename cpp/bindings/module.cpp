@@ -13,6 +13,7 @@ void bind_graph(py::module_& m);
 void bind_hamming(py::module_& m);
 void bind_index(py::module_& m);
 void bind_kd_forest(py::module_& m);
+void bind_kmeans_tree(py::module_& m);
 void bind_geometry(py::module_& m);
 void bind_match(py::module_& m);
 void bind_estimate(py::module_& m);
@@ -30,6 +31,7 @@ PYBIND11_MODULE(_core, m) {
     trouvaille::python::bind_hamming(m);
     trouvaille::python::bind_index(m);
     trouvaille::python::bind_kd_forest(m);
+    trouvaille::python::bind_kmeans_tree(m);
     trouvaille::python::bind_geometry(m);
     trouvaille::python::bind_match(m);
     trouvaille::python::bind_estimate(m);

@@ -6,23 +6,21 @@
 #include <limits>
 
 #include "core/cpu.hpp"
-#include "core/interrupt.hpp"
 #include "core/parallel.hpp"
-#include "core/random.hpp"
 #include "core/simd.hpp"
 #include "core/target.hpp"
+#include "neighbors/orthogonal_iteration.hpp"
 
 namespace trouvaille {
 namespace {
 
-constexpr std::size_t largest_sample = 2'048, iterations = 10;
+constexpr std::size_t largest_sample = 2'048;
 constexpr std::size_t lanes = 8, vectors = axis_count / lanes;
 constexpr float middle = 128, last = 255;
 
-// ---- learning: orthogonal iteration (Golub and Van Loan, Matrix Computations, 8.2) ----
+// ---- learning ----
 
-using Axis = std::array<double, axis_count>;  // one row of the directions
-using Axes = std::vector<Axis>;
+using Axes = Directions<axis_count>;
 
 template <class T>
 MatrixView<const double> centered_sample(MatrixView<const T> points, std::vector<double>& values,
@@ -39,58 +37,6 @@ MatrixView<const double> centered_sample(MatrixView<const T> points, std::vector
         for (std::size_t d = 0; d < dims; ++d)
             values[i * dims + d] = static_cast<double>(row(i)[d]) - double{center[d]};
     return {values.data(), rows, dims};
-}
-
-ALWAYS_INLINE void add_scaled(Axis& sum, double factor, const Axis& axis) {
-    for (std::size_t a = 0; a < axis_count; ++a) sum[a] += factor * axis[a];
-}
-
-/// sample^T (sample axes).
-Axes multiply_by_scatter(MatrixView<const double> sample, const Axes& axes) {
-    Axes product(axes.size());
-    InterruptPoll poll;
-    for (std::size_t i = 0; i < sample.rows; ++i) {
-        const double* x = sample.row(i);
-        Axis y{};
-        for (std::size_t d = 0; d < sample.cols; ++d) add_scaled(y, x[d], axes[d]);
-        for (std::size_t d = 0; d < sample.cols; ++d) add_scaled(product[d], x[d], y);
-        poll.did(sample.cols);
-    }
-    return product;
-}
-
-double dot(const Axes& axes, std::size_t a, std::size_t b) {
-    double sum = 0;
-    for (const Axis& row : axes) sum += row[a] * row[b];
-    return sum;
-}
-
-/// Gram and Schmidt's, each column twice; what is then nearly nothing becomes zero.
-void orthonormalize(Axes& axes) {
-    for (std::size_t a = 0; a < axis_count; ++a) {
-        const double before = dot(axes, a, a);
-        for (int time = 0; time < 2; ++time)
-            for (std::size_t b = 0; b < a; ++b) {
-                const double along = dot(axes, a, b);
-                for (Axis& row : axes) row[a] -= along * row[b];
-            }
-        const double norm = dot(axes, a, a);
-        const double scale = norm > 1e-20 * before ? 1 / std::sqrt(norm) : 0;
-        for (Axis& row : axes) row[a] *= std::isfinite(scale) ? scale : 0;
-    }
-}
-
-Axes principal_directions(MatrixView<const double> sample) {
-    Axes axes(sample.cols);
-    for (std::size_t d = 0; d < axes.size(); ++d) {
-        Random random(0, d);
-        for (double& value : axes[d]) value = random.uniform() - 0.5;
-    }
-    for (std::size_t i = 0; i < iterations; ++i) {
-        axes = multiply_by_scatter(sample, axes);
-        orthonormalize(axes);
-    }
-    return axes;
 }
 
 /// Five standard deviations along the first axis are the codes' range.
@@ -168,8 +114,8 @@ PrincipalAxesData learn_axes(MatrixView<const T> points) {
     data.center.resize(points.cols);
     std::vector<double> values;
     const auto sample = centered_sample(points, values, data.center);
-    const Axes axes = principal_directions(sample);
-    for (const Axis& row : axes)
+    const Axes axes = principal_directions<axis_count>(sample);
+    for (const auto& row : axes)
         for (const double value : row) data.directions.push_back(static_cast<float>(value));
     data.step = step_for(sample, axes);
     return data;

@@ -466,3 +466,50 @@ def search_kd_forest_within(
     alive: NDArray[np.uint64] | None,
     threads: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]: ...
+
+# k-means tree
+# points, rows, panels, starts, children, centers, blocks, sketches, middle, directions, steps
+_KMeansTree: TypeAlias = tuple[
+    NDArray[_Point],
+    NDArray[np.uint32],
+    NDArray[np.uint32],
+    NDArray[np.uint32],
+    NDArray[np.uint32],
+    NDArray[np.uint8],
+    NDArray[np.uint32],
+    NDArray[np.uint8],
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.float32],
+]
+
+def build_kmeans_tree(
+    points: NDArray[_Point],
+    branching: int,
+    levels: int,
+    iterations: int,
+    seed: int,
+    threads: int,
+) -> _KMeansTree[_Point]: ...
+def grow_kmeans_tree(
+    tree: _KMeansTree[_Point], added: NDArray[_Point], threads: int
+) -> _KMeansTree[_Point]: ...
+def check_kmeans_tree(tree: _KMeansTree[_Point]) -> None: ...
+@overload
+def search_kmeans_tree(
+    tree: _KMeansTree[np.uint8],
+    queries: NDArray[np.uint8],
+    k: int,
+    checks: int,
+    alive: NDArray[np.uint64] | None,
+    threads: int,
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
+@overload
+def search_kmeans_tree(
+    tree: _KMeansTree[np.float32],
+    queries: NDArray[np.float32],
+    k: int,
+    checks: int,
+    alive: NDArray[np.uint64] | None,
+    threads: int,
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]: ...

@@ -9,6 +9,7 @@ from .formats import read_vectors, write_vectors
 from .graph import Graph
 from .hamming import Hamming
 from .kd_forest import KDForest
+from .kmeans_tree import KMeansTree
 from .results import Neighbors, RadiusNeighbors, Stats
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Graph",
     "Hamming",
     "KDForest",
+    "KMeansTree",
     "Neighbors",
     "RadiusNeighbors",
     "Stats",

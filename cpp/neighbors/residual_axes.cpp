@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "neighbors/residual_axes.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "neighbors/orthogonal_iteration.hpp"
+
+namespace trouvaille {
+namespace {
+
+constexpr float half = 7.5F;
+constexpr int largest_weight = 127;
+
+/// Of a normal distribution, the step of 16 that is best, and a little more, for the tails.
+constexpr double steps_a_deviation = 0.4;
+
+}  // namespace
+
+ResidualAxesData learn_residual_axes(MatrixView<const double> residuals,
+                                     std::span<const float> middle) {
+    const auto axes = principal_directions<sketch_axes>(residuals);
+    std::array<double, sketch_axes> squares{};
+    for (std::size_t i = 0; i < residuals.rows; ++i) {
+        std::array<double, sketch_axes> y{};
+        for (std::size_t d = 0; d < residuals.cols; ++d)
+            orthogonal::add_scaled(y, residuals.row(i)[d], axes[d]);
+        for (std::size_t a = 0; a < sketch_axes; ++a) squares[a] += y[a] * y[a];
+    }
+    ResidualAxesData data;
+    data.middle.assign(middle.begin(), middle.end());
+    const auto rows = static_cast<double>(std::max<std::size_t>(residuals.rows, 1));
+    for (const double square : squares) {
+        const double step = steps_a_deviation * std::sqrt(square / rows);
+        data.steps.push_back(step > 1e-12 && step < 1e12 ? static_cast<float>(step) : 1.0F);
+    }
+    for (const auto& row : axes)
+        for (const double value : row) data.directions.push_back(static_cast<float>(value));
+    return data;
+}
+
+Sketch sketch(const ResidualAxes& axes, const Projection& residual, const Projection& center) {
+    Sketch made;
+    made.term = 0;
+    for (std::size_t a = 0; a < sketch_axes; ++a) {
+        const float place = residual[a] / axes.steps[a] + 8;
+        made.codes[a] = static_cast<std::uint8_t>(std::max(0.0F, std::min(15.0F, place)));
+        const float value = (static_cast<float>(made.codes[a]) - half) * axes.steps[a];
+        made.term += value * (value + 2 * center[a]);
+    }
+    return made;
+}
+
+SketchedQuery sketch_query(const ResidualAxes& axes, Projection y) {
+    float largest = 0;
+    for (std::size_t a = 0; a < sketch_axes; ++a) {
+        y[a] *= axes.steps[a];
+        largest = std::max(largest, std::abs(y[a]));
+    }
+    SketchedQuery made;
+    const float unit = largest / largest_weight;
+    if (!(unit > 0) || !std::isfinite(1 / unit)) return made;
+    made.scale = 2 * unit;
+    for (std::size_t a = 0; a < sketch_axes; ++a)
+        made.weights[a] = static_cast<std::int8_t>(std::lround(y[a] / unit));
+    return made;
+}
+
+}  // namespace trouvaille
