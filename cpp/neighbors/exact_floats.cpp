@@ -9,6 +9,7 @@
 #include "neighbors/exact_compare.hpp"
 #include "neighbors/exact_search.hpp"
 #include "neighbors/float_judge.hpp"
+#include "neighbors/float_pack.hpp"
 
 #if TROUVAILLE_X86
 #include <immintrin.h>
@@ -71,7 +72,7 @@ struct Scalar : FloatKernel<of, Point> {
             }
         return hits;
     }
-    static void pack(Panels<Scalar>& panels, std::size_t p) { exact::pack_panel(panels, p); }
+    static void pack(Panels<Scalar>& panels, std::size_t p) { exact::pack_floats(panels, p); }
     template <class Found, class Reverse>
     static void scan(const Panels<Scalar>& panels, const Block<Scalar, Found>& block,
                      Reverse& reverse) {
@@ -125,8 +126,8 @@ struct Avx2 : FloatKernel<of, Point> {
         if constexpr (of != Metric::l1) return _mm256_fmadd_ps(row, query, sum);
         return sum - abs<8>(row - query);
     }
-    TARGET_AVX2 static void pack(Panels<Avx2>& panels, std::size_t p) {
-        exact::pack_panel(panels, p);
+    [[gnu::flatten]] TARGET_AVX2 static void pack(Panels<Avx2>& panels, std::size_t p) {
+        exact::pack_floats(panels, p);
     }
     template <class Found, class Reverse>
     TARGET_AVX2 static void scan(const Panels<Avx2>& panels, const Block<Avx2, Found>& block,
@@ -186,8 +187,8 @@ struct Avx512 : FloatKernel<of, Point> {
         if constexpr (of != Metric::l1) return _mm512_fmadd_ps(row, query, sum);
         return sum - abs<16>(row - query);
     }
-    TARGET_AVX512 static void pack(Panels<Avx512>& panels, std::size_t p) {
-        exact::pack_panel(panels, p);
+    [[gnu::flatten]] TARGET_AVX512 static void pack(Panels<Avx512>& panels, std::size_t p) {
+        exact::pack_floats(panels, p);
     }
     template <class Found, class Reverse>
     TARGET_AVX512 static void scan(const Panels<Avx512>& panels, const Block<Avx512, Found>& block,

@@ -32,14 +32,14 @@ void scalar(MatrixView<const float> queries, MatrixView<const Point> points, flo
 
 #if TROUVAILLE_X86
 template <Metric metric, class Point>
-TARGET_AVX2 void avx2(MatrixView<const float> queries, MatrixView<const Point> points,
-                      float* keys) {
+[[gnu::flatten]] TARGET_AVX2 void avx2(MatrixView<const float> queries,
+                                       MatrixView<const Point> points, float* keys) {
     scan_rows<Avx2Floats, metric>(queries, points, keys);
 }
 
 template <Metric metric, class Point>
-TARGET_AVX512 void avx512(MatrixView<const float> queries, MatrixView<const Point> points,
-                          float* keys) {
+[[gnu::flatten]] TARGET_AVX512 void avx512(MatrixView<const float> queries,
+                                           MatrixView<const Point> points, float* keys) {
     scan_rows<Avx512Floats, metric>(queries, points, keys);
 }
 

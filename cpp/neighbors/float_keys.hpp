@@ -14,7 +14,9 @@
 
 namespace trouvaille {
 
-// Vectors of floats for an instruction set: `lanes`, and how they are loaded.
+// Vectors of floats for an instruction set: their `lanes`, and how numbers of 16 bits become one.
+// Callers are compiled for it, and [[gnu::flatten]], since `widen` cannot be ALWAYS_INLINE within
+// templates that are compiled for none.
 
 ALWAYS_INLINE float widened(float x) {
     return x;
@@ -39,8 +41,7 @@ ALWAYS_INLINE float widened(Half x) {
 
 struct ScalarFloats {
     static constexpr std::size_t lanes = 4;
-    static Floats<lanes> load(const float* p) { return trouvaille::load<lanes>(p); }
-    static Floats<lanes> load(const Half* p) {
+    static Floats<lanes> widen(const Half* p) {
         Floats<lanes> v;
         for (std::size_t l = 0; l < lanes; ++l) v[l] = widened(p[l]);
         return v;
@@ -50,16 +51,14 @@ struct ScalarFloats {
 #if TROUVAILLE_X86
 struct Avx2Floats {
     static constexpr std::size_t lanes = 8;
-    TARGET_AVX2 static Floats<lanes> load(const float* p) { return _mm256_loadu_ps(p); }
-    TARGET_AVX2 static Floats<lanes> load(const Half* p) {
+    TARGET_AVX2 static Floats<lanes> widen(const Half* p) {
         return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
     }
 };
 
 struct Avx512Floats {
     static constexpr std::size_t lanes = 16;
-    TARGET_AVX512 static Floats<lanes> load(const float* p) { return _mm512_loadu_ps(p); }
-    TARGET_AVX512 static Floats<lanes> load(const Half* p) {
+    TARGET_AVX512 static Floats<lanes> widen(const Half* p) {
         // Masked by all ones: GCC 12 warns of the plain one, whose ignored operand is
         // uninitialised.
         return _mm512_maskz_cvtph_ps(0xFFFF,
@@ -67,6 +66,34 @@ struct Avx512Floats {
     }
 };
 #endif
+
+template <class Vectors>
+ALWAYS_INLINE Floats<Vectors::lanes> load_floats(const float* p) {
+    return load<Vectors::lanes>(p);
+}
+
+template <class Vectors>
+ALWAYS_INLINE Floats<Vectors::lanes> load_floats(const Half* p) {
+    return Vectors::widen(p);
+}
+
+/// Adds what 16 dimensions contribute to the 16 partial sums of a key.
+template <class Vectors, Metric metric, class T>
+ALWAYS_INLINE void add_terms(const float* query, const T* row,
+                             Floats<Vectors::lanes> (&sums)[16 / Vectors::lanes]) {
+    constexpr std::size_t N = Vectors::lanes;
+#pragma GCC unroll 4
+    for (std::size_t p = 0; p < 16 / N; ++p) {
+        const auto a = load_floats<Vectors>(query + p * N), b = load_floats<Vectors>(row + p * N);
+        if constexpr (metric == Metric::inner_product) {
+            sums[p] += a * b;
+        } else if constexpr (metric == Metric::l1) {
+            sums[p] += abs<N>(a - b);
+        } else {
+            sums[p] += (a - b) * (a - b);
+        }
+    }
+}
 
 /// keys[r] of a query and each of `Rows` rows, which lie `stride` numbers apart: float32 sums of
 /// (q - w)^2, -q w or |q - w|, 16 partial sums of which are added by halves. Their order is part of
@@ -78,30 +105,18 @@ ALWAYS_INLINE void float_keys(const float* query, const T* rows, std::size_t str
                               std::size_t dims, float* keys) {
     constexpr std::size_t N = Vectors::lanes, parts = 16 / N;
     Floats<N> sums[Rows][parts] = {};
-    const auto add = [&](const float* q, const T* row, Floats<N>(&of_row)[parts]) {
-#pragma GCC unroll 4
-        for (std::size_t p = 0; p < parts; ++p) {
-            const Floats<N> a = Vectors::load(q + p * N), b = Vectors::load(row + p * N);
-            if constexpr (metric == Metric::inner_product) {
-                of_row[p] += a * b;
-            } else if constexpr (metric == Metric::l1) {
-                of_row[p] += abs<N>(a - b);
-            } else {
-                of_row[p] += (a - b) * (a - b);
-            }
-        }
-    };
     std::size_t d = 0;
     for (; d + 16 <= dims; d += 16)
 #pragma GCC unroll 4
-        for (std::size_t r = 0; r < Rows; ++r) add(query + d, rows + r * stride + d, sums[r]);
+        for (std::size_t r = 0; r < Rows; ++r)
+            add_terms<Vectors, metric>(query + d, rows + r * stride + d, sums[r]);
     if (d < dims) {  // the rest, filled up with zeros
         float last[16] = {};
         std::memcpy(last, query + d, (dims - d) * sizeof(float));
         for (std::size_t r = 0; r < Rows; ++r) {
             T row[16] = {};
             std::memcpy(row, rows + r * stride + d, (dims - d) * sizeof(T));
-            add(last, row, sums[r]);
+            add_terms<Vectors, metric>(last, row, sums[r]);
         }
     }
     for (std::size_t r = 0; r < Rows; ++r) {
