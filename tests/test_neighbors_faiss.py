@@ -127,7 +127,7 @@ def test_what_does_not_fit_is_refused(faiss, rng):
         to_faiss(index, n_lists=2)
     with pytest.raises(ValueError, match=r"into must have the metric of index, 'l1', got 'l2'"):
         from_faiss(to_faiss(index), into=Graph())
-    with pytest.raises(TypeError, match="into must be one of .* got ABCMeta"):
+    with pytest.raises(TypeError, match=r"into must be one of .* got ABCMeta"):
         from_faiss(to_faiss(index), into=Exact)
     with pytest.raises(ValueError, match="n_lists"):
         to_faiss(Exact().build(random_points(rng, 30, np.uint8)), n_lists=31)

@@ -18,6 +18,7 @@ from ._trial import Limits, Problem, Trial
 from .exact import Exact
 from .graph import Graph
 from .kd_forest import KDForest
+from .kmeans_tree import KMeansTree
 
 Progress = Callable[[str, int, int], None]
 
@@ -207,8 +208,8 @@ def _asked(
 def _defaults(random_state: int) -> Iterable[Structure]:
     return (
         Exact(),
-        KDForest(1, random_state=random_state),
-        KDForest(4, random_state=random_state),
+        KDForest(random_state=random_state),
+        KMeansTree(random_state=random_state),
         Graph(32, random_state=random_state),
         Graph(64, random_state=random_state),
     )
