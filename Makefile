@@ -42,10 +42,10 @@ test-cpp: $(VENV)/environment  ## build with warnings as errors, and run the C++
 	$(call stage,dev)
 	$(USE_VENV) ctest --test-dir build/dev --output-on-failure --no-tests=error
 
-test-isa: $(VENV)/installed $(VENV)/group-test  ## run the kernel tests on emulated CPUs: without AVX, with AVX2 only, arm64
-	@tests/emulate no-avx $(ARGS)
-	@tests/emulate avx2 $(ARGS)
-	@$(USE_VENV) tests/emulate arm64
+test-isa: test-isa-no-avx test-isa-avx2 test-isa-arm64  ## run the kernel tests on emulated CPUs: without AVX, with AVX2 only, arm64 (-j2: two at once)
+
+test-isa-%: $(VENV)/installed $(VENV)/group-test
+	@$(USE_VENV) tests/emulate $* $(ARGS)
 
 bench: $(VENV)/installed $(VENV)/group-bench  ## measure against the peers and write benchmarks/RESULTS.md (BENCH=words for one)
 	$(BIN)/python -m benchmarks $(BENCH)
