@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 import reference
 from trouvaille.errors import IndexCorruptError
-from trouvaille.neighbors import Exact, Graph, KDForest, KMeansTree
+from trouvaille.neighbors import LSH, Exact, Graph, KDForest, KMeansTree
 
 # Each with a budget that finds all: whatever is exact then is exact.
 STRUCTURES = {
@@ -20,6 +20,7 @@ STRUCTURES = {
     "graph": (partial(Graph, 16), {"width": None}),
     "kd forest": (partial(KDForest, 3), {"checks": None}),
     "k-means tree": (partial(KMeansTree, 4), {"checks": None}),
+    "lsh": (partial(LSH, 2), {"checks": None}),
 }
 
 

@@ -14,6 +14,7 @@ void bind_hamming(py::module_& m);
 void bind_index(py::module_& m);
 void bind_kd_forest(py::module_& m);
 void bind_kmeans_tree(py::module_& m);
+void bind_lsh(py::module_& m);
 void bind_geometry(py::module_& m);
 void bind_match(py::module_& m);
 void bind_estimate(py::module_& m);
@@ -32,6 +33,7 @@ PYBIND11_MODULE(_core, m) {
     trouvaille::python::bind_index(m);
     trouvaille::python::bind_kd_forest(m);
     trouvaille::python::bind_kmeans_tree(m);
+    trouvaille::python::bind_lsh(m);
     trouvaille::python::bind_geometry(m);
     trouvaille::python::bind_match(m);
     trouvaille::python::bind_estimate(m);

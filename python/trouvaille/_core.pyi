@@ -513,3 +513,54 @@ def search_kmeans_tree(
     alive: NDArray[np.uint64] | None,
     threads: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]: ...
+
+# LSH
+# points, rows, slots, orders, panels, center, directions, offsets, multipliers,
+# (sketch_bits, reach, packed_bits)
+_LSH: TypeAlias = tuple[
+    NDArray[_Point],
+    NDArray[np.uint32],
+    NDArray[np.uint32],
+    NDArray[np.uint32],
+    NDArray[np.uint8],
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.float32],
+    NDArray[np.uint32],
+    NDArray[np.int32],
+]
+
+def build_lsh(
+    points: NDArray[_Point],
+    tables: int,
+    functions: int,
+    sketch_bytes: int,
+    family: str,
+    width: float,
+    packed_bits: bool,
+    seed: int,
+    threads: int,
+) -> _LSH[_Point]: ...
+def check_lsh(lsh: _LSH[_Point]) -> None: ...
+@overload
+def search_lsh(
+    lsh: _LSH[np.uint8],
+    queries: NDArray[np.uint8],
+    k: int,
+    checks: int,
+    probes: int,
+    comparisons: int,
+    alive: NDArray[np.uint64] | None,
+    threads: int,
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
+@overload
+def search_lsh(
+    lsh: _LSH[np.float32],
+    queries: NDArray[np.float32],
+    k: int,
+    checks: int,
+    probes: int,
+    comparisons: int,
+    alive: NDArray[np.uint64] | None,
+    threads: int,
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]: ...

@@ -10,9 +10,11 @@ from .graph import Graph
 from .hamming import Hamming
 from .kd_forest import KDForest
 from .kmeans_tree import KMeansTree
+from .lsh import LSH
 from .results import Neighbors, RadiusNeighbors, Stats
 
 __all__ = [
+    "LSH",
     "Exact",
     "Graph",
     "Hamming",

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cassert>
+#include <functional>
+#include <limits>
+#include <numeric>
+
+#include "core/cpu.hpp"
+#include "core/interrupt.hpp"
+#include "core/parallel.hpp"
+#include "core/topk.hpp"
+#include "neighbors/hamming_distance.hpp"
+#include "neighbors/lsh.hpp"
+#include "neighbors/lsh_nearest_sketches.hpp"
+#include "neighbors/lsh_probes.hpp"
+#include "neighbors/lsh_scan.hpp"
+
+namespace trouvaille {
+namespace {
+
+using FindSketches = std::size_t (*)(const lsh::Scan&, lsh::Sketched*);
+#if TROUVAILLE_X86
+constexpr FindSketches finders[isa_count] = {lsh::Scalar::find, lsh::Avx2::find, lsh::Avx512::find};
+#else
+constexpr FindSketches finders[isa_count] = {lsh::Scalar::find, lsh::Scalar::find,
+                                             lsh::Scalar::find};
+#endif
+
+constexpr std::size_t line = 64, chunk = 32;  // bytes; queries
+
+template <class T>
+struct Task {
+    const LSH<T>& lsh;
+    MatrixView<const T> queries;
+    const LSHSearchOptions& options;
+    MatrixView<Distance<T>> distances;
+    MatrixView<std::int64_t> ids;
+    RowDistances<T> compare;
+    FindSketches find;
+
+    bool alive(std::uint32_t place) const {
+        if (options.alive.empty()) return true;
+        const std::uint32_t row = lsh.rows[place];
+        return (options.alive[row / 64] >> row % 64 & 1) != 0;
+    }
+};
+
+/// Searches one query after the other, in memory that is kept between them.
+template <class T>
+class Searcher {
+  public:
+    void search(const Task<T>& task, std::size_t query, const float* values) {
+        items_.resize(task.ids.cols);
+        Best best(items_);
+        const T* q = task.queries.row(query);
+        if (task.options.checks >= task.lsh.points.rows)
+            compare_all(task, q, best);
+        else
+            compare_nearest(task, q, values, best);
+        write(best, task.distances.row(query), task.ids.row(query), task.ids.cols);
+    }
+
+  private:
+    using Best = TopK<Distance<T>, std::uint32_t, std::less<Distance<T>>>;
+
+    void compare_all(const Task<T>& task, const T* query, Best& best) {
+        places_.clear();
+        for (std::uint32_t i = 0; i < task.lsh.points.rows; ++i)
+            if (task.alive(i)) places_.push_back(i);
+        compare(task, query, best);
+    }
+
+    void compare_nearest(const Task<T>& task, const T* query, const float* values, Best& best) {
+        const HashFunctions& functions = task.lsh.functions;
+        costs_.resize(functions.sketch_bits / 16);
+        lsh::fill_costs(values + functions.multipliers.size(), functions.sketch_bits, costs_);
+        const std::uint64_t wanted =
+            std::max<std::uint64_t>(task.options.comparisons, task.ids.cols);
+        sketches_.start(wanted, task.lsh.tables() > 1 ? task.lsh.points.rows : 0);
+        probes_.start(functions, task.lsh.tables(), values);
+        if (!look_into_buckets(task)) {
+            sketches_.start(wanted, 0);
+            look_at(task, 0, 0, task.lsh.points.rows);
+        }
+        places_.clear();
+        sketches_.take(places_);
+        compare(task, query, best);
+    }
+
+    /// False where the query is too far from all points: see LSHSearchOptions.
+    bool look_into_buckets(const Task<T>& task) {
+        constexpr std::size_t together = 16;
+        const std::uint64_t checks = task.options.checks;
+        const std::uint64_t most =
+            task.options.probes != 0 ? task.options.probes : 1'024 + task.lsh.points.rows / 64;
+        std::array<lsh::Probe, together> probes;
+        std::array<Bucket, together> buckets;
+        std::uint64_t looked = 0;
+        for (std::uint64_t probed = 0; looked < checks && probed < most;) {
+            const std::size_t asked = std::min<std::uint64_t>(together, most - probed);
+            std::size_t n = 0;
+            while (n < asked && probes_.next(probes[n])) prefetch_slot(task.lsh, probes[n++]);
+            for (std::size_t i = 0; i < n; ++i)
+                prefetch(buckets[i] = bucket(task.lsh, probes[i]), task.lsh);
+            for (std::size_t i = 0; i < n && looked < checks; ++i) {
+                const Bucket& b = buckets[i];
+                const std::size_t size = std::min<std::uint64_t>(b.end - b.begin, checks - looked);
+                look_at(task, b.table, b.begin, b.begin + size);
+                looked += size;
+            }
+            probed += n;
+            poll_.did(n);
+            if (n < asked) break;
+        }
+        return looked >= checks || task.options.probes != 0;
+    }
+
+    struct Bucket {
+        std::size_t table, begin, end;
+    };
+
+    static int place_bits(const LSH<T>& lsh) {
+        return static_cast<int>(std::bit_width(lsh.slots.cols - 1)) - 1;
+    }
+
+    static void prefetch_slot(const LSH<T>& lsh, const lsh::Probe& probe) {
+        __builtin_prefetch(lsh.slots.row(probe.table) + lsh_place(probe.key, place_bits(lsh)));
+    }
+
+    static Bucket bucket(const LSH<T>& lsh, const lsh::Probe& probe) {
+        const LSHSlot* slots = lsh.slots.row(probe.table);
+        const std::size_t mask = lsh.slots.cols - 2;
+        std::size_t at = lsh_place(probe.key, place_bits(lsh));
+        while (slots[at].begin != slots[at + 1].begin) {
+            if (slots[at].key == probe.key)
+                return {probe.table, slots[at].begin, slots[at + 1].begin};
+            at = (at + 1) & mask;
+        }
+        return {probe.table, 0, 0};
+    }
+
+    static void prefetch(const Bucket& bucket, const LSH<T>& lsh) {
+        constexpr std::size_t most = 1'024;  // bytes: the CPU sees what follows by itself
+        if (bucket.begin == bucket.end) return;
+        const std::size_t each = lsh.functions.sketch_bits / 8;
+        const std::uint8_t* panels = lsh.panels.row(bucket.table);
+        const std::size_t begin = lsh::panel_bytes(bucket.begin - bucket.begin % lsh::panel, each);
+        const std::size_t end = std::min(lsh::panel_bytes(bucket.end, each), begin + most);
+        for (std::size_t byte = begin; byte < end; byte += line) __builtin_prefetch(panels + byte);
+    }
+
+    void look_at(const Task<T>& task, std::size_t table, std::size_t begin, std::size_t end) {
+        std::array<lsh::Sketched, lsh::most_scanned> found;
+        const std::uint32_t* order = table == 0 ? nullptr : task.lsh.orders.row(table - 1);
+        while (begin < end) {
+            const std::size_t stop = std::min(end, begin + lsh::most_scanned);
+            const std::size_t n = task.find(
+                {task.lsh.panels.row(table), begin, stop, costs_, sketches_.limit()}, found.data());
+            for (std::size_t i = 0; i < n; ++i) {
+                const std::uint32_t place =
+                    order == nullptr ? found[i].place : order[found[i].place];
+                if (task.alive(place)) sketches_.push({place, found[i].cost});
+            }
+            poll_.did((stop - begin) / 16 + 1);
+            begin = stop;
+        }
+    }
+
+    /// Compares the points at places_.
+    void compare(const Task<T>& task, const T* query, Best& best) {
+        constexpr std::size_t together = 16;
+        std::array<Distance<T>, together> distances;
+        const MatrixView<const T> points = task.lsh.points;
+        const std::size_t bytes = std::min<std::size_t>(points.cols * sizeof(T), 8 * line);
+        const auto prefetch_rows = [&](std::size_t first) {
+            for (std::size_t i = first; i < std::min(first + together, places_.size()); ++i)
+                for (std::size_t byte = 0; byte < bytes; byte += line)
+                    __builtin_prefetch(reinterpret_cast<const char*>(points.row(places_[i])) +
+                                       byte);
+        };
+        prefetch_rows(0);
+        for (std::size_t first = 0; first < places_.size(); first += together) {
+            prefetch_rows(first + together);
+            const std::size_t n = std::min(together, places_.size() - first);
+            task.compare(query, points, &places_[first], n, distances.data());
+            for (std::size_t i = 0; i < n; ++i)
+                if (!best.full() || distances[i] <= best.worst().score)
+                    best.push(distances[i], task.lsh.rows[places_[first + i]]);
+            poll_.did(n * (points.cols / 64 + 1));
+        }
+    }
+
+    static void write(Best& best, Distance<T>* distances, std::int64_t* ids, std::size_t k) {
+        using Limits = std::numeric_limits<Distance<T>>;
+        const auto sorted = best.sorted();
+        for (const auto& item : sorted) {
+            *distances++ = item.score;
+            *ids++ = std::int64_t{item.id};
+        }
+        std::fill_n(distances, k - sorted.size(),
+                    Limits::has_infinity ? Limits::infinity() : Limits::max());
+        std::fill_n(ids, k - sorted.size(), -1);
+    }
+
+    std::vector<typename Best::Item> items_;
+    std::vector<lsh::PairCosts> costs_;
+    std::vector<std::uint32_t> places_;
+    lsh::NearestSketches sketches_;
+    lsh::Probes probes_;
+    InterruptPoll poll_;
+};
+
+template <class T>
+RowDistances<T> comparison(const HashFunctions& functions) {
+    if constexpr (sizeof(T) == 1)
+        if (functions.packed_bits) return hamming_row_distances();
+    return row_distances<T>();
+}
+
+}  // namespace
+
+template <class T>
+void search_lsh(const LSH<T>& lsh, MatrixView<const T> queries, const LSHSearchOptions& options,
+                MatrixView<Distance<T>> distances, MatrixView<std::int64_t> ids, int threads) {
+    assert(queries.cols == lsh.points.cols && ids.cols > 0 && distances.cols == ids.cols);
+    const Task<T> task{lsh,          queries, options, distances, ids, comparison<T>(lsh.functions),
+                       pick(finders)};
+    parallel_for(queries.rows, chunk, threads, [&](std::size_t begin, std::size_t end) {
+        static thread_local Searcher<T> searcher;
+        const std::size_t columns = lsh.functions.offsets.size();
+        std::vector<float> memory(chunk * columns);
+        const MatrixView<float> values{memory.data(), end - begin, columns};
+        hash_values(lsh.functions, queries.slice(begin, end), values);
+        for (std::size_t i = begin; i < end; ++i) searcher.search(task, i, values.row(i - begin));
+    });
+}
+
+template void search_lsh(const LSH<std::uint8_t>&, MatrixView<const std::uint8_t>,
+                         const LSHSearchOptions&, MatrixView<std::int32_t>,
+                         MatrixView<std::int64_t>, int);
+template void search_lsh(const LSH<float>&, MatrixView<const float>, const LSHSearchOptions&,
+                         MatrixView<float>, MatrixView<std::int64_t>, int);
+
+}  // namespace trouvaille
