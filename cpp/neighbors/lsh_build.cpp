@@ -37,7 +37,7 @@ Hashes hash(const HashFunctions& functions, MatrixView<const T> points, std::siz
     Hashes hashes{std::vector<std::uint32_t>(tables * n),
                   std::vector<std::uint8_t>(n * sketch_bytes)};
     parallel_for(n, grain, threads, [&](std::size_t begin, std::size_t end) {
-        constexpr std::size_t some = 64;
+        constexpr std::size_t some = 256;
         const std::size_t columns = functions.offsets.size();
         std::vector<float> memory(some * columns);
         for (std::size_t first = begin; first < end; first += some) {

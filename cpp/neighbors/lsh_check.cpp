@@ -21,7 +21,7 @@ void check_functions(const HashFunctions& functions, std::size_t tables, std::si
             "functions do not fit the tables");
     require(functions.sketch_bits > 0 && functions.sketch_bits % 16 == 0,
             "sketches must be of pairs of bytes");
-    const std::size_t columns = HashFunctions::columns(of_keys + functions.sketch_bits);
+    const std::size_t columns = of_keys + functions.sketch_bits;
     require(functions.center.size() == dims && functions.directions.rows == dims &&
                 functions.directions.cols == columns && functions.offsets.size() == columns,
             "functions do not fit the points");

@@ -130,8 +130,7 @@ double median(std::vector<double> values) {
 /// Writes functions one after the other.
 class Writer {
   public:
-    Writer(HashFunctionsData& data, std::size_t functions)
-        : data_(data), columns_(HashFunctions::columns(functions)) {
+    Writer(HashFunctionsData& data, std::size_t functions) : data_(data), columns_(functions) {
         data.offsets.resize(columns_);
         data.directions.resize(data.center.size() * columns_);
     }

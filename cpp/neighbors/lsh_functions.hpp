@@ -42,7 +42,7 @@ struct HashOptions {
 /// a side. The others make the sketch, a bit each: 1 where y is greater than 0.
 struct HashFunctions {
     std::span<const float> center;
-    MatrixView<const float> directions;  ///< dims rows; as many columns as `columns` says
+    MatrixView<const float> directions;  ///< dims rows; a column for each function
     std::span<const float> offsets;
     std::span<const std::uint32_t> multipliers;  ///< one for each function of a key
     std::size_t sketch_bits = 0;
@@ -50,12 +50,6 @@ struct HashFunctions {
     bool packed_bits = false;
 
     std::size_t dims() const { return center.size(); }
-
-    /// Of `functions`, padded for vectors.
-    static constexpr std::size_t columns(std::size_t functions) {
-        return (functions + lanes - 1) / lanes * lanes;
-    }
-    static constexpr std::size_t lanes = 32;
 };
 
 /// The arrays behind HashFunctions.
@@ -85,9 +79,9 @@ struct HashFunctionsData {
 template <class T>
 HashFunctionsData draw_functions(MatrixView<const T> points, const HashOptions& options);
 
-/// values.row(i) = y of points.row(i). Each is a sum over the dimensions in their order, so that
-/// its bits are the same on every instruction set. What is not a number, or beyond 2^20, becomes
-/// 2^20.
+/// values.row(i) = y of points.row(i): by neighbors/project.hpp, so the same bits on every
+/// instruction set. What is not a number, or beyond 2^20, becomes 2^20. Copies the directions: call
+/// it for tens of points.
 template <class T>
 void hash_values(const HashFunctions& functions, MatrixView<const T> points,
                  MatrixView<float> values);

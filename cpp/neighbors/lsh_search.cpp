@@ -28,7 +28,7 @@ constexpr FindSketches finders[isa_count] = {lsh::Scalar::find, lsh::Scalar::fin
                                              lsh::Scalar::find};
 #endif
 
-constexpr std::size_t line = 64, chunk = 32;  // bytes; queries
+constexpr std::size_t line = 64, chunk = 64;  // bytes; queries
 
 template <class T>
 struct Task {
