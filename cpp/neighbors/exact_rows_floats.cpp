@@ -9,20 +9,17 @@
 namespace trouvaille {
 namespace {
 
-// Four rows at a time: their sums overlap, and a query is loaded once for all.
 template <class Vectors, Metric metric, class Point>
 ALWAYS_INLINE void scan_rows(MatrixView<const float> queries, MatrixView<const Point> points,
                              float* keys) {
-    constexpr std::size_t together = 4;
+    constexpr std::size_t together = Vectors::lanes;
     const std::size_t n = points.rows, dims = points.cols, whole = n / together * together;
     for (std::size_t j = 0; j < whole; j += together)
         for (std::size_t q = 0; q < queries.rows; ++q)
-            float_keys<Vectors, metric, together>(queries.row(q), points.row(j), dims, dims,
-                                                  keys + q * n + j);
+            float_keys<Vectors, metric>(queries.row(q), points.row(j), dims, keys + q * n + j);
     for (std::size_t j = whole; j < n; ++j)
         for (std::size_t q = 0; q < queries.rows; ++q)
-            float_keys<Vectors, metric, 1>(queries.row(q), points.row(j), dims, dims,
-                                           keys + q * n + j);
+            keys[q * n + j] = float_key<Vectors, metric>(queries.row(q), points.row(j), dims);
 }
 
 template <Metric metric, class Point>

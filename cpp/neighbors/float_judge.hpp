@@ -71,10 +71,8 @@ class FloatJudge {
         const std::size_t begin = p * Kernel::panel;
         const std::size_t valid = std::min(Kernel::panel, panels.rows.rows - begin);
         const auto key = [&](std::size_t j) {
-            float of_row;
-            float_keys<typename Kernel::Vectors, Kernel::metric, 1>(
-                query_, panels.rows.row(begin + j), 0, panels.rows.cols, &of_row);
-            return of_row;
+            return float_key<typename Kernel::Vectors, Kernel::metric>(
+                query_, panels.rows.row(begin + j), panels.rows.cols);
         };
         const auto id = [&](std::size_t j) {
             return panels.first + static_cast<std::uint32_t>(begin + j);

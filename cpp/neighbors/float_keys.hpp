@@ -95,37 +95,61 @@ ALWAYS_INLINE void add_terms(const float* query, const T* row,
     }
 }
 
-/// keys[r] of a query and each of `Rows` rows, which lie `stride` numbers apart: float32 sums of
-/// (q - w)^2, -q w or |q - w|, 16 partial sums of which are added by halves. Their order is part of
-/// the contract of every search, and no multiply-add is fused (-ffp-contract=off), so the bits are
-/// the same on every instruction set, and the same for a float16 as for the float32 of its value.
-/// Relative error at most (dims / 16 + 8) * 2^-24, of inner products relative to |q| |w|.
+/// sums[r] holds, in `lanes` partial sums, what becomes the key of row r of `Rows`, which lie
+/// `stride` numbers apart.
 template <class Vectors, Metric metric, std::size_t Rows, class T>
-ALWAYS_INLINE void float_keys(const float* query, const T* rows, std::size_t stride,
-                              std::size_t dims, float* keys) {
+ALWAYS_INLINE void partial_sums(const float* query, const T* rows, std::size_t stride,
+                                std::size_t dims, Floats<Vectors::lanes>* sums) {
     constexpr std::size_t N = Vectors::lanes, parts = 16 / N;
-    Floats<N> sums[Rows][parts] = {};
+    Floats<N> all[Rows][parts] = {};
     std::size_t d = 0;
     for (; d + 16 <= dims; d += 16)
 #pragma GCC unroll 4
         for (std::size_t r = 0; r < Rows; ++r)
-            add_terms<Vectors, metric>(query + d, rows + r * stride + d, sums[r]);
+            add_terms<Vectors, metric>(query + d, rows + r * stride + d, all[r]);
     if (d < dims) {  // the rest, filled up with zeros
         float last[16] = {};
         std::memcpy(last, query + d, (dims - d) * sizeof(float));
         for (std::size_t r = 0; r < Rows; ++r) {
             T row[16] = {};
             std::memcpy(row, rows + r * stride + d, (dims - d) * sizeof(T));
-            add_terms<Vectors, metric>(last, row, sums[r]);
+            add_terms<Vectors, metric>(last, row, all[r]);
         }
     }
+#pragma GCC unroll 4
     for (std::size_t r = 0; r < Rows; ++r) {
-        float all[16];
-        std::memcpy(all, sums[r], sizeof all);
-        for (std::size_t half = 8; half > 0; half /= 2)
-            for (std::size_t j = 0; j < half; ++j) all[j] += all[j + half];
-        keys[r] = key_or_distance(metric, all[0]);
+        for (std::size_t half = parts / 2; half > 0; half /= 2)
+            for (std::size_t p = 0; p < half; ++p) all[r][p] += all[r][p + half];
+        sums[r] = all[r][0];
     }
+}
+
+/// The key of a query and a row: the float32 sum of (q - w)^2, -q w or |q - w|, 16 partial sums of
+/// which are added by halves. Their order is part of the contract of every search, and no
+/// multiply-add is fused (-ffp-contract=off), so the bits are the same on every instruction set,
+/// and the same for a float16 as for the float32 of its value. Relative error at most (dims / 16 +
+/// 8) * 2^-24, of inner products relative to |q| |w|.
+template <class Vectors, Metric metric, class T>
+ALWAYS_INLINE float float_key(const float* query, const T* row, std::size_t dims) {
+    constexpr std::size_t N = Vectors::lanes;
+    Floats<N> sum;
+    partial_sums<Vectors, metric, 1>(query, row, 0, dims, &sum);
+    float lanes[N];
+    store(lanes, sum);
+    for (std::size_t half = N / 2; half > 0; half /= 2)
+        for (std::size_t j = 0; j < half; ++j) lanes[j] += lanes[j + half];
+    return key_or_distance(metric, lanes[0]);
+}
+
+/// keys[r], likewise, of a query and each of as many rows as a vector has lanes.
+template <class Vectors, Metric metric, class T>
+ALWAYS_INLINE void float_keys(const float* query, const T* rows, std::size_t dims, float* keys) {
+    constexpr std::size_t N = Vectors::lanes, together = 4;  // rows whose sums overlap
+    Floats<N> sums[N];
+#pragma GCC unroll 1
+    for (std::size_t r = 0; r < N; r += together)
+        partial_sums<Vectors, metric, together>(query, rows + r * dims, dims, dims, sums + r);
+    store(keys, key_or_distance(metric, sums_of_lanes<N>(sums)));
 }
 
 }  // namespace trouvaille
