@@ -101,12 +101,15 @@ template <class Vectors, Metric metric, std::size_t Rows, class T>
 ALWAYS_INLINE void partial_sums(const float* query, const T* rows, std::size_t stride,
                                 std::size_t dims, Floats<Vectors::lanes>* sums) {
     constexpr std::size_t N = Vectors::lanes, parts = 16 / N;
+    constexpr std::size_t ahead = 16;  // rows: the processor alone would read half as fast
     Floats<N> all[Rows][parts] = {};
     std::size_t d = 0;
     for (; d + 16 <= dims; d += 16)
 #pragma GCC unroll 4
-        for (std::size_t r = 0; r < Rows; ++r)
+        for (std::size_t r = 0; r < Rows; ++r) {
+            if constexpr (Rows > 1) __builtin_prefetch(rows + (r + ahead) * stride + d);
             add_terms<Vectors, metric>(query + d, rows + r * stride + d, all[r]);
+        }
     if (d < dims) {  // the rest, filled up with zeros
         float last[16] = {};
         std::memcpy(last, query + d, (dims - d) * sizeof(float));
