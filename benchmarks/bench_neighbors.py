@@ -36,6 +36,7 @@ K = 10
 N_QUERIES = 2_000
 BUILD_THREADS = 2
 LONGEST_BUILD = 1_800  # seconds
+SPARE = 2 * 2**30  # bytes of memory that are left to the system
 ENOUGH = 0.999  # recall@10 beyond which no larger budget is tried
 TABLE = "Real SIFT, k = 10: queries a second at a recall, build and memory"
 PARTS = ("build", "search", "plot")
@@ -124,7 +125,8 @@ def build(n: int, name: str) -> None:
         values["in the file"] = size / n
         method.load(folder)
     queries = data.queries[:10] if method.bytes else data.queries[:10].astype("float32")
-    method.search(queries, K, method.budgets[0], 1)
+    for threads in (1, BUILD_THREADS):  # or it is left out, before others run beside it
+        method.search(queries, K, method.budgets[0], threads)
     values["load"] = os.getloadavg()[0]
     (folder / "build.json").write_text(json.dumps(values), encoding="utf-8")
     print(f"# {name}: {values}", flush=True)
@@ -201,16 +203,31 @@ def recalls(ids: Any, data: Any, truth: Any) -> dict[str, float]:
 
 
 def _opened(n: int, names: list[str], base: Any) -> Iterator[Any]:
-    """The methods that were built, ready to be searched."""
+    """The methods that were built and fit into memory, ready to be searched."""
     for name in names:
         method, folder = _method(name), _folder(n, name)
         if not (folder / "build.json").is_file():
             continue
-        if method.keeps:
-            method.load(folder)
+        if _built(n, name)["bytes a point"] * n > _available() - SPARE:
+            _left_out(n, name, "does not fit into memory beside the others")
         else:
-            method.build(base if method.bytes else base.astype("float32"), BUILD_THREADS)
-        yield method
+            _open(method, folder, base)
+            yield method
+
+
+def _open(method: Any, folder: Path, base: Any) -> None:
+    if method.keeps:
+        method.load(folder)
+    else:
+        method.build(base if method.bytes else base.astype("float32"), BUILD_THREADS)
+
+
+def _available() -> int:
+    """Bytes of memory that the system could still give."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable"):
+            return int(line.split()[1]) * 1024
+    raise OSError("no MemAvailable in /proc/meminfo")
 
 
 def _record(n: int, threads: int, name: str, points: list[dict[str, Any]]) -> None:
@@ -219,7 +236,7 @@ def _record(n: int, threads: int, name: str, points: list[dict[str, Any]]) -> No
         for target in targets:
             speed = at_recall(points, recall, target)
             values[f"{recall} {target}"] = "not reached" if speed is None else round(speed)
-    built = json.loads((_folder(n, name) / "build.json").read_text(encoding="utf-8"))
+    built = _built(n, name)
     values |= {key: value for key, value in built.items() if key != "load"}
     values["cores"] = max(point["cores"] for point in points)
     values["budget: recall@1, recall@10, a second"] = "; ".join(
@@ -287,6 +304,10 @@ def _method(name: str) -> Any:
 def _folder(n: int, name: str) -> Path:
     slug = "".join(letter if letter.isalnum() else "_" for letter in name)
     return Path(os.environ["TROUVAILLE_BENCH_DATA"]) / "neighbors" / str(n) / slug
+
+
+def _built(n: int, name: str) -> dict[str, float]:
+    return json.loads((_folder(n, name) / "build.json").read_text(encoding="utf-8"))
 
 
 def _curves_file(n: int, threads: int) -> Path:

@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.uint8]
 Budget = Any  # a number, or a tuple of them
 
+_WIDTHS = (10, 14, 20, 28, 40, 60, 90, 140, 220)  # of a search in a graph
+_CHECKS = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)  # points to compare
+
 
 class Method(ABC):
     """An index of one kind, which is built or loaded before it is searched."""
@@ -87,7 +90,7 @@ class Svs(Method):
     """Intel's Scalable Vector Search: a Vamana graph over bytes."""
 
     name, module, bytes = "SVS, bytes", "svs", True
-    budgets = (10, 14, 20, 28, 40, 60, 90, 140)
+    budgets = _WIDTHS
 
     def build(self, base: Vectors, threads: int) -> None:
         import svs
@@ -352,13 +355,15 @@ def _in_parts(call: Callable[[Any], NDArray[Any]], queries: Any, threads: int) -
         return np.concatenate(list(pool.map(call, np.array_split(queries, threads))))
 
 
-_PROBES = (1, 2, 4, 8, 16, 32, 64, 128)
-_PROBES_AND_REFINED = ((1, 4), (2, 4), (4, 8), (8, 8), (16, 10), (32, 16), (64, 20), (128, 30))
+_PROBES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_PROBES_AND_REFINED = (
+    (1, 4), (2, 4), (4, 8), (8, 8), (16, 10), (32, 16), (64, 20), (128, 30), (256, 40),
+)  # fmt: skip
 METHODS: tuple[Method, ...] = (
     Ours("Exact", "", (None,)),
-    Ours("KDForest", "checks", (128, 256, 512, 1024, 2048, 4096, 8192, 16384)),
-    Ours("KMeansTree", "checks", (128, 256, 512, 1024, 2048, 4096, 8192, 16384)),
-    Ours("Graph", "width", (10, 14, 20, 28, 40, 60, 90, 140)),
+    Ours("KDForest", "checks", _CHECKS),
+    Ours("KMeansTree", "checks", _CHECKS),
+    Ours("Graph", "width", _WIDTHS),
     Ours("LSH", "probes", (1, 4, 16, 64, 256)),
     Svs(),
     Scann(),

@@ -13,6 +13,7 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import bench_neighbors  # noqa: E402
 import neighbor_methods  # noqa: E402
+import sift_data  # noqa: E402
 
 
 def test_recall_counts_equal_distances_once_and_missing_places_never():
@@ -48,3 +49,14 @@ def test_ours_are_built_kept_and_searched(rng, tmp_path, method):
     method.load(tmp_path)
     ids = method.search(base, 3, method.budgets[-1], 1)
     assert (ids[:, 0] == np.arange(len(base))).mean() > 0.9
+
+
+def test_photos_of_one_thing_are_one_group(data):
+    for name, n_photos in (("smvs_books", 2), ("smvs_landmarks", 2), ("homography", 6)):
+        groups = sift_data.groups(data, name)
+        assert {len(group) for group in groups} == {n_photos}
+    products = sift_data.groups(data, "grocery_packages")
+    for product in products:
+        assert len({photo.name.split("__")[0] for photo in product}) == 1
+    assert len(products) == 12
+    assert sum(len(group) > 1 for group in sift_data.groups(data, "distractors")) == 1
