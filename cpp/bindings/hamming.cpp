@@ -3,6 +3,7 @@
 #include "bindings/gil.hpp"
 #include "bindings/neighbor_lists.hpp"
 #include "neighbors/hamming_scan.hpp"
+#include "neighbors/multi_index.hpp"
 #include "neighbors/project.hpp"
 
 namespace trouvaille::python {
@@ -53,6 +54,86 @@ py::tuple neighbors_within(const Codes& queries, const Codes& points, std::int32
     return joined<std::int32_t>(found);
 }
 
+/// The arrays of a multi-index: rows, codes, directories.
+py::tuple build(const Codes& points, std::size_t tables, int threads) {
+    const auto p = view(points);
+    const std::size_t bits = 8 * p.cols;
+    if (p.cols > max_code_bytes) throw py::value_error("codes are longer than max_code_bytes");
+    if (tables < 1 || tables > bits || bits > tables * max_substring_bits)
+        throw py::value_error("tables are too few or too many for the codes");
+    const auto m = static_cast<py::ssize_t>(tables), n = points.shape(0);
+    auto rows = array_on_pages<std::uint32_t>({m, n});
+    auto codes = array_on_pages<std::uint8_t>({m * n, points.shape(1)});
+    auto directories =
+        array_on_pages<std::uint32_t>({static_cast<py::ssize_t>(directory_places(bits, tables))});
+    const auto r = mutable_view(rows);
+    const auto c = mutable_view(codes);
+    const auto d = mutable_vector_view(directories);
+    {
+        const ReleasedGil nogil;  // no Python object is touched in this block
+        build_multi_index(p, r, c, d, threads);
+    }
+    return py::make_tuple(rows, codes, directories);
+}
+
+MultiIndex multi_index(const Codes& points, const Array<std::uint32_t>& rows, const Codes& codes,
+                       const Array<std::uint32_t>& directories) {
+    return {view(points), view(rows), view(codes), vector_view(directories)};
+}
+
+py::tuple search(const Codes& points, const Array<std::uint32_t>& rows, const Codes& codes,
+                 const Array<std::uint32_t>& directories, const Codes& queries, py::ssize_t k,
+                 int threads, const Bitmap& alive) {
+    require_fit(queries, points, alive);
+    if (k < 1) throw py::value_error("k must be positive");
+    Array<std::int32_t> distances({queries.shape(0), k});
+    Array<std::int64_t> ids({queries.shape(0), k});
+    const auto index = multi_index(points, rows, codes, directories);
+    const auto q = view(queries);
+    const auto living = vector_view(alive);
+    const auto d = mutable_view(distances);
+    const auto i = mutable_view(ids);
+    {
+        const ReleasedGil nogil;  // no Python object is touched in this block
+        search_multi_index(index, q, living, d, i, threads);
+    }
+    return py::make_tuple(distances, ids);
+}
+
+py::tuple search_within(const Codes& points, const Array<std::uint32_t>& rows, const Codes& codes,
+                        const Array<std::uint32_t>& directories, const Codes& queries,
+                        std::int32_t radius, int threads, const Bitmap& alive) {
+    require_fit(queries, points, alive);
+    if (radius < 0) throw py::value_error("radius must not be negative");
+    const auto index = multi_index(points, rows, codes, directories);
+    const auto q = view(queries);
+    const auto living = vector_view(alive);
+    std::vector<std::vector<HammingNeighbor>> found(q.rows);
+    {
+        const ReleasedGil nogil;  // no Python object is touched in this block
+        search_multi_index_within(index, q, radius, living, found, threads);
+    }
+    return joined<std::int32_t>(found);
+}
+
+void check(const Codes& points, const Array<std::uint32_t>& rows, const Codes& codes,
+           const Array<std::uint32_t>& directories) {
+    check_multi_index(multi_index(points, rows, codes, directories));
+}
+
+void bind_multi_index(py::module_& m) {
+    m.def("advised_tables", &advised_tables, "bits"_a, "points"_a);
+    m.def("build_multi_index", &build, "points"_a.noconvert(), "tables"_a, "threads"_a);
+    m.def("check_multi_index", &check, "points"_a.noconvert(), "rows"_a.noconvert(),
+          "codes"_a.noconvert(), "directories"_a.noconvert());
+    m.def("search_multi_index", &search, "points"_a.noconvert(), "rows"_a.noconvert(),
+          "codes"_a.noconvert(), "directories"_a.noconvert(), "queries"_a.noconvert(), "k"_a,
+          "threads"_a, py::arg("alive").noconvert() = Bitmap(0));
+    m.def("search_multi_index_within", &search_within, "points"_a.noconvert(), "rows"_a.noconvert(),
+          "codes"_a.noconvert(), "directories"_a.noconvert(), "queries"_a.noconvert(), "radius"_a,
+          "threads"_a, py::arg("alive").noconvert() = Bitmap(0));
+}
+
 template <class T>
 void bind_project(py::module_& m) {
     m.def(
@@ -84,6 +165,7 @@ void bind_hamming(py::module_& m) {
     m.def("hamming_neighbors_within", &neighbors_within, "queries"_a.noconvert(),
           "points"_a.noconvert(), "radius"_a, "threads"_a,
           py::arg("alive").noconvert() = Bitmap(0));
+    bind_multi_index(m);
     bind_project<std::uint8_t>(m);
     bind_project<float>(m);
 }

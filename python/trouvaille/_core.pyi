@@ -150,6 +150,36 @@ def hamming_neighbors_within(
     threads: int,
     alive: NDArray[np.uint64] = ...,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
+def advised_tables(bits: int, points: int) -> int: ...
+def build_multi_index(
+    points: NDArray[np.uint8], tables: int, threads: int
+) -> tuple[NDArray[np.uint32], NDArray[np.uint8], NDArray[np.uint32]]: ...
+def check_multi_index(
+    points: NDArray[np.uint8],
+    rows: NDArray[np.uint32],
+    codes: NDArray[np.uint8],
+    directories: NDArray[np.uint32],
+) -> None: ...
+def search_multi_index(
+    points: NDArray[np.uint8],
+    rows: NDArray[np.uint32],
+    codes: NDArray[np.uint8],
+    directories: NDArray[np.uint32],
+    queries: NDArray[np.uint8],
+    k: int,
+    threads: int,
+    alive: NDArray[np.uint64] = ...,
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
+def search_multi_index_within(
+    points: NDArray[np.uint8],
+    rows: NDArray[np.uint32],
+    codes: NDArray[np.uint8],
+    directories: NDArray[np.uint32],
+    queries: NDArray[np.uint8],
+    radius: int,
+    threads: int,
+    alive: NDArray[np.uint64] = ...,
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...
 @overload
 def project(
     x: NDArray[np.uint8], weights: NDArray[np.float32], offsets: NDArray[np.float32], threads: int
