@@ -2,7 +2,8 @@
 """Hashing: codes are what the papers say, near descriptors have near codes, files and refusals."""
 
 import doctest
-import importlib
+import importlib.util
+import sys
 from functools import partial
 
 import numpy as np
@@ -14,14 +15,23 @@ import reference
 from trouvaille import _core
 from trouvaille.errors import IndexCorruptError
 from trouvaille.neighbors import Hamming, hashing
-from trouvaille.neighbors.hashing import ITQ, RandomHyperplanes, SpectralHashing
+from trouvaille.neighbors.hashing import ITQ, RandomHyperplanes, SemanticHashing, SpectralHashing
 
 WAYS = {"itq": ITQ, "random": RandomHyperplanes, "spectral": SpectralHashing}
+SMALL = partial(SemanticHashing, hidden=(24,), epochs=2)  # seconds of training less
 
 
-@pytest.fixture(params=list(WAYS))
+@pytest.fixture(params=[*WAYS, "semantic"])
 def way(request):
-    return WAYS[request.param]
+    if request.param != "semantic":
+        return WAYS[request.param]
+    pytest.importorskip("torch", reason="semantic hashing learns by PyTorch")
+    return SMALL
+
+
+def opened_by(way):
+    """The class, whatever its arguments."""
+    return getattr(way, "func", way)
 
 
 def clustered(rng, n, dims=24, dtype=np.uint8, clusters=40):
@@ -145,7 +155,7 @@ def test_saved_and_opened_again(rng, way, tmp_path):
     X = clustered(rng, 300)
     hashing = way(20, random_state=5).fit(X)
     hashing.save(tmp_path / "hashing")
-    opened = way.load(tmp_path / "hashing")
+    opened = opened_by(way).load(tmp_path / "hashing")
     assert (opened.n_bits, opened.random_state) == (20, 5)
     np.testing.assert_array_equal(opened.transform(X), hashing.transform(X))
     other = SpectralHashing if way is not SpectralHashing else ITQ
@@ -160,20 +170,20 @@ def test_a_damaged_file_is_refused(rng, way, tmp_path):
     for at in [*range(0, len(whole), max(len(whole) // 100, 1)), len(whole) - 1]:
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         with pytest.raises(IndexCorruptError):
-            way.load(path)
+            opened_by(way).load(path)
 
 
 def test_a_file_whose_parts_do_not_fit_is_refused(rng, way, tmp_path):
     hashing = way(20).fit(clustered(rng, 100))
     name, first = next(iter(hashing._learned.items()))
     for wrong in (first[:, :7].copy(), first[0].copy(), first.astype(float), first * np.nan):
-        way._format.write(
+        opened_by(way)._format.write(
             tmp_path / "hashing",
             {"parameters": hashing._parameters()},
             {**hashing._learned, name: wrong},
         )
         with pytest.raises(IndexCorruptError):
-            way.load(tmp_path / "hashing")
+            opened_by(way).load(tmp_path / "hashing")
 
 
 def test_what_does_not_fit_is_refused(rng, way):
@@ -197,9 +207,46 @@ def test_what_does_not_fit_is_refused(rng, way):
 
 
 def test_the_examples_run():
-    names = ("itq", "random_hyperplanes", "spectral")
+    names = ["itq", "random_hyperplanes", "spectral"]
+    if importlib.util.find_spec("torch"):
+        names.append("semantic")
     modules = [importlib.import_module(f"{hashing.__name__}.{name}") for name in names]
     run = partial(doctest.testmod, extraglobs={"np": np})
     failed, attempted = map(sum, zip(*map(run, modules), strict=True))
     assert failed == 0
     assert attempted > 0
+
+
+def test_semantic_hashing_learns_layers_that_numpy_can_follow(rng, tmp_path):
+    torch = pytest.importorskip("torch", reason="semantic hashing learns by PyTorch")
+    X = clustered(rng, 500)
+    state = torch.random.get_rng_state()
+    semantic = SemanticHashing(16, hidden=[40, 20], epochs=2).fit(X)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    layer = X.astype(float)
+    learned = semantic._learned
+    for i in range(3):
+        layer = np.maximum(layer, 0) if i else layer
+        layer = layer @ learned[f"weights_{i}"] - learned[f"offsets_{i}"]
+    assert (bits_of(semantic.transform(X), 16) == (layer > 0)).mean() > 0.999
+    np.testing.assert_allclose(bits_of(semantic.transform(X), 16).mean(axis=0), 0.5, atol=0.01)
+    semantic.save(tmp_path / "hashing")
+    opened = SemanticHashing.load(tmp_path / "hashing")
+    assert (opened.hidden, opened.noise, opened.epochs) == ((40, 20), 4.0, 2)
+
+
+def test_without_torch_semantic_hashing_says_what_to_install(rng, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install .trouvaille\[deep\]"):
+        SemanticHashing(8).fit(clustered(rng, 50))
+
+
+def test_what_semantic_hashing_refuses():
+    with pytest.raises(TypeError, match="hidden"):
+        SemanticHashing(8, hidden=20)
+    with pytest.raises(ValueError, match="hidden"):
+        SemanticHashing(8, hidden=(0,))
+    with pytest.raises(ValueError, match="noise"):
+        SemanticHashing(8, noise=-1)
+    with pytest.raises(ValueError, match="epochs"):
+        SemanticHashing(8, epochs=0)

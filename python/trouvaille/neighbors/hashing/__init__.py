@@ -3,6 +3,7 @@
 
 from .itq import ITQ
 from .random_hyperplanes import RandomHyperplanes
+from .semantic import SemanticHashing
 from .spectral import SpectralHashing
 
-__all__ = ["ITQ", "RandomHyperplanes", "SpectralHashing"]
+__all__ = ["ITQ", "RandomHyperplanes", "SemanticHashing", "SpectralHashing"]
