@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from trouvaille.neighbors import Exact, Graph, KDForest, autotune
+from trouvaille.neighbors import LSH, Exact, Graph, Hamming, KDForest, autotune
 
 
 def clustered(rng, n, n_dims=24):
@@ -106,3 +106,15 @@ def test_what_does_not_fit_is_refused(rng):
             autotune(X, **wrong)
     with pytest.raises(ValueError, match="two points"):
         autotune(X[:1])
+
+
+def test_bits_and_inner_products(rng):
+    X = rng.integers(0, 256, (600, 8), dtype=np.uint8)
+    bits = [Hamming(), LSH(metric="hamming")]
+    tuned = autotune(X, 0.7, candidates=bits)
+    assert len(tuned.trials) == 2
+    assert tuned.chosen.precision >= 0.7
+    products = autotune(rng.normal(size=(200, 8)).astype(np.float16), candidates=[Exact("ip")])
+    assert products.chosen.precision == 1
+    with pytest.raises(ValueError, match="one metric"):
+        autotune(X, candidates=[Exact(), Hamming()])

@@ -16,6 +16,7 @@ from .. import _ids
 from ._metric import Metric
 from ._structure import Structure
 from .exact import Exact
+from .results import Neighbors
 
 _TIMED_SECONDS = 0.05
 _HOPELESS = 3.0
@@ -162,18 +163,23 @@ class Problem:
     def _distances(self, index: Structure, budget: Mapping[str, int]) -> NDArray[Any]:
         """Return those of the neighbours that were found, without the queries themselves."""
         k = self.k + (self.own is not None)
-        found = index._search(self.queries, k, self.threads, budget)
+        found = self._search(index, k, budget)
         if self.own is None:
             return found.distances
         others = found.ids != _ids.as_array(index._built_state().ids)[self.own][:, None]
         order = np.argsort(~others, axis=1, kind="stable")  # oneself, or else the last, comes last
         return np.take_along_axis(found.distances, order, axis=1)[:, : self.k]
 
+    def _search(self, index: Any, k: int, budget: Mapping[str, int]) -> Neighbors:
+        """Search as a user would: arguments that no budget names are the defaults."""
+        found: Neighbors = index.search(self.queries, k, threads=self.threads, **budget)
+        return found
+
     def _timed(self, index: Structure, budget: Mapping[str, int]) -> float:
         """Return the seconds of a query, the least of several rounds."""
         times: list[float] = []
         while sum(times) < _TIMED_SECONDS:
             began = time.perf_counter()
-            index._search(self.queries, self.k, self.threads, budget)
+            self._search(index, self.k, budget)
             times.append(time.perf_counter() - began)
         return min(times) / len(self.queries)
