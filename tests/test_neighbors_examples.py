@@ -10,7 +10,7 @@ import pytest
 from trouvaille import neighbors
 
 WITH_EXAMPLES = {
-    *("autotune", "exact", "faiss_indexes", "formats", "graph", "hamming", "kd_forest"),
+    *("autotune", "exact", "faiss_indexes", "graph", "hamming", "kd_forest"),
     *("kmeans_tree", "lsh", "itq", "random_hyperplanes", "semantic", "spectral"),
 }
 
