@@ -46,8 +46,11 @@ ALWAYS_INLINE void pack_floats(Panels<Kernel>& panels, std::size_t p) {
         for (std::size_t d = 0; d < whole; d += N, out += N * Kernel::panel) {
             Floats<N> square[N];
 #pragma GCC unroll 16
-            for (std::size_t j = 0; j < N; ++j)
-                square[j] = load_floats<Vectors>(panels.rows.row(begin + first + j) + d);
+            for (std::size_t j = 0; j < N; ++j) {
+                const auto* row = panels.rows.row(begin + first + j) + d;
+                __builtin_prefetch(row + N * dims);  // of the next N rows
+                square[j] = load_floats<Vectors>(row);
+            }
             transpose<N>(square);
 #pragma GCC unroll 16
             for (std::size_t s = 0; s < N; ++s) {
