@@ -680,6 +680,17 @@ def hamming_distances(X, Y):
     return np.unpackbits(X[:, None, :] ^ Y[None, :, :], axis=2).sum(axis=2, dtype=np.int64)
 
 
+def neighbor_distances(X, Y, metric):
+    """Distances between the rows of X and of Y, as indexes of neighbours have them."""
+    if metric == "hamming":
+        return hamming_distances(X, Y)
+    if metric == "l2":
+        return squared_distances(X, Y)
+    wide = np.int64 if X.dtype == Y.dtype == np.uint8 else np.float64
+    x, y = X.astype(wide), Y.astype(wide)
+    return x @ y.T if metric == "ip" else np.abs(x[:, None, :] - y[None, :, :]).sum(axis=2)
+
+
 def principal_coordinates(X, count):
     """Coordinates along the directions of greatest variance, around the mean."""
     centered = X - X.mean(axis=0, dtype=float)

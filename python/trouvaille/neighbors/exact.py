@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -145,7 +144,10 @@ class Exact(Structure):
         budget: Mapping[str, int],
     ) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.int64]]:
         if self.metric == "hamming":
-            bits = math.floor(min(max(radius, -1), 2**31 - 1))
+            if radius < 0:
+                nothing = np.zeros(len(queries) + 1, np.int64)
+                return nothing, np.empty(0, np.int32), np.empty(0, np.int64)
+            bits = int(min(radius, 8 * state.points.shape[1]))
             return _core.hamming_neighbors_within(queries, state.points, bits, threads)
         return _core.exact_neighbors_within(
             queries, _bits(state.points), radius, threads, self.metric
