@@ -346,6 +346,8 @@ class Vsag(Method):
     def load(self, folder: Path) -> None:
         self.index = self._empty()
         self.index.load(str(folder / "index"))
+        # Its first search imports, and hangs if another thread searches meanwhile.
+        self.search(np.zeros((1, 128), np.float32), 1, 10, 1)
 
 
 def _in_parts(call: Callable[[Any], NDArray[Any]], queries: Any, threads: int) -> NDArray[Any]:

@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from trouvaille.neighbors import Exact, Graph, KDForest, from_faiss, to_faiss
+from trouvaille.neighbors import Exact, Graph, Hamming, KDForest, KMeansTree, from_faiss, to_faiss
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +106,52 @@ def test_an_inverted_file_within_a_map_keeps_the_outer_ids(faiss, rng):
     mapped.add_with_ids(X.astype(np.float32), np.arange(50) * 10 + 4)
     back = from_faiss(mapped, dtype=np.uint8)
     np.testing.assert_array_equal(back.search(X, 1).ids[:, 0], np.arange(50) * 10 + 4)
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_tree_of_clusters_becomes_an_inverted_file_with_its_lists(faiss, rng, dtype, levels):
+    X, ids = random_points(rng, 900, dtype), rng.permutation(2000)[:900]
+    tree = KMeansTree(6, levels=levels).build(X, ids)
+    tree.remove(ids[:100])
+    inverted = to_faiss(tree)
+    assert isinstance(inverted, faiss.IndexIVFFlat)
+    assert inverted.ntotal == 800
+    assert 3 <= inverted.nlist <= 6**levels + 16
+    queries = random_points(rng, 20, dtype)
+    expected = tree.search(queries, 5, checks=None)
+    inverted.nprobe = inverted.nlist  # all lists: exact
+    distances, found = inverted.search(queries.astype(np.float32), 5)
+    np.testing.assert_array_equal(distances, expected.distances)
+    same = in_place(expected.distances)
+    np.testing.assert_array_equal(found[same], expected.ids[same])
+
+    centers = inverted.quantizer.reconstruct_n(0, inverted.nlist)
+    lists = inverted.invlists
+    alive = dict(zip(ids[100:].tolist(), X[100:], strict=True))
+    for i in range(inverted.nlist):
+        members = faiss.rev_swig_ptr(lists.get_ids(i), lists.list_size(i))
+        mean = np.mean([alive.pop(m) for m in members.tolist()], axis=0, dtype=np.float64)
+        np.testing.assert_allclose(centers[i], mean, rtol=1e-5, atol=1e-4)
+    assert not alive
+    inverted.nprobe = 1
+    found = inverted.search(X[100:].astype(np.float32), 1)[1][:, 0]
+    assert (found == ids[100:]).mean() > 0.85  # most are in the list of the nearest center
+
+    back = from_faiss(inverted, into=KMeansTree(6), dtype=dtype)
+    np.testing.assert_array_equal(
+        back.search(queries, 5, checks=None).distances, expected.distances
+    )
+
+
+def test_codes_of_a_hamming_index_are_bits(faiss, rng):
+    X = random_points(rng, 200, np.uint8)
+    in_faiss = to_faiss(Hamming().build(X))
+    np.testing.assert_array_equal(
+        in_faiss.search(X[:9], 5)[0], Hamming().build(X).search(X[:9], 5).distances
+    )
+    back = from_faiss(in_faiss, into=Hamming())
+    np.testing.assert_array_equal(back.search(X, 1).ids, Hamming().build(X).search(X, 1).ids)
 
 
 def test_other_structures_give_their_points_and_take_them(faiss, rng):

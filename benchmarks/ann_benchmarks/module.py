@@ -101,6 +101,12 @@ class KDForest(_Structure):
     structure, budget = "KDForest", "checks"
 
 
+class KMeansTree(_Structure):
+    """A tree of k-means clusters."""
+
+    structure, budget = "KMeansTree", "checks"
+
+
 class Graph(_Structure):
     """A navigable graph."""
 

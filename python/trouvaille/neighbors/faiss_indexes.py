@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .. import _check, _ids
+from ._state import State
 from ._structure import Structure
 from .exact import Exact
+from .kmeans_tree import KMeansTree
 
 _METRICS = {"l2": "METRIC_L2", "ip": "METRIC_INNER_PRODUCT", "l1": "METRIC_L1"}
 _DTYPES = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.float16))
@@ -30,14 +32,15 @@ def to_faiss(index: Structure, *, n_lists: int | None = None) -> Any:
         bits stay what they are. Points that were removed are left out.
     n_lists : int, optional
         For an inverted file of so many lists, which FAISS trains on the points: at most as many as
-        there are, and the metric "l2" or "ip". By default a flat index, which finds exactly what
-        `Exact` finds.
+        there are, and the metric "l2" or "ip". By default a `KMeansTree` becomes an inverted file
+        with its own lists, those of its lowest level, and any other index a flat one, which finds
+        exactly what `Exact` finds.
 
     Returns
     -------
     faiss.IndexFlat, faiss.IndexBinaryFlat or faiss.IndexIVFFlat
-        Of the same metric. A flat one is within an IndexIDMap2, or IndexBinaryIDMap2, unless the
-        ids are row numbers.
+        Of the same metric. The center of a list of a `KMeansTree` is the mean of its points.
+        A flat one is within an IndexIDMap2, or IndexBinaryIDMap2, unless the ids are row numbers.
 
     Raises
     ------
@@ -55,11 +58,13 @@ def to_faiss(index: Structure, *, n_lists: int | None = None) -> Any:
     """
     if not isinstance(index, Structure):
         raise TypeError(f"index must be one of trouvaille.neighbors, got {type(index).__name__}")
-    points, ids = _points_of(index)
-    metric = getattr(index, "metric", "l2")
+    state, metric = index._built_state(), index._metric.name
     faiss = _faiss()
+    if n_lists is None and isinstance(index, KMeansTree) and state.n_alive > 0:
+        return _with_its_lists(faiss, state)
+    points, ids = _points_of(index, state)
     if n_lists is not None:
-        return _inverted_file(faiss, points, ids, metric, n_lists)
+        return _trained_inverted_file(faiss, points, ids, metric, n_lists)
     if metric == "hamming":
         flat, with_ids = faiss.IndexBinaryFlat(8 * points.shape[1]), faiss.IndexBinaryIDMap2
     else:
@@ -118,7 +123,7 @@ def from_faiss(
     built = Exact(metric) if into is None else into
     if not isinstance(built, Structure):
         raise TypeError(f"into must be one of trouvaille.neighbors, got {type(built).__name__}")
-    own = getattr(built, "metric", "l2")
+    own = built._metric.name
     if own != metric:
         raise ValueError(f"into must have the metric of index, {metric!r}, got {own!r}")
     if metric == "hamming":
@@ -142,16 +147,38 @@ def _faiss() -> ModuleType:
     return faiss
 
 
-def _points_of(index: Structure) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def _points_of(index: Structure, state: State) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return the points that can be found, in the order of their rows, and their ids."""
-    state = index._built_state()
     points, ids = index._in_order(state), _ids.as_array(state.ids)
     if state.alive is not None:
         points, ids = points[state.alive], ids[state.alive]
     return np.ascontiguousarray(points), ids
 
 
-def _inverted_file(
+def _with_its_lists(faiss: ModuleType, state: State) -> Any:
+    """Return an inverted file that has the lists of a tree, but for what was removed."""
+    rows, starts = state.arrays["rows"], state.arrays["starts"]
+    n_nodes = 16 * int(state.arrays["panels"][-1])  # of the lowest level, whose starts are last
+    ends = starts[-n_nodes - 1 :].astype(np.int64)
+    of_list = np.repeat(np.arange(n_nodes), ends[1:] - ends[:-1])
+    points, ids = state.points, _ids.as_array(state.ids)[rows]
+    if state.alive is not None:
+        alive = state.alive[rows]
+        points, ids, of_list = points[alive], ids[alive], of_list[alive]
+    _, firsts, list_numbers = np.unique(of_list, return_index=True, return_inverse=True)
+    floats = points.astype(np.float32)
+    sizes = np.diff([*firsts, len(points)])
+    centers = np.add.reduceat(floats, firsts, axis=0, dtype=np.float64) / sizes[:, None]
+    n, n_dims = floats.shape
+    quantizer = faiss.IndexFlatL2(n_dims)
+    quantizer.add(centers.astype(np.float32))
+    inverted = faiss.IndexIVFFlat(quantizer, n_dims, len(centers))  # trained, as its quantizer is
+    numbers = np.ascontiguousarray(list_numbers, np.int64)
+    inverted.add_core(n, faiss.swig_ptr(floats), faiss.swig_ptr(ids), faiss.swig_ptr(numbers), None)
+    return inverted
+
+
+def _trained_inverted_file(
     faiss: ModuleType, points: NDArray[Any], ids: NDArray[np.int64], metric: str, n_lists: int
 ) -> Any:
     if metric not in ("l2", "ip"):
