@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sift_data import Descriptors, split_photos
+from sift_data import Descriptors, kept_file, split
 
 LONG_SIDE = 448  # pixels: a map of 14 by 10
 WINDOWS = (3, 5, 7)  # cells of the map
@@ -35,13 +35,12 @@ def missing() -> list[str]:
 
 def load() -> Descriptors:
     """(n, 1280) float32 and queries; raises where there are neither kept ones nor packages."""
-    folder = os.environ.get("TROUVAILLE_BENCH_DATA")
-    kept = Path(folder) / "cnn.npz" if folder else None
+    kept = kept_file("cnn_by_object.npz")
     if kept is not None and kept.is_file():
         with np.load(kept) as arrays:
             return Descriptors(arrays["base"], arrays["queries"])
     rng = np.random.default_rng(0)
-    base, queries = split_photos(rng)
+    base, queries = split(Path(os.environ["TROUVAILLE_DATA"]))
     network = _network()
     found = _all_of(network, queries)
     drawn = np.sort(rng.permutation(len(found))[:N_QUERIES])
