@@ -7,7 +7,7 @@ import pytest
 import reference
 from test_neighbors_hamming import assert_same, near_codes, within
 from trouvaille.errors import IndexCorruptError
-from trouvaille.neighbors import Hamming
+from trouvaille.neighbors import Hamming, hamming
 from trouvaille.neighbors.hamming import METHODS
 
 
@@ -99,3 +99,12 @@ def test_what_does_not_fit_is_refused(rng, method):
     with pytest.raises(ValueError, match=r"one of auto.*'hashes'"):
         Hamming("hashes")
     assert index.search(X[:0], 3).ids.shape == (0, 3)
+
+
+def test_the_automatic_method_is_by_size(rng, monkeypatch):
+    monkeypatch.setattr(hamming, "_LEAST_POINTS", 500)
+    for n, n_bytes, tables in ((500, 8, 8), (499, 8, 0), (500, 9, 0)):
+        X, Q = near_codes(rng, n, n_bytes), near_codes(rng, 9, n_bytes)
+        index = Hamming().build(X)
+        assert len(index._state.arrays["rows"]) == tables
+        assert_same(index.search(Q, 5), nearest(X, Q, 5))
