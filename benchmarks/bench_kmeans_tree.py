@@ -77,6 +77,8 @@ def with_faiss(data: Data, factory: str) -> Contender:
     base, queries = data.floats()
     faiss.omp_set_num_threads(CORES)
     index = faiss.index_factory(base.shape[1], factory)
+    clustering = faiss.extract_index_ivf(index).cp
+    clustering.max_points_per_centroid = 64  # a quarter of the default: half the time, as good
     index.train(base)
     index.add(base)
     faiss.omp_set_num_threads(data.threads)

@@ -287,6 +287,7 @@ def damaged(tree, name, place, value):
     ("name", "place", "value", "says"),
     [
         ("rows", 5, 1_000, "row"),
+        ("rows", slice(5, 7), 3, "twice"),
         ("panels", 0, 0, "starts"),
         ("panels", 1, 2**32 - 1, "starts"),
         ("starts", 0, 1, "starts"),

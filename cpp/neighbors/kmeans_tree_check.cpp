@@ -7,6 +7,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "core/size.hpp"
 #include "neighbors/kmeans_panels.hpp"
@@ -100,9 +101,11 @@ void check_kmeans_tree(const KMeansTree<T>& tree) {
     check_sizes(tree);
     check_levels(tree);
     check_blocks(tree);
-    require(std::all_of(tree.rows.begin(), tree.rows.end(),
-                        [&](std::uint32_t row) { return row < tree.points.rows; }),
-            "a row out of range");
+    std::vector<bool> met(tree.rows.size());
+    for (const std::uint32_t row : tree.rows) {
+        require(row < met.size() && !met[row], "a row out of range, or twice");
+        met[row] = true;
+    }
 }
 
 template void check_kmeans_tree(const KMeansTree<std::uint8_t>&);
