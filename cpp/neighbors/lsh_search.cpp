@@ -13,8 +13,8 @@
 #include "core/topk.hpp"
 #include "neighbors/hamming_distance.hpp"
 #include "neighbors/lsh.hpp"
+#include "neighbors/lsh_buckets.hpp"
 #include "neighbors/lsh_nearest_sketches.hpp"
-#include "neighbors/lsh_probes.hpp"
 #include "neighbors/lsh_scan.hpp"
 
 namespace trouvaille {
@@ -79,8 +79,7 @@ class Searcher {
         const std::uint64_t wanted =
             std::max<std::uint64_t>(task.options.comparisons, task.ids.cols);
         sketches_.start(wanted, task.lsh.tables() > 1 ? task.lsh.points.rows : 0);
-        probes_.start(functions, task.lsh.tables(), values);
-        if (!look_into_buckets(task)) {
+        if (!look_into_buckets(task, values)) {
             sketches_.start(wanted, 0);
             look_at(task, 0, 0, task.lsh.points.rows);
         }
@@ -90,65 +89,18 @@ class Searcher {
     }
 
     /// False where the query is too far from all points: see LSHSearchOptions.
-    bool look_into_buckets(const Task<T>& task) {
-        constexpr std::size_t together = 16;
-        const std::uint64_t checks = task.options.checks;
+    bool look_into_buckets(const Task<T>& task, const float* values) {
         const std::uint64_t most =
             task.options.probes != 0 ? task.options.probes : 1'024 + task.lsh.points.rows / 64;
-        std::array<lsh::Probe, together> probes;
-        std::array<Bucket, together> buckets;
-        std::uint64_t looked = 0;
-        for (std::uint64_t probed = 0; looked < checks && probed < most;) {
-            const std::size_t asked = std::min<std::uint64_t>(together, most - probed);
-            std::size_t n = 0;
-            while (n < asked && probes_.next(probes[n])) prefetch_slot(task.lsh, probes[n++]);
-            for (std::size_t i = 0; i < n; ++i)
-                prefetch(buckets[i] = bucket(task.lsh, probes[i]), task.lsh);
-            for (std::size_t i = 0; i < n && looked < checks; ++i) {
-                const Bucket& b = buckets[i];
-                const std::size_t size = std::min<std::uint64_t>(b.end - b.begin, checks - looked);
-                look_at(task, b.table, b.begin, b.begin + size);
-                looked += size;
-            }
-            probed += n;
-            poll_.did(n);
-            if (n < asked) break;
+        buckets_.start(task.lsh, values, most);
+        std::uint64_t left = task.options.checks;
+        lsh::Bucket bucket;
+        while (left > 0 && buckets_.next(task.lsh, bucket)) {
+            const std::size_t size = std::min<std::uint64_t>(bucket.end - bucket.begin, left);
+            look_at(task, bucket.table, bucket.begin, bucket.begin + size);
+            left -= size;
         }
-        return looked >= checks || task.options.probes != 0;
-    }
-
-    struct Bucket {
-        std::size_t table, begin, end;
-    };
-
-    static int place_bits(const LSH<T>& lsh) {
-        return static_cast<int>(std::bit_width(lsh.slots.cols - 1)) - 1;
-    }
-
-    static void prefetch_slot(const LSH<T>& lsh, const lsh::Probe& probe) {
-        __builtin_prefetch(lsh.slots.row(probe.table) + lsh_place(probe.key, place_bits(lsh)));
-    }
-
-    static Bucket bucket(const LSH<T>& lsh, const lsh::Probe& probe) {
-        const LSHSlot* slots = lsh.slots.row(probe.table);
-        const std::size_t mask = lsh.slots.cols - 2;
-        std::size_t at = lsh_place(probe.key, place_bits(lsh));
-        while (slots[at].begin != slots[at + 1].begin) {
-            if (slots[at].key == probe.key)
-                return {probe.table, slots[at].begin, slots[at + 1].begin};
-            at = (at + 1) & mask;
-        }
-        return {probe.table, 0, 0};
-    }
-
-    static void prefetch(const Bucket& bucket, const LSH<T>& lsh) {
-        constexpr std::size_t most = 1'024;  // bytes: the CPU sees what follows by itself
-        if (bucket.begin == bucket.end) return;
-        const std::size_t each = lsh.functions.sketch_bits / 8;
-        const std::uint8_t* panels = lsh.panels.row(bucket.table);
-        const std::size_t begin = lsh::panel_bytes(bucket.begin - bucket.begin % lsh::panel, each);
-        const std::size_t end = std::min(lsh::panel_bytes(bucket.end, each), begin + most);
-        for (std::size_t byte = begin; byte < end; byte += line) __builtin_prefetch(panels + byte);
+        return left == 0 || task.options.probes != 0;
     }
 
     void look_at(const Task<T>& task, std::size_t table, std::size_t begin, std::size_t end) {
@@ -208,7 +160,7 @@ class Searcher {
     std::vector<lsh::PairCosts> costs_;
     std::vector<std::uint32_t> places_;
     lsh::NearestSketches sketches_;
-    lsh::Probes probes_;
+    lsh::Buckets<T> buckets_;
     InterruptPoll poll_;
 };
 
