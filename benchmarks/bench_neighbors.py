@@ -7,8 +7,8 @@
 
 The parts: `build` makes each index on two threads, in a process of its own (peers' are kept in
 TROUVAILLE_BENCH_DATA, with what they took; --fresh builds them again); `search` times every setting
-of every method once a round, in one process for each number of threads; `plot` draws what was found
-last. A method that is not installed, fails or is too large is a row that says so.
+of every method once a round, in another random order each, in one process for each number of
+threads, and takes the fastest of its rounds; `plot` draws what was found last. A method that is not installed, fails or is too large is a row that says so.
 
 Bytes a point are the growth of resident memory by a build, points included, and those of the saved
 file. "Cores" is CPU time over wall time: near the number of threads, or the method does not obey.
@@ -169,17 +169,18 @@ def search(n: int, threads: int, names: list[str], rounds: int) -> None:
             calls.append((point, call))
             if point["recall@10"] >= ENOUGH:
                 break
-    for i in range(rounds):
-        first = i * len(calls) // rounds
-        for point, call in calls[first:] + calls[:first]:
+    rng = np.random.default_rng(0)
+    for _ in range(rounds):
+        for point, call in (calls[i] for i in rng.permutation(len(calls))):
             wall, cpu = time.perf_counter(), time.process_time()
             call()
             point["us"].append((time.perf_counter() - wall) / N_QUERIES * 1e6)
             point["cpu"].append((time.process_time() - cpu) / N_QUERIES * 1e6)
     for name, points in curves.items():
         for point in points:
-            us, cpu = np.median(point.pop("us")), np.median(point.pop("cpu"))
-            point.update({"a second": 1e6 / us, "cores": cpu / us})
+            us, cpu = point.pop("us"), point.pop("cpu")
+            fastest = int(np.argmin(us))
+            point.update({"a second": 1e6 / us[fastest], "cores": cpu[fastest] / us[fastest]})
         _record(n, threads, name, points)
     _curves_file(n, threads).write_text(json.dumps(curves), encoding="utf-8")
 
