@@ -8,7 +8,8 @@
 The parts: `build` makes each index on two threads, in a process of its own (peers' are kept in
 TROUVAILLE_BENCH_DATA, with what they took; --fresh builds them again); `search` times every setting
 of every method once a round, in another random order each, in one process for each number of
-threads, and takes the fastest of its rounds; `plot` draws what was found last. A method that is not installed, fails or is too large is a row that says so.
+threads, and takes the fastest of its rounds; `plot` draws what was found last. A method that is not
+installed, fails or is too large is a row that says so.
 
 Bytes a point are the growth of resident memory by a build, points included, and those of the saved
 file. "Cores" is CPU time over wall time: near the number of threads, or the method does not obey.
