@@ -366,7 +366,7 @@ METHODS: tuple[Method, ...] = (
     Ours("KDForest", "checks", _CHECKS),
     Ours("KMeansTree", "checks", _CHECKS),
     Ours("Graph", "width", _WIDTHS),
-    Ours("LSH", "probes", (1, 4, 16, 64, 256)),
+    Ours("LSH", "checks", (2048, 4096, 8192, 16384, 32768, 65536, 131072)),
     Svs(),
     Scann(),
     Faiss("faiss IVF", _inverted_lists("Flat"), _set_probes, _PROBES),
