@@ -119,7 +119,7 @@ def test_every_definition_is_fitted_queried_and_finds_most(algorithms, rng, metr
             assert np.mean(found) / N_NEIGHBORS > 0.97, name
     assert "trouvaille Graph(degree=48, build_width=100, width=300)" in names
     assert "trouvaille Exact()" in names
-    assert len(names) == 7
+    assert len(names) == 9
 
 
 def nearest(train, test, metric):

@@ -107,6 +107,12 @@ class KMeansTree(_Structure):
     structure, budget = "KMeansTree", "checks"
 
 
+class LSH(_Structure):
+    """Locality-sensitive hashing, multi-probe."""
+
+    structure, budget = "LSH", "checks"
+
+
 class Graph(_Structure):
     """A navigable graph."""
 
