@@ -272,3 +272,20 @@ def test_what_does_not_fit_is_refused(rng, structure):
         Structure().build(X[0])
     assert index.search(X[:0], 3, **budget).ids.shape == (0, 3)
     assert len(Structure().build(X[:0])) == 0
+
+
+def test_ids_end_with_the_largest_there_can_be(rng, structure):
+    Structure, _budget = structure
+    X = points(rng, 4)
+    for ids in ([2**63 - 2, 2**63 - 1], [5, 2**63 - 1]):
+        index = Structure().build(X[:2], ids)
+        with pytest.raises(ValueError, match="ids must be given"):
+            index.add(X[2:])
+        assert len(index.add(X[2:], [8, 9])) == 4
+
+
+def test_places_beyond_all_points_take_no_search(rng, structure):
+    Structure, budget = structure
+    X = points(rng, 20)
+    found = Structure().build(X).search(X[:2], 100_000, **budget)
+    assert_found(found, nearest(X, X[:2], 100_000))

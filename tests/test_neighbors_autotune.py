@@ -97,6 +97,7 @@ def test_what_does_not_fit_is_refused(rng):
         ({"queries": X[:0]}, ValueError, "queries must hold"),
         ({"queries": X[:, :3]}, ValueError, "24 columns"),
         ({"candidates": []}, TypeError, "candidates must be"),
+        ({"candidates": Exact()}, TypeError, "candidates must be"),
         ({"candidates": [3]}, TypeError, "candidates must be"),
         ({"max_bytes_a_point": 0}, ValueError, "max_bytes_a_point must be positive"),
         ({"expected_queries": 0}, ValueError, "expected_queries must be"),

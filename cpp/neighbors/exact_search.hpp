@@ -109,6 +109,8 @@ ALWAYS_INLINE void scan_block(const Panels<Kernel>& panels, const Block<Kernel, 
                 Kernel::multiply({panels.panel(p), offsets, queries.data() + g * group_size,
                                   &thresholds[first], panels.steps(), Reverse::wants_scores},
                                  scores);
+            if (n - first < Kernel::group)  // what is beyond the last query may pass: 0 * inf
+                hits &= (1U << (n - first)) - 1;
             reverse.template show<Kernel>(scores, &judges[first], first,
                                           std::min(Kernel::group, n - first), p);
             for (; hits != 0; hits &= hits - 1) {

@@ -36,10 +36,13 @@ std::vector<std::uint64_t> equal_rows(MatrixView<const T> points, std::size_t be
             hashes[i] = {hash_of(points.row(begin + i), points.cols),
                          static_cast<std::uint32_t>(begin + i)};
     });
-    std::sort(hashes.begin(), hashes.end());
+    InterruptPoll poll;
+    std::sort(hashes.begin(), hashes.end(), [&poll](const auto& a, const auto& b) {
+        poll.did(1);
+        return a < b;
+    });
     std::vector<std::uint64_t> copies;
     std::vector<std::uint32_t> distinct;  // rows of one hash
-    InterruptPoll poll;
     for (std::size_t i = 0; i < hashes.size(); ++i) {
         if (i == 0 || hashes[i].first != hashes[i - 1].first) distinct.clear();
         const std::uint32_t row = hashes[i].second;

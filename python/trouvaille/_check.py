@@ -144,6 +144,8 @@ def number(x: Any, name: str) -> float:
         return float(x)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {x!r}") from None
+    except OverflowError:
+        raise ValueError(f"{name} must be a number that float64 can hold") from None
 
 
 def positive(x: Any, name: str) -> float:

@@ -33,6 +33,13 @@ def checked(ids: ArrayLike, n: int | None = None) -> NDArray[np.int64]:
     return new
 
 
+def following(largest: int, n: int) -> range:
+    """Return the `n` ids after the largest."""
+    if largest + 1 + n > MAX_ID:
+        raise ValueError(f"ids must be given: too few are left after {largest}")
+    return range(largest + 1, largest + 1 + n)
+
+
 def ascending(ids: Ids) -> bool:
     """Say whether each is above the one before."""
     return isinstance(ids, range) or bool((ids[1:] > ids[:-1]).all())

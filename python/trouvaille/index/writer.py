@@ -156,9 +156,7 @@ class Writer:
         largest = max(content.largest_id, pending.largest_id)
         removed = content.removed or self._leaving is not None
         start = largest + 1 if removed else n_rows
-        if given is None and start + n > _ids.MAX_ID:
-            raise ValueError(f"ids must be given: too few are left after {largest}")
-        new = range(start, start + n) if given is None else _ids.compact(given)
+        new = _ids.following(start - 1, n) if given is None else _ids.compact(given)
         if n > 0 and _ids.smallest(new) <= largest:
             (self._leaving or content).refuse_taken(_ids.as_array(new))
             pending.refuse_taken(_ids.as_array(new))

@@ -22,7 +22,7 @@ class Metric:
     largest_first: bool = False
     """Whether it is a similarity: the largest are the nearest."""
     largest_float: float = np.inf
-    """Of the points' numbers, for sums that are finite."""
+    """Of the points' numbers: sums of products of any sign are numbers then."""
 
     def distance_type(self, points: DTypeLike) -> type[np.int32 | np.float32]:
         """Return the dtype of the distances between points of a dtype."""
@@ -70,6 +70,11 @@ def checked_points(
     return _fitting(_check.matrix(given, name, dtype), name, metric)
 
 
+def checked_more(x: ArrayLike, name: str, metric: Metric, like: NDArray[Any]) -> NDArray[Any]:
+    """Return points that can be added to points `like`."""
+    return _fitting(_check.matrix(x, name, like.dtype, like.shape[1]), name, metric)
+
+
 def checked_queries(x: ArrayLike, name: str, metric: Metric, like: NDArray[Any]) -> NDArray[Any]:
     """Return queries of points `like`: in float32 if those are float16."""
     dtype = np.float32 if like.dtype == np.float16 else like.dtype
@@ -77,7 +82,14 @@ def checked_queries(x: ArrayLike, name: str, metric: Metric, like: NDArray[Any])
 
 
 def _fitting(points: NDArray[Any], name: str, metric: Metric) -> NDArray[Any]:
-    if points.dtype == np.uint8:
+    if points.shape[1] == 0:
+        raise ValueError(f"{name} must have one column or more")
+    if metric.name == "hamming":
+        if points.shape[1] > _core.max_code_bytes:
+            raise ValueError(
+                f"{name} has codes of {points.shape[1]} bytes, of {_core.max_code_bytes} at most"
+            )
+    elif points.dtype == np.uint8:
         if points.shape[1] > _core.max_byte_dims:
             raise ValueError(
                 f"{name} has {points.shape[1]} columns; distances between bytes fit 32 bits up to "

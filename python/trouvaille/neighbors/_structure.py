@@ -18,7 +18,7 @@ from .._array_file import ArrayFile
 from .._ids import Ids
 from ..errors import IndexCorruptError
 from . import _state
-from ._metric import METRICS, Metric, checked_points, checked_queries
+from ._metric import METRICS, Metric, checked_more, checked_points, checked_queries
 from ._state import Arrays, State
 from .results import Neighbors, RadiusNeighbors, Stats
 
@@ -37,6 +37,8 @@ class Structure(ABC):
     """What says how long a search may take: the name of an argument; None if it is exact."""
     _least_alive: ClassVar[float] = 0.5
     """Of the points: with fewer the index is built again."""
+    _keeps_rows: ClassVar[bool] = False
+    """Whether the points that are built from are kept themselves."""
     _point_types: ClassVar[tuple[str, ...]] = ("uint8", "float32")
     """The dtypes in which points are kept."""
     _metric: Metric = METRICS["l2"]
@@ -52,9 +54,17 @@ class Structure(ABC):
     def _parameters(self) -> dict[str, Any]:
         """Return the arguments of the constructor, as JSON values."""
 
+    @property
+    def metric(self) -> str:
+        """The name of the metric."""
+        return self._metric.name
+
     @abstractmethod
     def _built(self, points: NDArray[Any], threads: int) -> tuple[NDArray[Any], Arrays]:
-        """Return points, one or more, as the structure keeps them, and the structure."""
+        """Return points, one or more, as the structure keeps them, and the structure.
+
+        Points that it keeps as they are will not be changed by anybody.
+        """
 
     @abstractmethod
     def _found(
@@ -93,6 +103,7 @@ class Structure(ABC):
         ----------
         X : array_like of uint8 or float, shape (n, n_dims)
             Points: bytes (or bits, packed in bytes), or numbers that float32 represents. Copied.
+            Distances between floats that float32 cannot hold are infinite.
         ids : array_like of int, shape (n,), optional
             Distinct and not negative; row numbers by default.
         threads : int, optional
@@ -105,9 +116,9 @@ class Structure(ABC):
         Raises
         ------
         TypeError, ValueError
-            If an argument has the wrong type or shape, or holds NaN, infinity or too large numbers.
+            If an argument has the wrong type or shape, or holds NaN or infinity.
         """
-        points = np.array(checked_points(X, "X", self._metric, self._kept_types()), order="C")
+        points = self._own(X, checked_points(X, "X", self._metric, self._kept_types()))
         own: Ids = (
             range(len(points)) if ids is None else _ids.compact(_ids.checked(ids, len(points)))
         )
@@ -129,21 +140,19 @@ class Structure(ABC):
         n_threads = _check.threads(threads)
         with self._lock:
             state = self._built_state()
-            new = _check.matrix(X, "X", state.points.dtype, state.points.shape[1])
-            new = checked_points(new, "X", self._metric, self._kept_types())
-            first = state.largest_id + 1
-            own: Ids = (
-                range(first, first + len(new)) if ids is None else _ids.checked(ids, len(new))
-            )
+            new = checked_more(X, "X", self._metric, state.points)
+            own: Ids
+            if ids is None:
+                own = _ids.following(state.largest_id, len(new))
+            else:
+                own = _ids.checked(ids, len(new))
+                state = self._without_taken(state, own, n_threads)
             if len(new) == 0:
                 return self
-            if state.alive is not None and np.isin(own, _ids.as_array(state.ids)).any():
-                state = self._without_removed(state, n_threads)  # an id is given once more
             joined = _ids.joined([state.ids, own])
-            if ids is not None:
-                _ids.checked(_ids.as_array(joined))  # distinct
             if len(state.points) == 0:
-                self._state = self._new_state(np.array(new), joined, n_threads, state.largest_id)
+                points = self._own(X, new)
+                self._state = self._new_state(points, joined, n_threads, state.largest_id)
                 return self
             points, arrays = self._grown(state, new, n_threads)
             alive = state.alive
@@ -155,7 +164,8 @@ class Structure(ABC):
     def remove(self, ids: ArrayLike, *, threads: int | None = None) -> None:
         """Remove points: all of them, or none if there is an error.
 
-        They are marked. Once half of the points are, the index is built again without them.
+        They are marked, and once half of the points are, the index is built again without them
+        (but `Exact`, of which nothing is built, is copied without them at once).
 
         Parameters
         ----------
@@ -230,10 +240,20 @@ class Structure(ABC):
         self, state: State, queries: NDArray[Any], k: int, threads: int, budget: Mapping[str, int]
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
         if len(state.points) == 0 or len(queries) == 0:
-            dtype, shape = self._metric.distance_type(queries.dtype), (len(queries), k)
-            missing = np.full(shape, self._metric.missing(dtype), dtype)
-            return missing, np.full(shape, -1, np.int64)
-        return self._found(state, queries, k, threads, budget)
+            return self._padded(queries, k)
+        n_places = min(k, len(state.points))
+        found = self._found(state, queries, n_places, threads, budget)
+        if n_places == k:
+            return found
+        distances, rows = self._padded(queries, k)
+        distances[:, :n_places], rows[:, :n_places] = found
+        return distances, rows
+
+    def _padded(self, queries: NDArray[Any], k: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return places where nothing was found."""
+        dtype, shape = self._metric.distance_type(queries.dtype), (len(queries), k)
+        missing = np.full(shape, self._metric.missing(dtype), dtype)
+        return missing, np.full(shape, -1, np.int64)
 
     def radius_search(
         self, Q: ArrayLike, radius: float, *, threads: int | None = None
@@ -347,10 +367,27 @@ class Structure(ABC):
             index = cls(**_state.parameters_of(metadata))
             index._state = _state.from_file(metadata, arrays, cls._arrays, index._kept_types())
             if len(index._state.points):
+                checked_points(index._state.points, "points", index._metric, index._kept_types())
                 index._checked(index._state)
         except (TypeError, ValueError) as error:
             raise IndexCorruptError(Path(path), cls._format.kind, 0, str(error)) from None
         return index
+
+    def _own(self, X: ArrayLike, points: NDArray[Any]) -> NDArray[Any]:
+        """Return checked points that nobody else will change."""
+        is_new = points is not X and points.flags.owndata
+        return points if is_new or not self._keeps_rows else points.copy()
+
+    def _without_taken(self, state: State, new: NDArray[np.int64], threads: int) -> State:
+        """Return a state that has none of the ids, which may be those of removed points."""
+        if len(state.points) == 0 or len(new) == 0:
+            return state
+        rows = _ids.find(state.ids, _ids.order(state.ids), new)
+        met = rows >= 0
+        taken = met if state.alive is None else met & state.alive[rows]
+        if taken.any():
+            raise ValueError(f"ids must not be given twice: {new[taken][0]} is there already")
+        return self._without_removed(state, threads) if met.any() else state
 
     def _without_removed(self, state: State, threads: int) -> State:
         own = _ids.compact(_ids.as_array(state.ids)[state.alive])

@@ -180,7 +180,7 @@ def autotune(
 
 
 def _checked(candidates: Iterable[Structure]) -> tuple[Structure, ...]:
-    tried = tuple(candidates)
+    tried = tuple(candidates) if isinstance(candidates, Iterable) else ()
     if not tried or not all(isinstance(index, Structure) for index in tried):
         raise TypeError("candidates must be indexes of neighbours, one or more")
     if len({index._metric.name for index in tried}) > 1:

@@ -46,17 +46,13 @@ class Exact(Structure):
     """
 
     _format = ArrayFile("exact_neighbors", 1, "an index of exact neighbours")
+    _keeps_rows = True
     _least_alive = 1.0  # nothing is to be built
     _point_types = ("uint8", "float32", "float16")
 
     def __init__(self, metric: str = "l2") -> None:
         super().__init__()
         self._metric = checked_metric(metric)
-
-    @property
-    def metric(self) -> str:
-        """The name of the metric."""
-        return self._metric.name
 
     def ratio_search(
         self, Q: ArrayLike, ratio: float = 0.8, *, threads: int | None = None
@@ -145,8 +141,7 @@ class Exact(Structure):
     ) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.int64]]:
         if self.metric == "hamming":
             if radius < 0:
-                nothing = np.zeros(len(queries) + 1, np.int64)
-                return nothing, np.empty(0, np.int32), np.empty(0, np.int64)
+                return super()._within(state, queries, radius, threads, budget)
             bits = int(min(radius, 8 * state.points.shape[1]))
             return _core.hamming_neighbors_within(queries, state.points, bits, threads)
         return _core.exact_neighbors_within(

@@ -57,6 +57,7 @@ class Hamming(Structure):
     _arrays = {"rows": "uint32", "codes": "uint8", "directories": "uint32"}  # noqa: RUF012
     _point_types = ("uint8",)
     _metric = METRICS["hamming"]
+    _keeps_rows = True
 
     def __init__(self, method: str = "auto") -> None:
         super().__init__()
@@ -79,8 +80,6 @@ class Hamming(Structure):
         )
 
     def _checked(self, state: State) -> None:
-        if state.points.shape[1] > _core.max_code_bytes:
-            raise ValueError("the codes are too long")
         if any(array.size for array in state.arrays.values()):
             _core.check_multi_index(state.points, *_tables(state))
 
@@ -101,8 +100,7 @@ class Hamming(Structure):
         budget: Mapping[str, int],
     ) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.int64]]:
         if radius < 0 or len(state.points) == 0:
-            nothing = np.zeros(len(queries) + 1, np.int64)
-            return nothing, np.empty(0, np.int32), np.empty(0, np.int64)
+            return super()._within(state, queries, radius, threads, budget)
         whole = int(min(radius, 8 * state.points.shape[1]))
         alive = _NO_BITMAP if state.bitmap is None else state.bitmap
         if len(state.arrays["directories"]) == 0:

@@ -131,11 +131,6 @@ class LSH(Structure):
             raise ValueError(f"width is of p-stable intervals; the family is {self.family}")
         self.random_state = _check.seed(random_state)
 
-    @property
-    def metric(self) -> str:
-        """The name of the metric."""
-        return self._metric.name
-
     def search(
         self,
         Q: ArrayLike,
