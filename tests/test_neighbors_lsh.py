@@ -266,6 +266,7 @@ def damaged(lsh, which, place, value):
         (SLOTS, 31, 10**9, "buckets"),
         (SLOTS, -1, 999, "buckets"),
         (ROWS, 5, 1_000, "row"),
+        (ROWS, slice(2), 7, "twice"),
         (ORDERS, 5, 1_000, "place"),
         (SETTINGS, 0, 24, "sketch"),
         (SETTINGS, 0, 64, "fit"),

@@ -7,7 +7,6 @@
 #include <span>
 #include <vector>
 
-#include "core/pages.hpp"
 #include "core/view.hpp"
 #include "neighbors/lsh_functions.hpp"
 #include "neighbors/row_distances.hpp"
@@ -54,7 +53,7 @@ struct LSHData {
     std::size_t tables = 0, points = 0;
     std::vector<std::uint32_t> rows, orders;
     std::vector<LSHSlot> slots;
-    Pages<std::uint8_t> panels;
+    std::vector<std::uint8_t> panels;
     HashFunctionsData functions;
 
     template <class T>

@@ -149,7 +149,7 @@ LSHData build_lsh(MatrixView<const T> points, const HashOptions& options, Matrix
                        std::span(orders).subspan(t * n, n));
     });
     const std::size_t panel_bytes = lsh::panel_bytes(n, sketch);
-    data.panels = Pages<std::uint8_t>(tables * panel_bytes);
+    data.panels.resize(tables * panel_bytes);
     for (std::size_t t = 0; t < tables; ++t)
         fill_panels(hashes, sketch, std::span(orders).subspan(t * n, n),
                     data.panels.data() + t * panel_bytes, threads);
