@@ -76,6 +76,16 @@ ALWAYS_INLINE void multiply(const float* rows, std::size_t dims, const float* we
         for (std::size_t v = 0; v < Vectors; ++v) store(out[r] + v * N, sums[r][v]);
 }
 
+/// The same tile, or as many vectors of it as hold the first n columns.
+template <std::size_t N, std::size_t Vectors>
+ALWAYS_INLINE void multiply_first(std::size_t n, const float* rows, std::size_t dims,
+                                  const float* weights, const float* offsets, float (*out)[panel]) {
+    if constexpr (Vectors > 1)
+        if (n <= N * Vectors / 2)
+            return multiply_first<N, Vectors / 2>(n, rows, dims, weights, offsets, out);
+    multiply<N, Vectors>(rows, dims, weights, offsets, out);
+}
+
 template <std::size_t N, std::size_t Vectors, class T>
 ALWAYS_INLINE void project_block(MatrixView<const T> x, const Weights& weights,
                                  MatrixView<float> out) {
@@ -86,10 +96,10 @@ ALWAYS_INLINE void project_block(MatrixView<const T> x, const Weights& weights,
         const float* columns = weights.values.data() + p * weights.dims * panel;
         const std::size_t n = std::min(panel, weights.cols - p * panel);
         for (std::size_t first = 0; first < x.rows; first += tile_rows) {
-            for (std::size_t c = 0; c < panel; c += N * Vectors)
-                multiply<N, Vectors>(rows.data() + first * x.cols, x.cols, columns + c,
-                                     weights.offsets.data() + p * panel + c,
-                                     reinterpret_cast<float (*)[panel]>(&values[0][c]));
+            for (std::size_t c = 0; c < n; c += N * Vectors)
+                multiply_first<N, Vectors>(n - c, rows.data() + first * x.cols, x.cols, columns + c,
+                                           weights.offsets.data() + p * panel + c,
+                                           reinterpret_cast<float (*)[panel]>(&values[0][c]));
             for (std::size_t r = 0; r < std::min(tile_rows, x.rows - first); ++r)
                 std::copy_n(values[r], n, out.row(first + r) + p * panel);
         }
