@@ -81,7 +81,13 @@ def measure(name: str, data: Descriptors, bits: list[int], folder: Path) -> None
         f"recall@{FOUND}",
         curves,
     )
-    (folder / f"hashing_{name.split()[0].lower()}.svg").write_text(drawn, encoding="utf-8")
+    file = f"hashing_{name.split()[0].lower()}"
+    (folder / f"{file}.svg").write_text(drawn, encoding="utf-8")
+    record(
+        f"recall against bits, {name}",
+        {"plot": f"![{file}]({file}.svg)", "descriptors": len(data.base)},
+        table="plots of hashing",
+    )
 
 
 def main() -> None:

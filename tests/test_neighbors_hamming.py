@@ -40,7 +40,7 @@ def bitmap(alive):
 
 # Of every way to pack: less than a word, whole words, fours of words, and what is left of them.
 @pytest.mark.parametrize("n_bytes", [1, 3, 4, 8, 16, 23, 32, 64, 133])
-@pytest.mark.parametrize("n", [1, 31, 300])
+@pytest.mark.parametrize("n", [1, 300])
 def test_the_scan_is_exact(rng, isa, threads, n_bytes, n):
     X, Q = near_codes(rng, n, n_bytes), near_codes(rng, 70, n_bytes)
     distances = reference.hamming_distances(Q, X)
