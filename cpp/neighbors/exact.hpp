@@ -40,8 +40,9 @@ inline constexpr std::size_t max_byte_dims = 32'768;
 ///
 /// Requires queries.cols == points.cols, outputs of queries.rows rows and equal shapes, points.rows
 /// < 2^32, finite floats (for inner products such that their sums are finite too), and for bytes
-/// queries.cols <= max_byte_dims. Scratch memory is a few MiB and 8 bytes for each of k *
-/// min(queries.rows, 12,288) places. Parallel over queries, or over points for a few queries. Safe
+/// queries.cols <= max_byte_dims. Scratch memory is a few MiB (for rows of more than 1,000
+/// floats 4 KiB for each number of a row) and 8 bytes for each of k * min(queries.rows, 12,288)
+/// places. Parallel over queries, or over points for a few queries. Safe
 /// to call from many threads; throws Interrupted (core/interrupt.hpp).
 void exact_neighbors(MatrixView<const std::uint8_t> queries, MatrixView<const std::uint8_t> points,
                      MatrixView<std::int32_t> distances, MatrixView<std::int64_t> ids, int threads,

@@ -129,6 +129,7 @@ ALWAYS_INLINE void scan_block(const Panels<Kernel>& panels, const Block<Kernel, 
 // cache and a packed slice near it, and bound the scratch memory. They never change a result.
 inline constexpr std::size_t block_rows = 192;
 inline constexpr std::size_t slice_bytes = std::size_t{1} << 20;
+inline constexpr std::size_t least_panels = 32;  // of long rows: queries are packed once a slice
 
 /// Rows of a block: every thread gets as many blocks as any other, of whole groups.
 template <class Kernel>
@@ -147,8 +148,8 @@ void scan_panels(MatrixView<const typename Kernel::QueryInput> queries,
     const std::size_t panel_bytes = Kernel::panel * ceil_div(points.cols, Kernel::unit) *
                                         Kernel::unit * sizeof(typename Kernel::Word) +
                                     1;
-    const std::size_t slice_panels = std::clamp(slice_bytes / panel_bytes, std::size_t{1},
-                                                ceil_div(points.rows, Kernel::panel) + 1);
+    const std::size_t slice_panels = std::min(std::max(slice_bytes / panel_bytes, least_panels),
+                                              ceil_div(points.rows, Kernel::panel) + 1);
     const std::size_t slice_rows = slice_panels * Kernel::panel;
     Panels<Kernel> panels(points.cols, slice_panels);
     const std::size_t block = balanced_block<Kernel>(queries.rows, threads);
