@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -97,8 +96,8 @@ struct KMeansSearchOptions {
 };
 
 /// The nearest points of each query among those looked at: the points of the lists of the nearest
-/// centres. All are looked at in sketches (neighbors/residual_axes.hpp), and the nearest few by
-/// these, `compared(k)` of them, are compared themselves.
+/// centres. All are looked at in sketches (neighbors/residual_axes.hpp), and the nearest by these,
+/// 2 k + 40 or a few more, are compared themselves.
 ///
 /// Distances are squared Euclidean, of bytes exact; of floats as in neighbors/squared_distance.hpp.
 /// Row i of `distances` and `ids` holds the ids.cols nearest of query i, nearest first, the smaller

@@ -14,7 +14,7 @@
 #include "core/prefetch.hpp"
 #include "core/topk.hpp"
 #include "neighbors/kmeans_candidates.hpp"
-#include "neighbors/kmeans_panels.hpp"
+#include "neighbors/kmeans_kernels.hpp"
 #include "neighbors/kmeans_tree.hpp"
 #include "neighbors/kmeans_walk.hpp"
 
@@ -30,8 +30,8 @@ constexpr std::size_t chunk = 64;  // queries
 /// Of the nodes above the lists those are opened that have so many times the points.
 constexpr std::uint64_t spread = 16;
 
-/// By estimate the points to compare, so that those missed are few: of SIFT's 10 nearest one in a
-/// thousand.
+/// How many points are compared, those of the least estimates: so many that of SIFT's 10 nearest
+/// one in a thousand is missed.
 constexpr std::size_t compared(std::size_t k) {
     return 2 * k + 40;
 }

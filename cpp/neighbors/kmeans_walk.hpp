@@ -9,7 +9,7 @@
 #include <span>
 #include <vector>
 
-#include "neighbors/kmeans_panels.hpp"
+#include "neighbors/kmeans_kernels.hpp"
 #include "neighbors/kmeans_tree.hpp"
 
 namespace trouvaille::kmeans {
