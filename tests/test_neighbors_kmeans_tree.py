@@ -108,6 +108,17 @@ def test_recall_of_axes_of_very_different_spread(rng):
     assert (found <= exact[:, -1:]).mean() > 0.9
 
 
+@pytest.mark.parametrize("dims", [64, 200])
+def test_points_without_structure_are_found_where_they_are_looked_at(rng, dims):
+    """Sketches see little of them, so that many are compared themselves."""
+    points = rng.normal(size=(4_000, dims)).astype(np.float32)
+    queries = rng.normal(size=(50, dims)).astype(np.float32)
+    exact = _core.exact_neighbors(queries, points, 10, 1)[0]
+    tree = build(points, 8)
+    for checks, least in ((2_000, 0.6), (3_900, 0.9), (4_000, 1)):
+        assert (search(tree, queries, 10, checks)[0] <= exact[:, -1:]).mean() >= least
+
+
 def test_more_checks_find_more(rng):
     points = clustered(rng, 10_000, 40, np.uint8, clusters=300)
     tree = build(points, 10)
@@ -301,6 +312,8 @@ def damaged(tree, name, place, value):
         ("blocks", -1, 10**6, "blocks"),
         ("steps", 3, 0, "steps"),
         ("steps", 3, np.nan, "steps"),
+        ("unseen", 0, np.nan, "unseen"),
+        ("unseen", 0, 1.5, "unseen"),
     ],
 )
 def test_damage_is_an_error(rng, name, place, value, says):
@@ -350,7 +363,7 @@ def test_what_the_binding_refuses(rng):
         build(points, branching=0)
     with pytest.raises(ValueError, match="out of range"):
         build(points, levels=9)
-    with pytest.raises(ValueError, match="eleven"):
+    with pytest.raises(ValueError, match="twelve"):
         search(tree[:-1], points, 1)
     with pytest.raises(TypeError, match="another type"):
         search(tree, points.astype(np.float32), 1)

@@ -33,17 +33,18 @@ auto copied(const Items& items) {
 
 template <class T>
 py::tuple as_tuple(const Array<T>& points, const KMeansTreeData& data) {
-    return py::make_tuple(
-        points, copied(data.rows), copied(data.panels), copied(data.starts), copied(data.children),
-        copied(data.centers), copied(data.blocks), copied(data.sketches), copied(data.axes.middle),
-        copied(data.axes.directions, {points.shape(1), sketch_axes}), copied(data.axes.steps));
+    return py::make_tuple(points, copied(data.rows), copied(data.panels), copied(data.starts),
+                          copied(data.children), copied(data.centers), copied(data.blocks),
+                          copied(data.sketches), copied(data.axes.middle),
+                          copied(data.axes.directions, {points.shape(1), sketch_axes}),
+                          copied(data.axes.steps), copied(std::vector{data.axes.unseen}));
 }
 
 /// The arrays that the views of a tree are of. They live as long as the tuple.
 class TreeArrays {
   public:
     explicit TreeArrays(const py::tuple& arrays) : arrays_(arrays) {
-        if (arrays.size() != 11) throw py::value_error("a k-means tree is eleven arrays");
+        if (arrays.size() != 12) throw py::value_error("a k-means tree is twelve arrays");
     }
 
     template <class T>
@@ -62,8 +63,10 @@ class TreeArrays {
         tree.centers = vector_view(at<std::uint8_t>(5));
         tree.blocks = vector_view(at<std::uint32_t>(6));
         tree.sketches = vector_view(at<std::uint8_t>(7));
+        const auto unseen = vector_view(at<float>(11));
+        if (unseen.size() != 1) throw py::value_error("damaged k-means tree: unseen is one number");
         tree.axes = {vector_view(at<float>(8)), trouvaille::python::view(at<float>(9)),
-                     vector_view(at<float>(10))};
+                     vector_view(at<float>(10)), unseen[0]};
         return tree;
     }
 

@@ -18,6 +18,7 @@ class Candidates {
   public:
     void start(std::size_t n) {
         n_ = n;
+        slack_ = std::max(least_slack, n / 2);  // or many would be cut off a few at a time
         size_ = 0;
         limit_ = std::numeric_limits<float>::infinity();
     }
@@ -36,7 +37,7 @@ class Candidates {
 
     void add(std::size_t more) {
         size_ += more;
-        if (size_ >= n_ + slack) cut();
+        if (size_ >= n_ + slack_) cut();
     }
 
     std::span<const std::uint32_t> finish() {
@@ -45,7 +46,7 @@ class Candidates {
     }
 
   private:
-    static constexpr std::size_t slack = 128, bins = 128, lanes = 4;
+    static constexpr std::size_t least_slack = 128, bins = 128, lanes = 4;
 
     /// Counts the points in bins of equal width and keeps those in the first ones; only where they
     /// are nearly all alike must they be sorted.
@@ -53,7 +54,7 @@ class Candidates {
         const auto [least, most] = range();
         const float scale = static_cast<float>(bins) / (most - least);
         if (scale > 0 && scale < std::numeric_limits<float>::max()) keep_bins(least, scale);
-        if (size_ >= n_ + slack / 2) keep_exactly();
+        if (size_ >= n_ + slack_ / 2) keep_exactly();
     }
 
     std::pair<float, float> range() {
@@ -107,7 +108,7 @@ class Candidates {
         }
     }
 
-    std::size_t n_ = 0, size_ = 0;
+    std::size_t n_ = 0, slack_ = 0, size_ = 0;
     float limit_ = 0;
     std::vector<float> estimates_;
     std::vector<std::uint32_t> places_;

@@ -87,8 +87,8 @@ void check_kmeans_tree(const KMeansTree<T>& tree);
 struct KMeansSearchOptions {
     static constexpr std::uint64_t all = std::numeric_limits<std::uint64_t>::max();
 
-    /// How many points to look at: a search ends with the list that reaches it. With no limit all
-    /// are compared: exact.
+    /// How many points to look at: a search ends with the list that reaches it. With as many as
+    /// there are, all are compared: exact.
     std::uint64_t checks = all;
     /// A bit for each row number, least significant first; where it is 0 the row is not found.
     /// Empty: all are.
@@ -96,10 +96,10 @@ struct KMeansSearchOptions {
 };
 
 /// The nearest points of each query among those looked at: the points of the lists of the nearest
-/// centres. All are looked at in sketches (neighbors/residual_axes.hpp), and the nearest by these,
-/// 2 k + 40 or a few more, are compared themselves.
+/// centres. All are looked at in sketches (neighbors/residual_axes.hpp), and the nearest by these
+/// are compared themselves: 2 k + 40, and the more, the less of the points' variance sketches see.
 ///
-/// Distances are squared Euclidean, of bytes exact; of floats as in neighbors/squared_distance.hpp.
+/// Distances are squared Euclidean, of bytes exact; of floats as in neighbors/row_distances.hpp.
 /// Row i of `distances` and `ids` holds the ids.cols nearest of query i, nearest first, the smaller
 /// row number first among equals; then id -1 and the largest distance.
 ///

@@ -207,7 +207,8 @@ KMeansTreeData grow_kmeans_tree(const KMeansTree<T>& tree, MatrixView<const T> a
     std::copy(tree.centers.begin(), tree.centers.end(), made.centers.data());
     made.axes = {{tree.axes.middle.begin(), tree.axes.middle.end()},
                  {tree.axes.directions.data, tree.axes.directions.row(tree.axes.directions.rows)},
-                 {tree.axes.steps.begin(), tree.axes.steps.end()}};
+                 {tree.axes.steps.begin(), tree.axes.steps.end()},
+                 tree.axes.unseen};
     lay_out(Layout<T>(tree, added, lists, tree.panels.back() * panel), made, ordered, threads);
     return made;
 }

@@ -64,6 +64,7 @@ void check_sizes(const KMeansTree<T>& tree) {
     require(std::all_of(tree.axes.steps.begin(), tree.axes.steps.end(),
                         [](float step) { return step > 0 && std::isfinite(step); }),
             "steps must be positive");
+    require(tree.axes.unseen >= 0 && tree.axes.unseen <= 1, "unseen must be from 0 to 1");
 }
 
 template <class T>

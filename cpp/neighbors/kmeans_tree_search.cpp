@@ -30,10 +30,11 @@ constexpr std::size_t chunk = 64;  // queries
 /// Of the nodes above the lists those are opened that have so many times the points.
 constexpr std::uint64_t spread = 16;
 
-/// How many points are compared, those of the least estimates: so many that of SIFT's 10 nearest
-/// one in a thousand is missed.
-constexpr std::size_t compared(std::size_t k) {
-    return 2 * k + 40;
+/// How many points are compared, those of the least estimates. A few are enough for SIFT; the less
+/// of the points' variance sketches see, the more of what was looked at may be the nearest.
+std::size_t compared(std::size_t k, std::uint64_t checks, double unseen) {
+    const double doubtful = unseen * unseen * unseen * static_cast<double>(checks);
+    return 2 * k + 40 + static_cast<std::size_t>(doubtful);
 }
 
 template <class T>
@@ -61,7 +62,7 @@ class Search {
     ALWAYS_INLINE void run(std::size_t query) {
         const T* values = task_.queries.row(query);
         Best best(items_);
-        if (task_.options.checks >= KMeansSearchOptions::all)
+        if (task_.options.checks >= task_.tree.points.rows)
             compare_all(values, best);
         else
             look(values, best);
@@ -91,7 +92,7 @@ class Search {
         const SketchedQuery sketched = sketch_query(
             tree.axes, project<Kernel::lanes>(tree.axes, query, tree.axes.middle.data()));
         const std::uint32_t* starts = task_.levels.back().starts;
-        candidates_.start(compared(task_.ids.cols));
+        candidates_.start(compared(task_.ids.cols, checks, tree.axes.unseen));
         for (std::size_t i = 0; i < std::min(ahead, lists.size()); ++i) ask_for(lists[i]);
         for (std::size_t i = 0; i < lists.size(); ++i) {
             if (i + ahead < lists.size()) ask_for(lists[i + ahead]);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "neighbors/orthogonal_iteration.hpp"
 
@@ -21,11 +22,14 @@ ResidualAxesData learn_residual_axes(MatrixView<const double> residuals,
                                      std::span<const float> middle) {
     const auto axes = principal_directions<sketch_axes>(residuals);
     std::array<double, sketch_axes> squares{};
+    double total = 0;
     for (std::size_t i = 0; i < residuals.rows; ++i) {
         std::array<double, sketch_axes> y{};
         for (std::size_t d = 0; d < residuals.cols; ++d)
             orthogonal::add_scaled(y, residuals.row(i)[d], axes[d]);
         for (std::size_t a = 0; a < sketch_axes; ++a) squares[a] += y[a] * y[a];
+        for (std::size_t d = 0; d < residuals.cols; ++d)
+            total += residuals.row(i)[d] * residuals.row(i)[d];
     }
     ResidualAxesData data;
     data.middle.assign(middle.begin(), middle.end());
@@ -34,6 +38,9 @@ ResidualAxesData learn_residual_axes(MatrixView<const double> residuals,
         const double step = steps_a_deviation * std::sqrt(square / rows);
         data.steps.push_back(step > 1e-12 && step < 1e12 ? static_cast<float>(step) : 1.0F);
     }
+    const double held = std::accumulate(squares.begin(), squares.end(), 0.0);
+    if (total > 0)
+        data.unseen = held > 0 ? static_cast<float>(std::clamp(1 - held / total, 0.0, 1.0)) : 1.0F;
     for (const auto& row : axes)
         for (const double value : row) data.directions.push_back(static_cast<float>(value));
     return data;

@@ -28,14 +28,16 @@ struct ResidualAxes {
     std::span<const float> middle;  ///< of the centres: subtracted so that float32 suffices
     MatrixView<const float> directions;
     std::span<const float> steps;
+    float unseen = 0;  ///< of the points' variance about the centres, what the axes do not hold
 };
 
 /// The arrays behind ResidualAxes.
 struct ResidualAxesData {
     std::vector<float> middle, directions, steps;
+    float unseen = 0;
 
     ResidualAxes view() const {
-        return {middle, {directions.data(), middle.size(), sketch_axes}, steps};
+        return {middle, {directions.data(), middle.size(), sketch_axes}, steps, unseen};
     }
 };
 

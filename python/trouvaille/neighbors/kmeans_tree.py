@@ -78,6 +78,7 @@ class KMeansTree(Structure):
         "middle": "float32",
         "directions": "float32",
         "steps": "float32",
+        "unseen": "float32",
         "trained_on": "uint32",
     }
 
@@ -110,7 +111,7 @@ class KMeansTree(Structure):
             Places a query. It may be more than there are points.
         checks : int, optional
             How many points a query looks at, to within a cluster: the more, the surer are its
-            nearest among them. With None all points are compared: exact.
+            nearest among them. With None, or as many as there are, all are compared: exact.
         threads : int, optional
             One for each core by default.
 
