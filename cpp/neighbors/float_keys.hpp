@@ -14,9 +14,10 @@
 
 namespace trouvaille {
 
-// Vectors of floats for an instruction set: their `lanes`, and how numbers of 16 bits become one.
-// Callers are compiled for it, and [[gnu::flatten]], since `widen` cannot be ALWAYS_INLINE within
-// templates that are compiled for none.
+// Vectors of floats for an instruction set: their `lanes`, and how as many numbers of 16 bits are
+// widened. That function cannot be ALWAYS_INLINE within templates that are compiled for none, so it
+// takes no vectors, whose registers depend on the caller's instruction set; where it matters
+// callers are [[gnu::flatten]], and nothing is stored.
 
 ALWAYS_INLINE float widened(float x) {
     return x;
@@ -41,28 +42,27 @@ ALWAYS_INLINE float widened(Half x) {
 
 struct ScalarFloats {
     static constexpr std::size_t lanes = 4;
-    static Floats<lanes> widen(const Half* p) {
-        Floats<lanes> v;
-        for (std::size_t l = 0; l < lanes; ++l) v[l] = widened(p[l]);
-        return v;
+    static void widen(const Half* p, float* wide) {
+        for (std::size_t l = 0; l < lanes; ++l) wide[l] = widened(p[l]);
     }
 };
 
 #if TROUVAILLE_X86
 struct Avx2Floats {
     static constexpr std::size_t lanes = 8;
-    TARGET_AVX2 static Floats<lanes> widen(const Half* p) {
-        return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    TARGET_AVX2 static void widen(const Half* p, float* wide) {
+        const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+        _mm256_storeu_ps(wide, _mm256_cvtph_ps(halves));
     }
 };
 
 struct Avx512Floats {
     static constexpr std::size_t lanes = 16;
-    TARGET_AVX512 static Floats<lanes> widen(const Half* p) {
+    TARGET_AVX512 static void widen(const Half* p, float* wide) {
+        const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
         // Masked by all ones: GCC 12 warns of the plain one, whose ignored operand is
         // uninitialised.
-        return _mm512_maskz_cvtph_ps(0xFFFF,
-                                     _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+        _mm512_storeu_ps(wide, _mm512_maskz_cvtph_ps(0xFFFF, halves));
     }
 };
 #endif
@@ -74,7 +74,9 @@ ALWAYS_INLINE Floats<Vectors::lanes> load_floats(const float* p) {
 
 template <class Vectors>
 ALWAYS_INLINE Floats<Vectors::lanes> load_floats(const Half* p) {
-    return Vectors::widen(p);
+    alignas(64) float wide[Vectors::lanes];
+    Vectors::widen(p, wide);
+    return load<Vectors::lanes>(wide);
 }
 
 /// Adds what 16 dimensions contribute to the 16 partial sums of a key.
