@@ -248,7 +248,7 @@ class LSH(Structure):
     def _found(
         self, state: State, queries: NDArray[Any], k: int, threads: int, budget: Mapping[str, int]
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        checks = budget["checks"] if budget["checks"] < len(state.points) else _ALL
+        checks = budget["checks"]
         rerank = budget["rerank"] or checks // 64 + 8 * k
         return _core.search_lsh(
             _tables(state), queries, k, checks, budget["probes"], rerank, state.bitmap, threads
