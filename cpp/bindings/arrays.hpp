@@ -5,8 +5,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -81,6 +83,37 @@ Array<T> array_on_pages(std::vector<py::ssize_t> shape) {
     for (const py::ssize_t length : shape)
         size = checked_mul(size, static_cast<std::size_t>(length), "an array");
     return array_of(Pages<T>(size), std::move(shape));
+}
+
+/// A new array of as many items as `shape` says, which are those of a vector or the like; its T may
+/// be what they are made of.
+template <class T, class Items>
+Array<T> copied(const Items& items, std::vector<py::ssize_t> shape) {
+    Array<T> array(std::move(shape));
+    if (!items.empty())
+        std::memcpy(array.mutable_data(), items.data(), static_cast<std::size_t>(array.nbytes()));
+    return array;
+}
+
+template <class Items>
+auto copied(const Items& items) {
+    using T = std::remove_cvref_t<decltype(*items.data())>;
+    return copied<T>(items, {static_cast<py::ssize_t>(items.size())});
+}
+
+/// The same in memory of Pages.
+template <class T, class Items>
+Array<T> copied_to_pages(const Items& items, std::vector<py::ssize_t> shape) {
+    Array<T> array = array_on_pages<T>(std::move(shape));
+    if (items.size() > 0)
+        std::memcpy(array.mutable_data(), items.data(), static_cast<std::size_t>(array.nbytes()));
+    return array;
+}
+
+template <class Items>
+auto copied_to_pages(const Items& items) {
+    using T = std::remove_cvref_t<decltype(*items.data())>;
+    return copied_to_pages<T>(items, {static_cast<py::ssize_t>(items.size())});
 }
 
 }  // namespace trouvaille::python

@@ -39,13 +39,6 @@ MatrixView<const T> points_view(const Array<T>& points) {
     return view(points);
 }
 
-template <class T>
-Array<T> copied(const std::vector<T>& items) {
-    Array<T> array(static_cast<py::ssize_t>(items.size()));
-    if (!items.empty()) std::memcpy(array.mutable_data(), items.data(), items.size() * sizeof(T));
-    return array;
-}
-
 template <class Query, class Point, class Distance>
 void bind(py::module_& m) {
     m.def(

@@ -30,14 +30,6 @@ ImageView<const T> image_view(const Array<T>& image) {
     return {pixels.data, pixels.cols, pixels.rows, pixels.cols};
 }
 
-template <class T, class Item>
-Array<T> copied(const std::vector<Item>& items, std::vector<py::ssize_t> shape) {
-    Array<T> array(std::move(shape));
-    if (!items.empty())
-        std::memcpy(array.mutable_data(), items.data(), items.size() * sizeof(Item));
-    return array;
-}
-
 template <class T>
 std::unique_ptr<ScaleSpace> scale_space(const Array<T>& photo, int first_octave, int threads) {
     const ImageView<const T> pixels = image_view(photo);

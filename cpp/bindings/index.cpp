@@ -124,13 +124,6 @@ std::span<const std::uint64_t> bits_view(const Bits& bits, std::size_t n, const 
     return optional_view(bits, (n + 63) / 64, name);
 }
 
-template <class T>
-Array<T> copied(std::span<const T> from) {
-    Array<T> to(checked_cast<py::ssize_t>(from.size(), "array size"));
-    std::copy(from.begin(), from.end(), to.mutable_data());
-    return to;
-}
-
 // A read-only array on memory that `owner` keeps.
 template <class T>
 Array<T> shared(std::span<const T> from, const py::object& owner) {
@@ -258,8 +251,7 @@ py::tuple frequencies_of(const InvertedBlock& block, const Bits& alive) {
             if (counts[i] > 0) words.push_back(static_cast<std::uint32_t>(view.word(i)));
         std::erase(counts, 0);
     }
-    return py::make_tuple(copied(std::span<const std::uint32_t>(words)),
-                          copied(std::span<const std::int64_t>(counts)));
+    return py::make_tuple(copied(words), copied(counts));
 }
 
 py::tuple list_of(const InvertedBlock& block, std::uint64_t word) {
@@ -288,9 +280,7 @@ py::tuple rows_of(const InvertedBlock& block) {
         const ReleasedGil nogil;  // no Python object is touched in this block
         rows = block_rows(block.view());
     }
-    return py::make_tuple(copied(std::span<const std::int64_t>(rows.offsets)),
-                          copied(std::span<const std::uint32_t>(rows.words)),
-                          copied(std::span<const float>(rows.values)));
+    return py::make_tuple(copied(rows.offsets), copied(rows.words), copied(rows.values));
 }
 
 /// Weights of words as Python keeps them: numbers, what words these are of (all, if none are
@@ -404,9 +394,7 @@ class InvertedReader {
             check_words(queries, num_words_);
             found = reader_->range_search(queries, threshold, mask_views, threads);
         }
-        return py::make_tuple(copied(std::span<const std::int64_t>(found.offsets)),
-                              copied(std::span<const double>(found.scores)),
-                              copied(std::span<const std::int64_t>(found.rows)));
+        return py::make_tuple(copied(found.offsets), copied(found.scores), copied(found.rows));
     }
 
   private:

@@ -17,14 +17,6 @@ namespace {
 
 using namespace py::literals;
 
-template <class T, class Item>
-Array<T> copied(const std::vector<Item>& items, std::vector<py::ssize_t> shape) {
-    Array<T> array = array_on_pages<T>(std::move(shape));
-    if (!items.empty())
-        std::memcpy(array.mutable_data(), items.data(), items.size() * sizeof(Item));
-    return array;
-}
-
 template <class T>
 py::ssize_t length(const std::vector<T>& items) {
     return static_cast<py::ssize_t>(items.size());
@@ -35,13 +27,14 @@ py::tuple as_tuple(const Array<T>& points, const KDForestData& data) {
     const py::ssize_t n = points.shape(0), dims = points.shape(1);
     const py::ssize_t orders = n == 0 ? 0 : length(data.roots) - 1;
     const std::vector<float> scale{data.axes.step, data.axes.reach};
-    return py::make_tuple(
-        points, copied<std::uint32_t>(data.rows, {n}),
-        copied<std::uint8_t>(data.panels, {length(data.panels)}),
-        copied<std::uint32_t>(data.nodes, {length(data.nodes), 2}),
-        copied<std::uint32_t>(data.roots, {length(data.roots)}),
-        copied<std::uint32_t>(data.orders, {orders, n}), copied<float>(data.axes.center, {dims}),
-        copied<float>(data.axes.directions, {dims, axis_count}), copied<float>(scale, {2}));
+    return py::make_tuple(points, copied_to_pages<std::uint32_t>(data.rows, {n}),
+                          copied_to_pages<std::uint8_t>(data.panels, {length(data.panels)}),
+                          copied_to_pages<std::uint32_t>(data.nodes, {length(data.nodes), 2}),
+                          copied_to_pages<std::uint32_t>(data.roots, {length(data.roots)}),
+                          copied_to_pages<std::uint32_t>(data.orders, {orders, n}),
+                          copied_to_pages<float>(data.axes.center, {dims}),
+                          copied_to_pages<float>(data.axes.directions, {dims, axis_count}),
+                          copied_to_pages<float>(scale, {2}));
 }
 
 /// The arrays that the views of a forest are of. They live as long as the tuple.

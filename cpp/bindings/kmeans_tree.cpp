@@ -18,26 +18,15 @@ using namespace py::literals;
 
 constexpr std::size_t most_points = std::size_t{1} << 30;
 
-template <class Items>
-auto copied(const Items& items, std::vector<py::ssize_t> shape) {
-    using T = std::remove_cvref_t<decltype(*items.data())>;
-    Array<T> array = array_on_pages<T>(std::move(shape));
-    std::copy_n(items.data(), items.size(), array.mutable_data());
-    return array;
-}
-
-template <class Items>
-auto copied(const Items& items) {
-    return copied(items, {static_cast<py::ssize_t>(items.size())});
-}
-
 template <class T>
 py::tuple as_tuple(const Array<T>& points, const KMeansTreeData& data) {
-    return py::make_tuple(points, copied(data.rows), copied(data.panels), copied(data.starts),
-                          copied(data.children), copied(data.centers), copied(data.blocks),
-                          copied(data.sketches), copied(data.axes.middle),
-                          copied(data.axes.directions, {points.shape(1), sketch_axes}),
-                          copied(data.axes.steps), copied(std::vector{data.axes.unseen}));
+    return py::make_tuple(
+        points, copied_to_pages(data.rows), copied_to_pages(data.panels),
+        copied_to_pages(data.starts), copied_to_pages(data.children), copied_to_pages(data.centers),
+        copied_to_pages(data.blocks), copied_to_pages(data.sketches),
+        copied_to_pages(data.axes.middle),
+        copied_to_pages<float>(data.axes.directions, {points.shape(1), sketch_axes}),
+        copied_to_pages(data.axes.steps), copied_to_pages(std::vector{data.axes.unseen}));
 }
 
 /// The arrays that the views of a tree are of. They live as long as the tuple.

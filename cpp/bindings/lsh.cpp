@@ -16,14 +16,6 @@ namespace {
 
 using namespace py::literals;
 
-template <class T, class Item>
-Array<T> copied(const Item* items, std::vector<py::ssize_t> shape) {
-    Array<T> array = array_on_pages<T>(std::move(shape));
-    if (array.nbytes() > 0)
-        std::memcpy(array.mutable_data(), items, static_cast<std::size_t>(array.nbytes()));
-    return array;
-}
-
 template <class Items>
 py::ssize_t length(const Items& items) {
     return static_cast<py::ssize_t>(items.size());
@@ -33,19 +25,19 @@ template <class T>
 py::tuple as_tuple(const Array<T>& points, const LSHData& data) {
     const HashFunctionsData& functions = data.functions;
     const py::ssize_t n = points.shape(0), tables = static_cast<py::ssize_t>(data.tables);
-    const std::int32_t settings[] = {static_cast<std::int32_t>(functions.sketch_bits),
-                                     functions.reach, functions.packed_bits ? 1 : 0};
+    const std::vector<std::int32_t> settings = {static_cast<std::int32_t>(functions.sketch_bits),
+                                                functions.reach, functions.packed_bits ? 1 : 0};
     return py::make_tuple(
-        points, copied<std::uint32_t>(data.rows.data(), {n}),
-        copied<std::uint32_t>(data.slots.data(), {tables, length(data.slots) / tables, 2}),
-        copied<std::uint32_t>(data.orders.data(), {tables - 1, n}),
-        copied<std::uint8_t>(data.panels.data(), {tables, length(data.panels) / tables}),
-        copied<float>(functions.center.data(), {length(functions.center)}),
-        copied<float>(functions.directions.data(),
-                      {length(functions.center), length(functions.offsets)}),
-        copied<float>(functions.offsets.data(), {length(functions.offsets)}),
-        copied<std::uint32_t>(functions.multipliers.data(), {length(functions.multipliers)}),
-        copied<std::int32_t>(settings, {3}));
+        points, copied_to_pages<std::uint32_t>(data.rows, {n}),
+        copied_to_pages<std::uint32_t>(data.slots, {tables, length(data.slots) / tables, 2}),
+        copied_to_pages<std::uint32_t>(data.orders, {tables - 1, n}),
+        copied_to_pages<std::uint8_t>(data.panels, {tables, length(data.panels) / tables}),
+        copied_to_pages<float>(functions.center, {length(functions.center)}),
+        copied_to_pages<float>(functions.directions,
+                               {length(functions.center), length(functions.offsets)}),
+        copied_to_pages<float>(functions.offsets, {length(functions.offsets)}),
+        copied_to_pages<std::uint32_t>(functions.multipliers, {length(functions.multipliers)}),
+        copied_to_pages<std::int32_t>(settings, {3}));
 }
 
 /// The arrays that the views of tables are of. They live as long as the tuple.

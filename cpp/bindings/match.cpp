@@ -44,14 +44,6 @@ Candidates candidates_of(const py::sequence& listed, std::size_t dimensions) {
     return candidates;
 }
 
-template <class T, class Item>
-Array<T> copied(const std::vector<Item>& items, std::vector<py::ssize_t> shape) {
-    Array<T> array(std::move(shape));
-    if (!items.empty())
-        std::memcpy(array.mutable_data(), items.data(), items.size() * sizeof(Item));
-    return array;
-}
-
 template <class T, class Distance>
 void bind_match_pair(py::module_& m) {
     m.def(

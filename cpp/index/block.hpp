@@ -8,6 +8,7 @@
 #include <span>
 #include <string_view>
 
+#include "core/bits.hpp"
 #include "core/target.hpp"
 
 namespace trouvaille {
@@ -102,11 +103,6 @@ ALWAYS_INLINE std::uint64_t bitmap_word(const std::uint16_t* bitmap, std::size_t
 /// Whether bitmap run `bitmap` has the document.
 inline bool bitmap_has(const std::uint16_t* bitmap, std::size_t document) {
     return (bitmap_word(bitmap, document / 64) >> document % 64 & 1) != 0;
-}
-
-/// Whether `bits`, one a document, have that of `document`. No bits at all: every document has one.
-inline bool has_bit(std::span<const std::uint64_t> bits, std::size_t document) {
-    return bits.empty() || (bits[document / 64] >> document % 64 & 1) != 0;
 }
 
 /// The place of a document in a run, or the run's size if it is not there.

@@ -6,6 +6,7 @@
 #include <cassert>
 #include <cstring>
 
+#include "core/bits.hpp"
 #include "core/cpu.hpp"
 #include "core/interrupt.hpp"
 #include "core/parallel.hpp"
@@ -48,7 +49,7 @@ ALWAYS_INLINE void offer(Word passing, const std::int32_t* distances, std::uint3
     for (; passing != 0; passing &= passing - 1) {
         const auto j = static_cast<std::uint32_t>(std::countr_zero(passing));
         const std::uint32_t row = first + j;
-        if (!alive.empty() && (alive[row / 64] >> row % 64 & 1) == 0) continue;
+        if (!has_bit(alive, row)) continue;
         if (distances[j] < collector.threshold()) collector.push(distances[j], row);
     }
 }

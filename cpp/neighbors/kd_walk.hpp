@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "core/bits.hpp"
 #include "core/prefetch.hpp"
 #include "neighbors/kd_forest.hpp"
 #include "neighbors/kd_panels.hpp"
@@ -165,7 +166,7 @@ class Walk {
     ALWAYS_INLINE void compare(const KDForest<T>& forest, const KDSearchOptions& options) {
         for (std::size_t i = 0; i < candidates_; ++i) {
             const std::uint32_t place = places_[i], row = forest.rows[place];
-            if (!options.alive.empty() && (options.alive[row / 64] >> row % 64 & 1) == 0) continue;
+            if (!has_bit(options.alive, row)) continue;
             found.push(Kernel::compare(query_, forest.points.row(place), forest.points.cols), row);
         }
         candidates_ = 0;

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "core/bits.hpp"
 #include "core/cpu.hpp"
 #include "core/interrupt.hpp"
 #include "core/parallel.hpp"
@@ -48,8 +49,7 @@ struct Task {
     MatrixView<std::int64_t> ids;
 
     bool is_alive(std::uint32_t place) const {
-        const std::uint32_t row = tree.rows[place];
-        return options.alive.empty() || (options.alive[row / 64] >> row % 64 & 1) != 0;
+        return options.alive.empty() || has_bit(options.alive, tree.rows[place]);
     }
 };
 

@@ -7,6 +7,7 @@
 #include <limits>
 #include <numeric>
 
+#include "core/bits.hpp"
 #include "core/cpu.hpp"
 #include "core/interrupt.hpp"
 #include "core/parallel.hpp"
@@ -41,9 +42,7 @@ struct Task {
     FindSketches find;
 
     bool alive(std::uint32_t place) const {
-        if (options.alive.empty()) return true;
-        const std::uint32_t row = lsh.rows[place];
-        return (options.alive[row / 64] >> row % 64 & 1) != 0;
+        return options.alive.empty() || has_bit(options.alive, lsh.rows[place]);
     }
 };
 

@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "core/bits.hpp"
 #include "core/interrupt.hpp"
 #include "core/target.hpp"
 #include "core/topk.hpp"
@@ -153,7 +154,7 @@ class Walk {
     }
 
     void offer(std::int32_t distance, const std::uint8_t* code, std::uint32_t row) {
-        if (!alive_.empty() && (alive_[row / 64] >> row % 64 & 1) == 0) return;
+        if (!has_bit(alive_, row)) return;
         if (is_first_meeting(code)) goal_.take(distance, row);
     }
 

@@ -45,6 +45,13 @@ class State:
         return len(self.points) if self.alive is None else int(np.count_nonzero(self.alive))
 
 
+def points_by_row(state: State) -> NDArray[Any]:
+    """Return the points of a structure whose array `rows` says where each came from."""
+    points = np.empty_like(state.points)
+    points[state.arrays["rows"]] = state.points
+    return points
+
+
 def to_file(
     state: State, parameters: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, ArrayLike]]:

@@ -22,6 +22,16 @@ from ._metric import METRICS, Metric, checked_more, checked_points, checked_quer
 from ._state import Arrays, State
 from .results import Neighbors, RadiusNeighbors, Stats
 
+NO_LIMIT = 2**63 - 1
+
+
+def budget_of(**limits: int | None) -> dict[str, int]:
+    """Return how long a search may take: counts by their names; None is no limit."""
+    return {
+        name: NO_LIMIT if limit is None else _check.count(limit, name)
+        for name, limit in limits.items()
+    }
+
 
 class Structure(ABC):
     """An index of neighbours.

@@ -12,10 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _check, _core
 from .._array_file import ArrayFile
 from ._state import Arrays, State
-from ._structure import Structure
+from ._structure import Structure, budget_of
 from .results import Neighbors, RadiusNeighbors
-
-_ALL = 2**63 - 1
 
 
 class Graph(Structure):
@@ -105,7 +103,7 @@ class Graph(Structure):
         TypeError, ValueError
             If an argument has the wrong type or shape, or holds NaN or infinity.
         """
-        return self._search(Q, k, threads, _budget(width))
+        return self._search(Q, k, threads, budget_of(width=width))
 
     def radius_search(
         self,
@@ -131,7 +129,7 @@ class Graph(Structure):
         RadiusNeighbors
             ``(offsets, distances, ids)``.
         """
-        return self._radius_search(Q, radius, threads, _budget(width))
+        return self._radius_search(Q, radius, threads, budget_of(width=width))
 
     def _parameters(self) -> dict[str, Any]:
         return {
@@ -174,10 +172,6 @@ class Graph(Structure):
         return _core.search_graph(
             state.points, *_graph(state), queries, k, width, state.bitmap, threads
         )
-
-
-def _budget(width: int | None) -> dict[str, int]:
-    return {"width": _ALL if width is None else _check.count(width, "width")}
 
 
 def _graph(state: State) -> tuple[NDArray[np.uint32], int, NDArray[np.uint64]]:

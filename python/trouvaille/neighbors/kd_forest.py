@@ -12,11 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
 from .._array_file import ArrayFile
-from ._state import Arrays, State
-from ._structure import Structure
+from ._state import Arrays, State, points_by_row
+from ._structure import Structure, budget_of
 from .results import Neighbors, RadiusNeighbors
 
-_ALL = 2**64 - 1
 _FARTHEST = 2**31 - 1
 
 
@@ -102,7 +101,7 @@ class KDForest(Structure):
         TypeError, ValueError
             If an argument has the wrong type or shape, or holds NaN or infinity.
         """
-        return self._search(Q, k, threads, _budget(checks))
+        return self._search(Q, k, threads, budget_of(checks=checks))
 
     def radius_search(
         self,
@@ -128,7 +127,7 @@ class KDForest(Structure):
         RadiusNeighbors
             ``(offsets, distances, ids)``.
         """
-        return self._radius_search(Q, radius, threads, _budget(checks))
+        return self._radius_search(Q, radius, threads, budget_of(checks=checks))
 
     def _parameters(self) -> dict[str, Any]:
         return {
@@ -145,9 +144,7 @@ class KDForest(Structure):
         return forest[0], dict(zip(self._arrays, forest[1:], strict=True))
 
     def _in_order(self, state: State) -> NDArray[Any]:
-        points = np.empty_like(state.points)
-        points[state.arrays["rows"]] = state.points
-        return points
+        return points_by_row(state)
 
     def _checked(self, state: State) -> None:
         _core.check_kd_forest(_forest(state))
@@ -176,10 +173,6 @@ class KDForest(Structure):
         return _core.search_kd_forest_within(
             _forest(state), queries, radius, budget["checks"], state.bitmap, threads
         )
-
-
-def _budget(checks: int | None) -> dict[str, int]:
-    return {"checks": _ALL if checks is None else _check.count(checks, "checks")}
 
 
 def _forest(state: State) -> Any:

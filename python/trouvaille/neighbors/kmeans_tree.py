@@ -11,11 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
 from .._array_file import ArrayFile
-from ._state import Arrays, State
-from ._structure import Structure
+from ._state import Arrays, State, points_by_row
+from ._structure import Structure, budget_of
 from .results import Neighbors, RadiusNeighbors
 
-_ALL = 2**64 - 1
 _LIST_SIZE = 120
 """Points of a cluster of the lowest level, where `branching` is not given."""
 _MOST_GROWTH = 4
@@ -125,7 +124,7 @@ class KMeansTree(Structure):
         TypeError, ValueError
             If an argument has the wrong type or shape, or holds NaN or infinity.
         """
-        return self._search(Q, k, threads, _budget(checks))
+        return self._search(Q, k, threads, budget_of(checks=checks))
 
     def radius_search(
         self,
@@ -151,7 +150,7 @@ class KMeansTree(Structure):
         RadiusNeighbors
             ``(offsets, distances, ids)``.
         """
-        return self._radius_search(Q, radius, threads, _budget(checks))
+        return self._radius_search(Q, radius, threads, budget_of(checks=checks))
 
     def _parameters(self) -> dict[str, Any]:
         return {
@@ -182,9 +181,7 @@ class KMeansTree(Structure):
         return tree[0], dict(zip(self._arrays, (*tree[1:], trained_on), strict=True))
 
     def _in_order(self, state: State) -> NDArray[Any]:
-        points = np.empty_like(state.points)
-        points[state.arrays["rows"]] = state.points
-        return points
+        return points_by_row(state)
 
     def _checked(self, state: State) -> None:
         trained_on = state.arrays["trained_on"]
@@ -198,10 +195,6 @@ class KMeansTree(Structure):
         return _core.search_kmeans_tree(
             _tree(state), queries, k, budget["checks"], state.bitmap, threads
         )
-
-
-def _budget(checks: int | None) -> dict[str, int]:
-    return {"checks": _ALL if checks is None else _check.count(checks, "checks")}
 
 
 def _tree(state: State) -> Any:

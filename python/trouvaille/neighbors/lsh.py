@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _check, _core
 from .._array_file import ArrayFile
 from ._metric import METRICS
-from ._state import Arrays, State
-from ._structure import Structure
+from ._state import Arrays, State, points_by_row
+from ._structure import Structure, budget_of
 from .results import Neighbors, RadiusNeighbors
 
 Family = Literal["hyperplanes", "p-stable", "bits"]
@@ -24,7 +24,6 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "hamming": ("hyperplanes", "p-stable", "bits"),
 }
 """By metric."""
-_ALL = 2**64 - 1
 _BUCKET = 64  # points; on average, where `bits` is not given
 _STABLE_BITS = 2.1  # of the number of a bucket, that one p-stable function is worth
 
@@ -235,9 +234,7 @@ class LSH(Structure):
         return tables[0], dict(zip(self._arrays, tables[1:], strict=True))
 
     def _in_order(self, state: State) -> NDArray[Any]:
-        points = np.empty_like(state.points)
-        points[state.arrays["rows"]] = state.points
-        return points
+        return points_by_row(state)
 
     def _checked(self, state: State) -> None:
         packed_bits = state.arrays["settings"][-1:].tolist()
@@ -257,7 +254,7 @@ class LSH(Structure):
 
 def _budget(checks: int | None, probes: int | None, rerank: int | None) -> dict[str, int]:
     return {
-        "checks": _ALL if checks is None else _check.count(checks, "checks"),
+        **budget_of(checks=checks),
         "probes": 0 if probes is None else _check.count(probes, "probes"),
         "rerank": 0 if rerank is None else _check.count(rerank, "rerank"),
     }
