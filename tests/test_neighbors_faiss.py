@@ -201,6 +201,8 @@ def test_other_indexes_are_refused_by_name(faiss, rng):
         to_faiss(np.zeros((2, 2)))
     with pytest.raises(ValueError, match="the index is empty"):
         to_faiss(Exact())
+    with pytest.raises(ValueError, match="index must have points"):
+        to_faiss(Exact().build(np.zeros((0, 2), np.uint8)), n_lists=1)
     with pytest.raises(TypeError, match="flat one of FAISS, or an IndexIVFFlat, got IndexHNSWFlat"):
         from_faiss(faiss.IndexIDMap2(faiss.IndexHNSWFlat(4, 8)))
     with pytest.raises(TypeError, match="one of FAISS, got ndarray"):

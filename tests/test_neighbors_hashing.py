@@ -250,3 +250,13 @@ def test_what_semantic_hashing_refuses():
         SemanticHashing(8, noise=-1)
     with pytest.raises(ValueError, match="epochs"):
         SemanticHashing(8, epochs=0)
+
+
+@pytest.mark.parametrize(("Way", "scale"), [(SpectralHashing, 1e-40), (ITQ, 5e37)])
+def test_numbers_that_nothing_can_be_learned_from_are_refused(rng, Way, scale):
+    X = (rng.normal(size=(300, 16)) * scale).astype(np.float32)
+    way = Way(8)
+    with pytest.raises(ValueError, match="scale them"):
+        way.fit(X)
+    with pytest.raises(ValueError, match="call fit"):
+        way.transform(X)

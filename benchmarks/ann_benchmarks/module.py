@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from trouvaille import _check, neighbors
+from trouvaille import neighbors
 
 from ..base.module import BaseANN
 
@@ -79,7 +79,12 @@ class _Structure(BaseANN):
 
     def _as_points(self, queries: NDArray[Any]) -> NDArray[Any]:
         given = self._normalised(queries)
-        return _check.matrix(given, "queries", np.uint8) if self._whole else given
+        if not self._whole:
+            return given
+        whole = given.astype(np.uint8)
+        if not np.array_equal(whole, given):
+            raise ValueError("queries must be whole numbers from 0 to 255, as the points are")
+        return whole
 
     def _normalised(self, vectors: NDArray[Any]) -> NDArray[np.float32]:
         vectors = np.asarray(vectors, np.float32)

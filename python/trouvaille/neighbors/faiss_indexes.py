@@ -183,7 +183,9 @@ def _trained_inverted_file(
 ) -> Any:
     if metric not in ("l2", "ip"):
         raise ValueError(f'n_lists is for the metrics "l2" and "ip", and that of index is {metric}')
-    n_lists = _check.count(n_lists, "n_lists", maximum=max(len(points), 1))
+    if len(points) == 0:
+        raise ValueError("index must have points to train lists on; without n_lists it need not")
+    n_lists = _check.count(n_lists, "n_lists", maximum=len(points))
     number = getattr(faiss, _METRICS[metric])
     centers = faiss.IndexFlat(points.shape[1], number)
     inverted = faiss.IndexIVFFlat(centers, points.shape[1], n_lists, number)

@@ -72,15 +72,23 @@ class Hashing(ABC):
         Raises
         ------
         TypeError, ValueError
-            If `X` has the wrong type or shape, or holds NaN, infinity or numbers that float32
-            cannot represent.
+            If `X` has the wrong type or shape, or holds NaN, infinity, numbers that float32
+            cannot represent, or so large or small ones that nothing can be learned from them.
         """
         X = _check.descriptors(X, "X")
         if 0 in X.shape:
             raise ValueError(f"X must have rows and columns to learn from, got shape {X.shape}")
-        self._learned = {
-            name: array.astype(np.float32, order="C") for name, array in self._learn(X).items()
-        }
+        try:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                learned = {
+                    name: array.astype(np.float32, order="C")
+                    for name, array in self._learn(X).items()
+                }
+        except np.linalg.LinAlgError:
+            learned = None
+        if learned is None or not all(np.isfinite(array).all() for array in learned.values()):
+            raise ValueError("X must be of numbers whose squares are: scale them to about 1")
+        self._learned = learned
         return self
 
     def transform(self, X: ArrayLike, *, threads: int | None = None) -> NDArray[np.uint8]:
