@@ -183,4 +183,4 @@ def _below(radius: float) -> float:
     """Return the largest float32 that is at most `radius`."""
     representable = min(radius, float(np.finfo(np.float32).max))
     near = np.float32(representable)
-    return float(near if near <= representable else np.nextafter(near, np.float32(0)))
+    return float(near if float(near) <= representable else np.nextafter(near, np.float32(0)))
