@@ -735,6 +735,24 @@ def nearest(distances, k):
     )
 
 
+def nearest_neighbors(X, Q, k, metric):
+    """Distances and rows of the k nearest to each row of Q, as indexes of neighbours have them."""
+    sign = -1 if metric == "ip" else 1
+    distances, rows = nearest(sign * neighbor_distances(Q, X, metric), k)
+    if distances.dtype == np.int64:  # of bytes
+        distances[rows < 0] = np.iinfo(np.int32).max + (metric == "ip")
+    return sign * distances, rows
+
+
+def neighbors_within(X, Q, radius, metric):
+    """Offsets, distances and rows of all within a radius; of inner products: of at least that."""
+    sign = -1 if metric == "ip" else 1
+    distances = sign * neighbor_distances(Q, X, metric)
+    order = [np.argsort(row, kind="stable")[: (row <= sign * radius).sum()] for row in distances]
+    near = [row[own] for row, own in zip(distances, order, strict=True)]
+    return np.cumsum([0, *map(len, order)]), sign * np.concatenate(near), np.concatenate(order)
+
+
 def repair_empty(X, labels, distances, num_clusters):
     """Each empty cluster takes the farthest point that leaves no cluster empty, none twice."""
     labels, taken = labels.copy(), []
