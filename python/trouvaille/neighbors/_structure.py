@@ -385,7 +385,8 @@ class Structure(ABC):
 
     def _own(self, X: ArrayLike, points: NDArray[Any]) -> NDArray[Any]:
         """Return checked points that nobody else will change."""
-        is_new = points is not X and points.flags.owndata
+        is_known = isinstance(X, (np.ndarray, list, tuple))  # others may lend an array of theirs
+        is_new = is_known and points is not X and points.flags.owndata
         return points if is_new or not self._keeps_rows else points.copy()
 
     def _without_taken(self, state: State, new: NDArray[np.int64], threads: int) -> State:
