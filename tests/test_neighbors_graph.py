@@ -190,7 +190,18 @@ def test_few_neighbors(rng, degree):
     graph = extend(X, degree=degree)
     assert graph[0].shape == (300, degree)
     _core.check_graph(*graph, 300)
-    assert (search(X, graph, X[:5], 3, width=20)[1] >= -1).all()
+    Q = clustered(rng, 40)
+    for width in (1, 20, 299, 300):
+        distances, ids = search(X, graph, Q, 3, width=width)
+        assert (ids[:, 0] >= 0).all()  # where the walk begins, if nothing else
+        found = ids >= 0
+        assert (found[:, :-1] >= found[:, 1:]).all()
+        assert (distances[~found] == FARTHEST).all()
+        expected = np.take_along_axis(reference.squared_distances(Q, X), np.maximum(ids, 0), 1)
+        np.testing.assert_array_equal(distances[found], expected[found])
+        np.testing.assert_array_equal(np.lexsort((ids, distances)), np.tile(np.arange(3), (40, 1)))
+        assert all(len(set(row[row >= 0])) == (row >= 0).sum() for row in ids)
+    assert_same((distances, ids), _core.exact_neighbors(Q, X, 3, 1))
 
 
 def test_check_refuses_what_leads_out_of_the_arrays(rng):
