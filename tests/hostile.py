@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every public kernel, and every kind of bad input that it must survive.
 
-A kernel joins by one entry in `KERNELS`. The rule of a case is one of
+A kernel joins by one entry in `KERNELS`, here or in hostile_neighbors.py. The rule of a case is one
+of
 
 - EXACT: the result of the same numbers as a plain array, bit for bit;
 - VALUE, TYPE: a ValueError or a TypeError whose message names the argument;

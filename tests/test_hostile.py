@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hostile inputs, for every public kernel: hostile.py has the kernels, the cases and the rules."""
+"""Hostile inputs, for every public kernel: hostile.py and others have the kernels and cases."""
 
 import importlib
 import inspect
@@ -12,7 +12,10 @@ import pytest
 import scipy.sparse
 
 import hostile
-from hostile import EITHER, EXACT, KERNELS, ROLES
+import hostile_neighbors
+from hostile import EITHER, EXACT, ROLES
+
+KERNELS = hostile.KERNELS + hostile_neighbors.KERNELS
 
 
 @dataclass(frozen=True)
