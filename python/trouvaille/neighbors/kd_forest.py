@@ -34,7 +34,7 @@ class KDForest(Structure):
     leaf_size : int
         The most points of a leaf.
     random_state : int
-        Seed of the trees beyond the first.
+        Seed of the trees beyond the first, which is always the same.
 
     Notes
     -----
