@@ -6,6 +6,7 @@ FAISS is needed only here, and imported when one of these functions is called.
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -139,12 +140,11 @@ def from_faiss(
 
 def _faiss() -> ModuleType:
     try:
-        import faiss
+        return import_module("faiss")
     except ImportError as error:
         raise ImportError(
             "FAISS, which this needs, is not installed: pip install faiss-cpu"
         ) from error
-    return faiss
 
 
 def _points_of(index: Structure, state: State) -> tuple[NDArray[Any], NDArray[np.int64]]:
