@@ -48,6 +48,7 @@ def prefix_hash(codes: Codes, bits: int, flips: int) -> Any:
 
 def scans(name: str, codes: Codes, queries: Codes) -> None:
     ours, peer = Hamming("linear").build(codes), flat(codes)
+    some = [queries[i : i + 1] for i in range(10)]
     for k in (1, 10, 100):
         compare(
             f"scan of {name}, k = {k}",
@@ -57,6 +58,14 @@ def scans(name: str, codes: Codes, queries: Codes) -> None:
             },
             items=len(queries),
             repeats=5,
+        )
+        compare(
+            f"scan of {name}, a query at a time, k = {k}",
+            {
+                "ours": lambda k=k: [ours.search(one, k, threads=1)[0] for one in some],
+                "faiss.IndexBinaryFlat": lambda k=k: [peer.search(one, k)[0] for one in some],
+            },
+            items=len(some),
         )
 
 

@@ -74,13 +74,48 @@ def test_several_slices_and_waves(rng, isa, threads):
     )
 
 
-def test_few_queries_are_shared_out_by_rows(rng, isa, threads):
-    X, Q = near_codes(rng, 40_000, 4), near_codes(rng, 3, 4)
+# Codes that fill vectors, those that do not, and numbers of queries around the switch from reading
+# rows where they lie to packing them; groups are of 64 rows.
+@pytest.mark.parametrize("n_bytes", [1, 3, 4, 5, 7, 8, 9, 16, 20, 31, 32, 33, 63, 64, 65, 96, 133])
+@pytest.mark.parametrize("n", [1, 63, 64, 130, 577])
+def test_few_queries_read_rows_where_they_lie(rng, isa, n_bytes, n):
+    points, Q = near_codes(rng, n + 1, n_bytes), near_codes(rng, 9, n_bytes)
+    X = points[1:]  # as a row begins anywhere
+    alive = rng.random(n) < 0.7
+    rows = np.append(np.flatnonzero(alive), -1)
+    distances = reference.hamming_distances(Q, X)
+    for n_queries in (1, 3, 4, 8, 9):
+        own = distances[:n_queries]
+        for k in (1, 20, 600):
+            found = _core.hamming_neighbors(Q[:n_queries], X, k, 1)
+            assert_same(found, reference.nearest(own, k))
+        found = _core.hamming_neighbors(Q[:n_queries], X, 20, 1, bitmap(alive))
+        nearest, order = reference.nearest(own[:, alive], 20)
+        assert_same(found, (nearest, rows[order]))
+        found = _core.hamming_neighbors_within(Q[:n_queries], X, 3 * n_bytes, 1)
+        assert_same(found, within(own, 3 * n_bytes))
+
+
+def test_groups_of_rows_that_are_not_alive_are_left_out(rng, isa, threads):
+    X, Q = near_codes(rng, 2_000, 8), near_codes(rng, 2, 8)
+    alive = np.zeros(2_000, bool)
+    alive[[70, 127, 128, 1_290, 1_999]] = True
+    distances = reference.hamming_distances(Q, X[alive])
+    rows = np.append(np.flatnonzero(alive), -1)
+    for k in (1, 3, 7):
+        nearest, order = reference.nearest(distances, k)
+        found = _core.hamming_neighbors(Q, X, k, threads, bitmap(alive))
+        assert_same(found, (nearest, rows[order]))
+
+
+@pytest.mark.parametrize(("n", "n_bytes"), [(150_000, 4), (30_001, 40)])
+def test_few_queries_are_shared_out_by_rows(rng, isa, threads, n, n_bytes):
+    X, Q = near_codes(rng, n, n_bytes), near_codes(rng, 3, n_bytes)
     distances = reference.hamming_distances(Q, X)
     for k in (1, 700):
         assert_same(_core.hamming_neighbors(Q, X, k, threads), reference.nearest(distances, k))
-    found = _core.hamming_neighbors_within(Q, X, 12, threads)
-    assert_same(found, within(distances, 12))
+    found = _core.hamming_neighbors_within(Q, X, 3 * n_bytes, threads)
+    assert_same(found, within(distances, 3 * n_bytes))
 
 
 @pytest.mark.parametrize("order", ["nearer and nearer", "farther and farther"])

@@ -4,12 +4,16 @@
 // Selection by counting: distances between codes are small whole numbers. Private to neighbors/.
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
+#include "core/bits.hpp"
 #include "core/interrupt.hpp"
+#include "core/target.hpp"
 #include "neighbors/hamming_scan.hpp"
 
 namespace trouvaille::hamming {
@@ -101,5 +105,19 @@ class AllWithin {
   private:
     std::int32_t threshold_;
 };
+
+using Alive = std::span<const std::uint64_t>;  // a bit for each row, or none: all are
+
+/// Shows a collector the rows of `passing`: bit j is row first + j, at distances[j].
+template <class Collector>
+ALWAYS_INLINE void offer(std::uint64_t passing, const std::int32_t* distances, std::uint32_t first,
+                         Alive alive, Collector& collector) {
+    for (; passing != 0; passing &= passing - 1) {
+        const auto j = static_cast<std::uint32_t>(std::countr_zero(passing));
+        const std::uint32_t row = first + j;
+        if (!has_bit(alive, row)) continue;
+        if (distances[j] < collector.threshold()) collector.push(distances[j], row);
+    }
+}
 
 }  // namespace trouvaille::hamming

@@ -2,16 +2,15 @@
 #include "neighbors/hamming_scan.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cassert>
 #include <cstring>
 
-#include "core/bits.hpp"
 #include "core/cpu.hpp"
 #include "core/interrupt.hpp"
 #include "core/parallel.hpp"
 #include "core/size.hpp"
 #include "neighbors/hamming_best.hpp"
+#include "neighbors/hamming_few.hpp"
 #include "neighbors/hamming_kernels.hpp"
 
 namespace trouvaille {
@@ -40,19 +39,6 @@ struct Block {
     std::size_t n;
     Collector* collectors;  // one a query
 };
-
-using Alive = std::span<const std::uint64_t>;
-
-template <class Collector>
-ALWAYS_INLINE void offer(Word passing, const std::int32_t* distances, std::uint32_t first,
-                         Alive alive, Collector& collector) {
-    for (; passing != 0; passing &= passing - 1) {
-        const auto j = static_cast<std::uint32_t>(std::countr_zero(passing));
-        const std::uint32_t row = first + j;
-        if (!has_bit(alive, row)) continue;
-        if (distances[j] < collector.threshold()) collector.push(distances[j], row);
-    }
-}
 
 /// Shows every query of `block` every row of `slice`.
 template <class Kernel, std::size_t Steps, class Collector>
@@ -161,8 +147,7 @@ struct Scan {
 
 // None of these sizes changes a result.
 constexpr std::size_t block_queries = 64;  // a block on a slice: about 1 ms
-constexpr std::size_t slice_bytes = 1 << 20, piece_bytes = 1 << 14;
-constexpr std::size_t few_queries = 8;
+constexpr std::size_t slice_bytes = 1 << 20;
 
 /// A slice is packed, then shown to all queries: a chunk of parallel_for is a block of them.
 template <class Collector>
@@ -185,40 +170,16 @@ void scan_by_slices(const Scan<Collector>& scan) {
     }
 }
 
-/// For so few queries that packing takes longer than they do: what is packed stays in the
-/// first-level cache, and each thread has rows of its own.
-template <class Collector>
-void scan_by_rows(const Scan<Collector>& scan) {
-    const std::size_t n = scan.points.rows, workers = static_cast<std::size_t>(scan.threads);
-    const std::size_t grain = std::max(ceil_div(n, workers), std::size_t{1} << 14);
-    const std::size_t parts = ceil_div(n, grain);
-    std::vector<std::vector<Collector>> found(parts);
-    for (auto& part : found)
-        for (const Collector& own : scan.collectors) part.push_back(own.another());
-    parallel_for(n, grain, scan.threads, [&](std::size_t begin, std::size_t end) {
-        Slice slice = make_slice(scan.points, piece_bytes);
-        auto& collectors = found[begin / grain];
-        for (std::size_t first = begin; first < end; first += slice.capacity) {
-            slice.first = static_cast<std::uint32_t>(first);
-            slice.rows = std::min(slice.capacity, end - first);
-            pack(scan.points, slice, 0, slice.panels());
-            scan.scan_slice(slice, scan.alive,
-                            {scan.queries.data(), collectors.size(), collectors.data()});
-        }
-    });
-    for (const auto& part : found)
-        for (std::size_t i = 0; i < part.size(); ++i) scan.collectors[i].take(part[i]);
-}
-
 /// Shows each query, and its collector, every row of `points`, in ascending order.
 template <class Collector>
 void scan(MatrixView<const std::uint8_t> points, MatrixView<const std::uint8_t> queries,
           Alive alive, std::span<Collector> collectors, int threads) {
     if (points.rows == 0 || queries.rows == 0) return;
+    threads = std::max(threads, 1);
+    if (queries.rows <= few_queries(points.cols))
+        return scan_few(FewJob{points, queries, alive}, collectors, threads);
     const AlignedVector<Word> words = packed_queries(queries, words_of(points.cols));
-    const Scan<Collector> job{points, words, alive, collectors, std::max(threads, 1)};
-    if (queries.rows <= few_queries) return scan_by_rows(job);
-    scan_by_slices(job);
+    scan_by_slices(Scan<Collector>{points, words, alive, collectors, threads});
 }
 
 /// Queries whose selections fit memory together, at least one; the points are packed once for them.

@@ -29,13 +29,15 @@ using HammingNeighbor = Ranked<std::int32_t, std::uint32_t>;
 /// bits each; the words that differ are counted where they stand (VPOPCNTD, or the table of
 /// nibbles of Mula, Kurz and Lemire, "Faster population counts using AVX2 instructions", 2018),
 /// so that one comparison with the query's threshold dismisses 16 rows. A panel stays in registers
-/// or the first-level cache while tens of queries pass. The k best are selected by counting:
-/// distances are few (neighbors/hamming_best.hpp).
+/// or the first-level cache while tens of queries pass. A few queries read the rows where they lie
+/// instead, at the speed of memory (neighbors/hamming_few.hpp). The k best are selected by
+/// counting: distances are few (neighbors/hamming_best.hpp).
 ///
 /// The same bits on every instruction set, and for any number of threads. Requires queries.cols ==
 /// points.cols <= max_code_bytes, points.rows < 2^32, outputs of queries.rows rows and equal
 /// shapes, alive of ceil(n / 64) words or none. Scratch memory is at most 68 MiB, or what one
-/// query needs: 24 bytes for each of k places. Parallel over queries.
+/// query needs: 24 bytes for each of k places. Parallel over queries, or over points
+/// where queries are few.
 /// Safe to call from many threads; throws Interrupted (core/interrupt.hpp).
 void hamming_neighbors(MatrixView<const std::uint8_t> points,
                        MatrixView<const std::uint8_t> queries, std::span<const std::uint64_t> alive,
