@@ -24,12 +24,7 @@
 
 namespace trouvaille::hamming {
 
-/// Up to how many queries this was measured to be faster than packing the rows: more for lengths
-/// that fill vectors.
-constexpr std::size_t few_queries(std::size_t bytes) {
-    return std::has_single_bit(bytes) && bytes >= 4 ? 8 : 3;
-}
-inline constexpr std::size_t most_few_queries = 8;
+inline constexpr std::size_t most_few_queries = 32;
 
 /// Points, and what they are compared with.
 struct FewJob {
@@ -58,7 +53,7 @@ ALWAYS_INLINE void scan_groups(const FewJob& job, std::size_t begin, std::size_t
                                Collector* collectors) {
     using in_place::Group;
     using in_place::group_rows;
-    constexpr std::size_t ahead = 4096;  // bytes: hides what memory takes to answer
+    constexpr std::size_t ahead = 8192;  // bytes: measured to hide how late memory answers
     const std::size_t n = job.queries.rows, bytes = job.points.cols;
     std::array<std::int32_t, most_few_queries> thresholds;
     for (std::size_t i = 0; i < n; ++i) thresholds[i] = collectors[i].threshold();
@@ -82,7 +77,8 @@ ALWAYS_INLINE void scan_groups(const FewJob& job, std::size_t begin, std::size_t
     scan_last_rows(job, begin, end, collectors);
 }
 
-/// The same, with the lengths of the codes that are most common known to the compiler.
+/// The same, with the lengths of the codes that are most common known to the compiler: those of
+/// which `knows_length` is true.
 template <class Kernel, class Collector>
 ALWAYS_INLINE void scan_few_any(const FewJob& job, std::size_t begin, std::size_t end,
                                 Collector* collectors) {
@@ -97,15 +93,30 @@ ALWAYS_INLINE void scan_few_any(const FewJob& job, std::size_t begin, std::size_
             return scan_groups<Kernel, 32>(job, begin, end, collectors);
         case 64:
             return scan_groups<Kernel, 64>(job, begin, end, collectors);
+        case 128:
+            return scan_groups<Kernel, 128>(job, begin, end, collectors);
         default:
             return scan_groups<Kernel, 0>(job, begin, end, collectors);
     }
+}
+
+constexpr bool knows_length(std::size_t bytes) {
+    return std::has_single_bit(bytes) && bytes >= 4 && bytes <= 128;
 }
 
 template <class Collector>
 void scan_few_scalar(const FewJob& job, std::size_t begin, std::size_t end, Collector* collectors) {
     scan_few_any<in_place::Scalar>(job, begin, end, collectors);
 }
+
+/// A scan, and up to how many queries it was measured to be faster than packing the points.
+template <class Collector>
+struct FewScan {
+    decltype(&scan_few_scalar<Collector>) rows;
+    std::size_t queries;  // of a length that the compiler knows
+
+    std::size_t most_queries(std::size_t bytes) const { return knows_length(bytes) ? queries : 3; }
+};
 
 #if TROUVAILLE_X86
 template <class Collector>
@@ -121,17 +132,18 @@ TARGET_AVX512_POPCNT void scan_few_avx512(const FewJob& job, std::size_t begin, 
 }
 
 template <class Collector>
-auto chosen_scan_few() {
+FewScan<Collector> chosen_few_scan() {
+    const FewScan<Collector> scalar{scan_few_scalar<Collector>, 8};
+    const FewScan<Collector> avx2{scan_few_avx2<Collector>, 8};
+    const FewScan<Collector> avx512{scan_few_avx512<Collector>, most_few_queries};
     const bool counts = __builtin_cpu_supports("avx512vpopcntdq");
-    const decltype(&scan_few_scalar<Collector>) variants[isa_count] = {
-        scan_few_scalar<Collector>, scan_few_avx2<Collector>,
-        counts ? scan_few_avx512<Collector> : scan_few_avx2<Collector>};
+    const FewScan<Collector> variants[isa_count] = {scalar, avx2, counts ? avx512 : avx2};
     return pick(variants);
 }
 #else
 template <class Collector>
-auto chosen_scan_few() {
-    return &scan_few_scalar<Collector>;
+FewScan<Collector> chosen_few_scan() {
+    return {scan_few_scalar<Collector>, 8};
 }
 #endif
 
@@ -139,20 +151,20 @@ auto chosen_scan_few() {
 /// its own. Requires at most
 /// most_few_queries.
 template <class Collector>
-void scan_few(const FewJob& job, std::span<Collector> collectors, int threads) {
+void scan_few(const FewScan<Collector>& scan, const FewJob& job, std::span<Collector> collectors,
+              int threads) {
     constexpr std::size_t least_work = std::size_t{1} << 19;  // bytes compared: several us
     assert(job.queries.rows <= most_few_queries && collectors.size() == job.queries.rows);
-    const auto scan_rows = chosen_scan_few<Collector>();
     const std::size_t n = job.points.rows, workers = static_cast<std::size_t>(threads);
     const std::size_t least_rows = least_work / (job.queries.rows * job.points.cols + 1) + 1;
     const std::size_t share = std::max(exact::ceil_div(n, workers), least_rows);
     const std::size_t grain = exact::ceil_div(share, in_place::group_rows) * in_place::group_rows;
-    if (n <= grain) return scan_rows(job, 0, n, collectors.data());
+    if (n <= grain) return scan.rows(job, 0, n, collectors.data());
     std::vector<std::vector<Collector>> found(exact::ceil_div(n, grain));
     for (auto& part : found)
         for (const Collector& own : collectors) part.push_back(own.another());
     parallel_for(n, grain, threads, [&](std::size_t begin, std::size_t end) {
-        scan_rows(job, begin, end, found[begin / grain].data());
+        scan.rows(job, begin, end, found[begin / grain].data());
     });
     for (const auto& part : found)
         for (std::size_t i = 0; i < part.size(); ++i) collectors[i].take(part[i]);

@@ -176,8 +176,9 @@ void scan(MatrixView<const std::uint8_t> points, MatrixView<const std::uint8_t> 
           Alive alive, std::span<Collector> collectors, int threads) {
     if (points.rows == 0 || queries.rows == 0) return;
     threads = std::max(threads, 1);
-    if (queries.rows <= few_queries(points.cols))
-        return scan_few(FewJob{points, queries, alive}, collectors, threads);
+    if (const auto few = chosen_few_scan<Collector>();
+        queries.rows <= few.most_queries(points.cols))
+        return scan_few(few, {points, queries, alive}, collectors, threads);
     const AlignedVector<Word> words = packed_queries(queries, words_of(points.cols));
     scan_by_slices(Scan<Collector>{points, words, alive, collectors, threads});
 }
