@@ -148,8 +148,7 @@ FewScan<Collector> chosen_few_scan() {
 #endif
 
 /// Shows each query, and its collector, every point, in ascending order. Each thread has rows of
-/// its own. Requires at most
-/// most_few_queries.
+/// its own. Requires at most most_few_queries.
 template <class Collector>
 void scan_few(const FewScan<Collector>& scan, const FewJob& job, std::span<Collector> collectors,
               int threads) {

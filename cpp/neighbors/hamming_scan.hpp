@@ -36,9 +36,9 @@ using HammingNeighbor = Ranked<std::int32_t, std::uint32_t>;
 /// The same bits on every instruction set, and for any number of threads. Requires queries.cols ==
 /// points.cols <= max_code_bytes, points.rows < 2^32, outputs of queries.rows rows and equal
 /// shapes, alive of ceil(n / 64) words or none. Scratch memory is at most 68 MiB, or what one
-/// query needs: 24 bytes for each of k places. Parallel over queries, or over points
-/// where queries are few.
-/// Safe to call from many threads; throws Interrupted (core/interrupt.hpp).
+/// query needs: 24 bytes for each of k places. Parallel over queries; where they are few, over
+/// points: each thread then has such memory of its own. Safe to call from many threads; throws
+/// Interrupted (core/interrupt.hpp).
 void hamming_neighbors(MatrixView<const std::uint8_t> points,
                        MatrixView<const std::uint8_t> queries, std::span<const std::uint64_t> alive,
                        MatrixView<std::int32_t> distances, MatrixView<std::int64_t> ids,
