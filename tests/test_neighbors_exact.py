@@ -179,6 +179,17 @@ def test_a_radius_is_not_rounded():
     assert index.radius_search(np.uint8([[0]]), -1e300).ids.tolist() == []
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float16"])
+@pytest.mark.parametrize("metric", ["l2", "ip", "l1"])
+@pytest.mark.parametrize("n_queries", [1, 5, 9])
+def test_ties_of_slices_that_end_in_any_order(metric, dtype, n_queries):
+    X = np.full((40_000, 8), 7, dtype)
+    index = Exact(metric).build(X)
+    for _ in range(10):
+        found = index.search(X[:n_queries], 3, threads=4)
+        np.testing.assert_array_equal(found.ids, np.tile([0, 1, 2], (n_queries, 1)))
+
+
 @pytest.mark.parametrize("metric", ["l2", "l1"])
 @pytest.mark.parametrize("n_queries", [1, 20])
 def test_distances_that_overflow_are_infinite(isa, metric, n_queries):

@@ -28,7 +28,8 @@ constexpr std::size_t wave_rows = 12'288;
 template <class Point>
 using KeyOf = std::conditional_t<std::is_same_v<Point, std::uint8_t>, std::int32_t, float>;
 
-/// Offers the keys of rows first, first + 1, ...
+/// Offers the keys of rows first, first + 1, ..., which may come after those of later rows: then
+/// one that is as far as the worst still ranks before it.
 template <class Key, class Found>
 void offer(const Key* keys, std::size_t n, std::size_t first, Found& found) {
     constexpr std::size_t together = 16;
@@ -37,7 +38,7 @@ void offer(const Key* keys, std::size_t n, std::size_t first, Found& found) {
         const bool all = !found.full();
         const Key worst = all ? exact::farthest<Key> : found.worst().score;
         bool any = all;
-        for (std::size_t j = begin; j < end; ++j) any |= keys[j] < worst;
+        for (std::size_t j = begin; j < end; ++j) any |= keys[j] <= worst;
         if (!any) continue;
         for (std::size_t j = begin; j < end; ++j)
             found.push(keys[j], static_cast<std::uint32_t>(first + j));
