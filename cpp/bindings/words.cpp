@@ -3,7 +3,7 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/gil.hpp"
-#include "words/kmeans.hpp"
+#include "neighbors/update_centers.hpp"
 
 namespace trouvaille::python {
 namespace {

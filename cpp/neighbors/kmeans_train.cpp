@@ -12,7 +12,7 @@
 #include "core/random.hpp"
 #include "neighbors/exact.hpp"
 #include "neighbors/kmeans_panels.hpp"
-#include "words/kmeans.hpp"
+#include "neighbors/update_centers.hpp"
 
 namespace trouvaille::kmeans {
 namespace {

@@ -9,7 +9,7 @@
 #include "check.hpp"
 #include "draw.hpp"
 #include "neighbors/exact.hpp"
-#include "words/kmeans.hpp"
+#include "neighbors/update_centers.hpp"
 
 using namespace trouvaille;
 using trouvaille::test::draw;

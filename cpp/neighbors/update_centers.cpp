@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "words/kmeans.hpp"
+#include "neighbors/update_centers.hpp"
 
 #include <algorithm>
 #include <cassert>
