@@ -8,6 +8,7 @@
 #include <cstring>
 #include <memory>
 #include <span>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -84,6 +85,32 @@ Array<T> array_on_pages(std::vector<py::ssize_t> shape) {
         size = checked_mul(size, static_cast<std::size_t>(length), "an array");
     return array_of(Pages<T>(size), std::move(shape));
 }
+
+/// The arrays that an index is made of, the points first. Views of them hold as long as the tuple.
+class IndexArrays {
+  public:
+    /// `name` is for errors: what the arrays are of.
+    IndexArrays(const py::tuple& arrays, std::string name)
+        : arrays_(arrays), name_(std::move(name)) {}
+
+    /// Whether the points are of this type.
+    template <class T>
+    bool holds() const {
+        return py::isinstance<Array<T>>(arrays_[0]);
+    }
+
+    template <class T>
+    Array<T> at(std::size_t i) const {
+        if (!py::isinstance<Array<T>>(arrays_[i]))
+            throw py::type_error("array " + std::to_string(i) + " of " + name_ +
+                                 " is of another type");
+        return py::reinterpret_borrow<Array<T>>(arrays_[i]);
+    }
+
+  private:
+    py::tuple arrays_;
+    std::string name_;
+};
 
 /// A new array of as many items as `shape` says, which are those of a vector or the like; its T may
 /// be what they are made of.

@@ -37,16 +37,10 @@ py::tuple as_tuple(const Array<T>& points, const KDForestData& data) {
                           copied_to_pages<float>(scale, {2}));
 }
 
-/// The arrays that the views of a forest are of. They live as long as the tuple.
-class ForestArrays {
+class ForestArrays : public IndexArrays {
   public:
-    explicit ForestArrays(const py::tuple& arrays) : arrays_(arrays) {
+    explicit ForestArrays(const py::tuple& arrays) : IndexArrays(arrays, "a forest") {
         if (arrays.size() != 9) throw py::value_error("a forest is nine arrays");
-    }
-
-    template <class T>
-    bool holds() const {
-        return py::isinstance<Array<T>>(arrays_[0]);
     }
 
     template <class T>
@@ -65,16 +59,6 @@ class ForestArrays {
                        scale[1]};
         return forest;
     }
-
-  private:
-    template <class T>
-    Array<T> at(std::size_t i) const {
-        if (!py::isinstance<Array<T>>(arrays_[i]))
-            throw py::type_error("array " + std::to_string(i) + " of a forest is of another type");
-        return py::reinterpret_borrow<Array<T>>(arrays_[i]);
-    }
-
-    py::tuple arrays_;
 };
 
 using Alive = std::optional<Array<std::uint64_t>>;

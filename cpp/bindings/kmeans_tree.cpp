@@ -29,16 +29,10 @@ py::tuple as_tuple(const Array<T>& points, const KMeansTreeData& data) {
         copied_to_pages(data.axes.steps), copied_to_pages(std::vector{data.axes.unseen}));
 }
 
-/// The arrays that the views of a tree are of. They live as long as the tuple.
-class TreeArrays {
+class TreeArrays : public IndexArrays {
   public:
-    explicit TreeArrays(const py::tuple& arrays) : arrays_(arrays) {
+    explicit TreeArrays(const py::tuple& arrays) : IndexArrays(arrays, "a k-means tree") {
         if (arrays.size() != 12) throw py::value_error("a k-means tree is twelve arrays");
-    }
-
-    template <class T>
-    bool holds() const {
-        return py::isinstance<Array<T>>(arrays_[0]);
     }
 
     template <class T>
@@ -58,17 +52,6 @@ class TreeArrays {
                      vector_view(at<float>(10)), unseen[0]};
         return tree;
     }
-
-  private:
-    template <class T>
-    Array<T> at(std::size_t i) const {
-        if (!py::isinstance<Array<T>>(arrays_[i]))
-            throw py::type_error("array " + std::to_string(i) +
-                                 " of a k-means tree is of another type");
-        return py::reinterpret_borrow<Array<T>>(arrays_[i]);
-    }
-
-    py::tuple arrays_;
 };
 
 template <class T>

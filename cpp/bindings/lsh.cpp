@@ -40,14 +40,11 @@ py::tuple as_tuple(const Array<T>& points, const LSHData& data) {
         copied_to_pages<std::int32_t>(settings, {3}));
 }
 
-/// The arrays that the views of tables are of. They live as long as the tuple.
-class TableArrays {
+class TableArrays : public IndexArrays {
   public:
-    explicit TableArrays(const py::tuple& arrays) : arrays_(arrays) {
+    explicit TableArrays(const py::tuple& arrays) : IndexArrays(arrays, "LSH") {
         if (arrays.size() != 10) throw py::value_error("LSH tables are ten arrays");
     }
-
-    bool hold_bytes() const { return py::isinstance<Array<std::uint8_t>>(arrays_[0]); }
 
     template <class T>
     LSH<T> view() const {
@@ -73,16 +70,6 @@ class TableArrays {
                          settings[2] != 0};
         return lsh;
     }
-
-  private:
-    template <class T>
-    Array<T> at(std::size_t i) const {
-        if (!py::isinstance<Array<T>>(arrays_[i]))
-            throw py::type_error("array " + std::to_string(i) + " of LSH is of another type");
-        return py::reinterpret_borrow<Array<T>>(arrays_[i]);
-    }
-
-    py::tuple arrays_;
 };
 
 HashFamily family_of(const std::string& name) {
@@ -165,7 +152,7 @@ void bind_search(py::module_& m) {
 
 void check(const py::tuple& arrays) {
     const TableArrays tables(arrays);
-    if (tables.hold_bytes()) return check_lsh(tables.view<std::uint8_t>());
+    if (tables.holds<std::uint8_t>()) return check_lsh(tables.view<std::uint8_t>());
     check_lsh(tables.view<float>());
 }
 
