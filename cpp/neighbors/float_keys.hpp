@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstring>
+#include <type_traits>
 
 #include "core/simd.hpp"
 #include "core/target.hpp"
@@ -14,10 +15,11 @@
 
 namespace trouvaille {
 
-// Vectors of floats for an instruction set: their `lanes`, and how as many numbers of 16 bits are
-// widened. That function cannot be ALWAYS_INLINE within templates that are compiled for none, so it
-// takes no vectors, whose registers depend on the caller's instruction set; where it matters
-// callers are [[gnu::flatten]], and nothing is stored.
+// Vectors of floats for an instruction set: their `lanes`, how as many numbers of 16 bits are
+// widened, and how fewer than 16 floats are filled up with zeros. These functions cannot be
+// ALWAYS_INLINE within templates that are compiled for none, so they take no vectors, whose
+// registers depend on the caller's instruction set; where it matters callers are [[gnu::flatten]],
+// and nothing is stored.
 
 ALWAYS_INLINE float widened(float x) {
     return x;
@@ -45,6 +47,9 @@ struct ScalarFloats {
     static void widen(const Half* p, float* wide) {
         for (std::size_t l = 0; l < lanes; ++l) wide[l] = widened(p[l]);
     }
+    static void fill_up(const float* p, std::size_t n, float* sixteen) {
+        for (std::size_t l = 0; l < 16; ++l) sixteen[l] = l < n ? p[l] : 0;
+    }
 };
 
 #if TROUVAILLE_X86
@@ -53,6 +58,14 @@ struct Avx2Floats {
     TARGET_AVX2 static void widen(const Half* p, float* wide) {
         const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
         _mm256_storeu_ps(wide, _mm256_cvtph_ps(halves));
+    }
+    TARGET_AVX2 static void fill_up(const float* p, std::size_t n, float* sixteen) {
+        const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        for (int half = 0; half < 2; ++half) {
+            const int rest = static_cast<int>(n) - 8 * half;
+            const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(rest), lane);
+            _mm256_storeu_ps(sixteen + 8 * half, _mm256_maskload_ps(p + 8 * half, mask));
+        }
     }
 };
 
@@ -63,6 +76,10 @@ struct Avx512Floats {
         // Masked by all ones: GCC 12 warns of the plain one, whose ignored operand is
         // uninitialised.
         _mm512_storeu_ps(wide, _mm512_maskz_cvtph_ps(0xFFFF, halves));
+    }
+    TARGET_AVX512 static void fill_up(const float* p, std::size_t n, float* sixteen) {
+        const auto mask = static_cast<__mmask16>((1u << n) - 1);
+        _mm512_storeu_ps(sixteen, _mm512_maskz_loadu_ps(mask, p));
     }
 };
 #endif
@@ -113,11 +130,14 @@ ALWAYS_INLINE void partial_sums(const float* query, const T* rows, std::size_t s
             add_terms<Vectors, metric>(query + d, rows + r * stride + d, all[r]);
         }
     if (d < dims) {  // the rest, filled up with zeros
-        float last[16] = {};
-        std::memcpy(last, query + d, (dims - d) * sizeof(float));
+        alignas(64) float last[16];
+        Vectors::fill_up(query + d, dims - d, last);
         for (std::size_t r = 0; r < Rows; ++r) {
-            T row[16] = {};
-            std::memcpy(row, rows + r * stride + d, (dims - d) * sizeof(T));
+            alignas(64) T row[16] = {};
+            if constexpr (std::is_same_v<T, float>)
+                Vectors::fill_up(rows + r * stride + d, dims - d, row);
+            else
+                std::memcpy(row, rows + r * stride + d, (dims - d) * sizeof(T));
             add_terms<Vectors, metric>(last, row, all[r]);
         }
     }

@@ -5,6 +5,8 @@
 
 #include "core/cpu.hpp"
 #include "core/target.hpp"
+#include "neighbors/float_keys.hpp"
+#include "neighbors/squared_distance.hpp"
 
 #if TROUVAILLE_X86
 #include <immintrin.h>
@@ -13,85 +15,36 @@
 namespace trouvaille {
 namespace {
 
-// Bytes: exact, in any order.
-
-ALWAYS_INLINE std::int32_t squared_distance(const std::uint8_t* a, const std::uint8_t* b,
-                                            std::size_t dims) {
-    std::int32_t sum = 0;
-    for (std::size_t d = 0; d < dims; ++d) {
-        const int difference = int{a[d]} - int{b[d]};
-        sum += difference * difference;
-    }
-    return sum;
-}
-
-// Floats: 16 partial sums, then their sum by halves, nothing fused (-ffp-contract=off): one order,
-// that of exact_floats.cpp, on every instruction set.
-
-constexpr std::size_t lanes = 16;
-
-ALWAYS_INLINE float sum_by_halves(const float* sums) {
-    float eight[8], four[4];
-    for (std::size_t j = 0; j < 8; ++j) eight[j] = sums[j] + sums[j + 8];
-    for (std::size_t j = 0; j < 4; ++j) four[j] = eight[j] + eight[j + 4];
-    return (four[0] + four[2]) + (four[1] + four[3]);
-}
-
-ALWAYS_INLINE float squared_distance(const float* a, const float* b, std::size_t dims) {
-    float sums[lanes] = {};
-    std::size_t d = 0;
-    for (; d + lanes <= dims; d += lanes)
-        for (std::size_t j = 0; j < lanes; ++j) {
-            const float difference = a[d + j] - b[d + j];
-            sums[j] += difference * difference;
-        }
-    for (std::size_t j = 0; d + j < dims; ++j) {
-        const float difference = a[d + j] - b[d + j];
-        sums[j] += difference * difference;
-    }
-    return sum_by_halves(sums);
-}
-
-template <class T>
-ALWAYS_INLINE void one_by_one(const T* query, MatrixView<const T> points, const std::uint32_t* ids,
-                              std::size_t n, Distance<T>* distances) {
+void bytes_scalar(const std::uint8_t* query, MatrixView<const std::uint8_t> points,
+                  const std::uint32_t* ids, std::size_t n, std::int32_t* distances) {
     for (std::size_t i = 0; i < n; ++i)
         distances[i] = squared_distance(query, points.row(ids[i]), points.cols);
 }
 
-template <class T>
-void scalar(const T* query, MatrixView<const T> points, const std::uint32_t* ids, std::size_t n,
-            Distance<T>* distances) {
-    one_by_one(query, points, ids, n, distances);
+template <class Vectors>
+ALWAYS_INLINE void floats(const float* query, MatrixView<const float> points,
+                          const std::uint32_t* ids, std::size_t n, float* distances) {
+    for (std::size_t i = 0; i < n; ++i)
+        distances[i] = float_key<Vectors, Metric::l2>(query, points.row(ids[i]), points.cols);
+}
+
+void floats_scalar(const float* query, MatrixView<const float> points, const std::uint32_t* ids,
+                   std::size_t n, float* distances) {
+    floats<ScalarFloats>(query, points, ids, n, distances);
 }
 
 #if TROUVAILLE_X86
-TARGET_AVX2 void floats_avx2(const float* query, MatrixView<const float> points,
-                             const std::uint32_t* ids, std::size_t n, float* distances) {
-    one_by_one(query, points, ids, n, distances);
+[[gnu::flatten]] TARGET_AVX2 void floats_avx2(const float* query, MatrixView<const float> points,
+                                              const std::uint32_t* ids, std::size_t n,
+                                              float* distances) {
+    floats<Avx2Floats>(query, points, ids, n, distances);
 }
 
-TARGET_AVX512 void floats_avx512(const float* query, MatrixView<const float> points,
-                                 const std::uint32_t* ids, std::size_t n, float* distances) {
-    const std::size_t whole = points.cols / lanes * lanes, rest = points.cols - whole;
-    const auto mask = static_cast<__mmask16>((1u << rest) - 1);
-    for (std::size_t i = 0; i < n; ++i) {
-        const float* row = points.row(ids[i]);
-        __m512 sums = _mm512_setzero_ps();
-        for (std::size_t d = 0; d < whole; d += lanes) {
-            const __m512 difference =
-                _mm512_sub_ps(_mm512_loadu_ps(query + d), _mm512_loadu_ps(row + d));
-            sums = _mm512_add_ps(sums, _mm512_mul_ps(difference, difference));
-        }
-        if (rest != 0) {
-            const __m512 difference = _mm512_sub_ps(_mm512_maskz_loadu_ps(mask, query + whole),
-                                                    _mm512_maskz_loadu_ps(mask, row + whole));
-            sums = _mm512_add_ps(sums, _mm512_mul_ps(difference, difference));
-        }
-        alignas(64) float parts[lanes];
-        _mm512_store_ps(parts, sums);
-        distances[i] = sum_by_halves(parts);
-    }
+[[gnu::flatten]] TARGET_AVX512 void floats_avx512(const float* query,
+                                                  MatrixView<const float> points,
+                                                  const std::uint32_t* ids, std::size_t n,
+                                                  float* distances) {
+    floats<Avx512Floats>(query, points, ids, n, distances);
 }
 
 TARGET_AVX2 void bytes_avx2(const std::uint8_t* query, MatrixView<const std::uint8_t> points,
@@ -172,13 +125,12 @@ TARGET_AVX512 void bytes_avx512(const std::uint8_t* query, MatrixView<const std:
     }
 }
 
-constexpr RowDistances<std::uint8_t> of_bytes[isa_count] = {scalar<std::uint8_t>, bytes_avx2,
-                                                            bytes_avx512};
-constexpr RowDistances<float> of_floats[isa_count] = {scalar<float>, floats_avx2, floats_avx512};
+constexpr RowDistances<std::uint8_t> of_bytes[isa_count] = {bytes_scalar, bytes_avx2, bytes_avx512};
+constexpr RowDistances<float> of_floats[isa_count] = {floats_scalar, floats_avx2, floats_avx512};
 #else
-constexpr RowDistances<std::uint8_t> of_bytes[isa_count] = {
-    scalar<std::uint8_t>, scalar<std::uint8_t>, scalar<std::uint8_t>};
-constexpr RowDistances<float> of_floats[isa_count] = {scalar<float>, scalar<float>, scalar<float>};
+constexpr RowDistances<std::uint8_t> of_bytes[isa_count] = {bytes_scalar, bytes_scalar,
+                                                            bytes_scalar};
+constexpr RowDistances<float> of_floats[isa_count] = {floats_scalar, floats_scalar, floats_scalar};
 #endif
 
 }  // namespace
