@@ -57,6 +57,22 @@ def test_limits_of_memory_and_of_all_time(rng):
         autotune(X, 0.8, candidates=candidates(), max_bytes_a_point=5)
 
 
+def test_ids_count_as_memory_and_are_checked_first(rng):
+    X = clustered(rng, 2000)
+    ids = rng.permutation(10_000)[:2000]
+    n_bytes = Exact().build(X).stats().bytes_a_point
+    limit = {"candidates": [Exact()], "max_bytes_a_point": n_bytes + 1}
+    assert autotune(X, 0.8, **limit).chosen.bytes_a_point == n_bytes
+    with pytest.raises(ValueError, match=r"no candidate .*\n.*too large over all points: 32 "):
+        autotune(X, 0.8, ids=ids, **limit)
+
+    def never(*_):
+        raise AssertionError("ids must be checked before any work")
+
+    with pytest.raises(ValueError, match="ids"):
+        autotune(X, 0.8, ids=ids[1:], progress=never)
+
+
 def test_floats_and_few_points(rng):
     X = rng.normal(size=(300, 8)).astype(np.float32)
     tuned = autotune(X, 0.9, candidates=candidates())

@@ -4,7 +4,16 @@ import sys
 import numpy as np
 import pytest
 
-from trouvaille.neighbors import Exact, Graph, Hamming, KDForest, KMeansTree, from_faiss, to_faiss
+from trouvaille.neighbors import (
+    LSH,
+    Exact,
+    Graph,
+    Hamming,
+    KDForest,
+    KMeansTree,
+    from_faiss,
+    to_faiss,
+)
 
 
 @pytest.fixture(scope="module")
@@ -224,3 +233,36 @@ def test_without_faiss_the_error_says_what_to_install(monkeypatch):
         to_faiss(Exact().build(np.zeros((1, 2), np.uint8)))
     with pytest.raises(ImportError, match="pip install faiss-cpu"):
         from_faiss(object())
+
+
+@pytest.mark.parametrize("new", [Exact, Graph, KDForest, KMeansTree, LSH, Hamming])
+@pytest.mark.parametrize("how", ["built of none", "all removed"])
+def test_an_empty_index_becomes_an_empty_one(faiss, rng, new, how):
+    X = random_points(rng, 20, np.uint8)
+    index = new().build(X if how == "all removed" else X[:0])
+    if how == "all removed":
+        index.remove(np.arange(20))
+    in_faiss = to_faiss(index)
+    assert in_faiss.ntotal == 0
+    assert len(from_faiss(in_faiss)) == 0
+
+
+def test_indexes_that_keep_points_in_another_way_are_refused(faiss, rng):
+    X = random_points(rng, 300, np.float32)
+    for name, arguments in (("IndexIVFFlatDedup", (4,)), ("IndexIVFFlatPanorama", (4, 4))):
+        if not hasattr(faiss, name):
+            continue
+        centers = faiss.IndexFlatL2(12)
+        index = getattr(faiss, name)(centers, 12, *arguments)
+        index.cp.min_points_per_centroid = 1
+        index.train(X)
+        within_map = faiss.IndexIDMap2(index)
+        within_map.add_with_ids(X, np.arange(300))
+        for given in (index, within_map):
+            with pytest.raises(TypeError, match="index must be"):
+                from_faiss(given)
+
+
+def test_into_must_keep_points_of_the_dtype(faiss):
+    with pytest.raises(ValueError, match="KDForest keeps no points in float16: give another"):
+        from_faiss(faiss.IndexFlatL2(12), into=KDForest(), dtype="float16")

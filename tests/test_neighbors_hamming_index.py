@@ -108,3 +108,14 @@ def test_the_automatic_method_is_by_size(rng, monkeypatch):
         index = Hamming().build(X)
         assert len(index._state.arrays["rows"]) == tables
         assert_same(index.search(Q, 5), nearest(X, Q, 5))
+
+
+def test_tables_of_too_much_memory_are_not_built(rng):
+    long = rng.integers(0, 256, (50, 256), dtype=np.uint8)
+    short = rng.integers(0, 256, (50, 16), dtype=np.uint8)
+    for codes, has_tables in ((long, False), (short, True)):
+        index = Hamming("multi-index").build(codes)
+        stats = index.stats()
+        assert (stats.bytes_a_point > codes.shape[1]) == has_tables
+        assert stats.bytes_a_point < 40 * codes.shape[1] + 100_000
+        np.testing.assert_array_equal(index.search(codes, 1).ids[:, 0], np.arange(50))

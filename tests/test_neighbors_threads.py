@@ -55,9 +55,10 @@ def test_searches_see_the_index_from_when_they_began(rng, case):
 
 
 @of_each
-def test_changes_of_many_threads_are_all_made(rng, case):
+@pytest.mark.parametrize("built", [False, True])
+def test_changes_of_many_threads_are_all_made(rng, case, built):
     X = case.points(rng, 240)
-    index = case.new().build(X[:0])
+    index = case.new().build(X[:0]) if built else case.new()
 
     def change(begin):
         ids = np.arange(begin, begin + 30)

@@ -48,6 +48,8 @@ class State:
 def points_by_row(state: State) -> NDArray[Any]:
     """Return the points of a structure whose array `rows` says where each came from."""
     points = np.empty_like(state.points)
+    if len(points) == 0:  # nor is there a structure
+        return points
     points[state.arrays["rows"]] = state.points
     return points
 

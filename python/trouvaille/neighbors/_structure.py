@@ -23,6 +23,7 @@ from ._state import Arrays, State
 from .results import Neighbors, RadiusNeighbors, Stats
 
 NO_LIMIT = 2**63 - 1
+_MOST_PADDING = 1 << 30  # bytes of an answer that has more places than there are points
 
 
 def budget_of(**limits: int | None) -> dict[str, int]:
@@ -57,6 +58,13 @@ class Structure(ABC):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._state: State | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but the lock: copies, and processes that are sent one, have their own."""
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
 
     # ---- what a structure defines
 
@@ -128,15 +136,17 @@ class Structure(ABC):
         TypeError, ValueError
             If an argument has the wrong type or shape, or holds NaN or infinity.
         """
+        new = self._first(X, ids, _check.threads(threads))
+        with self._lock:
+            self._state = new
+        return self
+
+    def _first(self, X: ArrayLike, ids: ArrayLike | None, threads: int) -> State:
         points = self._own(X, checked_points(X, "X", self._metric, self._kept_types()))
         own: Ids = (
             range(len(points)) if ids is None else _ids.compact(_ids.checked(ids, len(points)))
         )
-        n_threads = _check.threads(threads)
-        new = self._new_state(points, own, n_threads)
-        with self._lock:
-            self._state = new
-        return self
+        return self._new_state(points, own, threads)
 
     def add(
         self, X: ArrayLike, ids: ArrayLike | None = None, *, threads: int | None = None
@@ -145,11 +155,12 @@ class Structure(ABC):
 
         By default their ids follow the largest there ever was.
         """
-        if self._state is None:
-            return self.build(X, ids, threads=threads)
         n_threads = _check.threads(threads)
         with self._lock:
-            state = self._built_state()
+            state = self._state
+            if state is None:
+                self._state = self._first(X, ids, n_threads)
+                return self
             new = checked_more(X, "X", self._metric, state.points)
             own: Ids
             if ids is None:
@@ -249,6 +260,11 @@ class Structure(ABC):
     def _rows(
         self, state: State, queries: NDArray[Any], k: int, threads: int, budget: Mapping[str, int]
     ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        if k > len(state.points) and 12 * k * len(queries) > _MOST_PADDING:
+            raise ValueError(
+                f"k is {k}, of {len(state.points)} points: places for {len(queries)} queries would "
+                f"take {12 * k * len(queries) / 2**30:.0f} GiB, of which nearly all stay empty"
+            )
         if len(state.points) == 0 or len(queries) == 0:
             return self._padded(queries, k)
         n_places = min(k, len(state.points))

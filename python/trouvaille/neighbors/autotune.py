@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _check
+from .. import _check, _ids
 from ._metric import Metric, checked_points, checked_queries
 from ._structure import Structure
 from ._trial import Limits, Problem, Trial
@@ -141,6 +141,8 @@ def autotune(
     points = checked_points(X, "X", metric, kept)
     if len(points) < 2:
         raise ValueError(f"X must hold two points or more, got {len(points)}")
+    if ids is not None:
+        ids = _ids.checked(ids, len(points))  # before the work of minutes
     rng = np.random.default_rng(random_state)
     own, asked = _asked(points, queries, metric, rng)
     n_threads, k = _check.threads(threads), _check.count(k, "k")
@@ -162,13 +164,18 @@ def autotune(
         trials.append(
             sample.trial(candidate, limits, min(map(limits.cost, trials), default=math.inf))
         )
-    best = min(trials, key=limits.cost)
-    if best.verdict:
-        listed = "\n".join(map(str, trials))
-        raise ValueError(f"no candidate is precise enough within the limits:\n{listed}")
-    report(f"building {best.index!r}", len(tried), len(tried) + 1)
     whole = Problem.of(points, asked, own, k, n_threads, metric)
-    index, chosen = whole.built(best.index, ids)
+    while True:
+        best = min(trials, key=limits.cost)
+        if best.verdict:
+            listed = "\n".join(map(str, trials))
+            raise ValueError(f"no candidate is precise enough within the limits:\n{listed}")
+        report(f"building {best.index!r}", len(tried), len(tried) + 1)
+        index, chosen = whole.built(best.index, ids)
+        if chosen.bytes_a_point <= limits.bytes_a_point:
+            break
+        larger = f"too large over all points: {chosen.bytes_a_point:.0f} bytes a point"
+        trials = [replace(t, verdict=larger) if t is best else t for t in trials]
     chosen = whole.measured(index, chosen, replace(limits, growth=1.0), math.inf)
     chosen = replace(chosen, verdict=chosen.verdict or "chosen")
     report("done", len(tried) + 1, len(tried) + 1)

@@ -124,6 +124,8 @@ def from_faiss(
     built = Exact(metric) if into is None else into
     if not isinstance(built, Structure):
         raise TypeError(f"into must be one of trouvaille.neighbors, got {type(built).__name__}")
+    if wanted.name not in built._kept_types() and metric != "hamming":
+        raise ValueError(f"{type(built).__name__} keeps no points in {wanted}: give another dtype")
     own = built._metric.name
     if own != metric:
         raise ValueError(f"into must have the metric of index, {metric!r}, got {own!r}")
@@ -212,9 +214,9 @@ def _without_id_map(faiss: ModuleType, index: Any) -> tuple[Any, NDArray[np.int6
 def _metric_of(faiss: ModuleType, index: Any) -> str:
     if isinstance(index, faiss.IndexBinaryFlat):
         return "hamming"
-    if type(index).__name__ == "IndexIVFFlatDedup" or not isinstance(
-        index, faiss.IndexFlat | faiss.IndexIVFFlat
-    ):
+    # Exactly these: others that inherit from them keep points in another way.
+    known = (faiss.IndexFlat, faiss.IndexFlatL2, faiss.IndexFlatIP, faiss.IndexIVFFlat)
+    if type(index) not in known:
         raise TypeError(
             f"index must be a flat one of FAISS, or an IndexIVFFlat, got {type(index).__name__}"
         )
@@ -233,6 +235,17 @@ def _flat_points(index: Any) -> NDArray[np.float32]:
     return points
 
 
+def _check_layout(faiss: ModuleType, index: Any, list_number: int, points: NDArray[Any]) -> None:
+    """Refuse lists of another layout: an index that FAISS gives as its base class may have one."""
+    point = np.empty(index.d, np.float32)
+    for place in {0, len(points) // 2, len(points) - 1}:
+        index.reconstruct_from_offset(list_number, place, faiss.swig_ptr(point))
+        if not np.array_equal(point, points[place], equal_nan=True):
+            raise TypeError(
+                "index must be an IndexIVFFlat itself: its lists do not have point after point"
+            )
+
+
 def _listed_points(faiss: ModuleType, index: Any) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the points of all lists, and their ids, in the order of these."""
     lists = index.invlists
@@ -242,6 +255,7 @@ def _listed_points(faiss: ModuleType, index: Any) -> tuple[NDArray[np.float32], 
         if size > 0:
             codes = faiss.rev_swig_ptr(lists.get_codes(i), size * lists.code_size)
             points.append(codes.view(np.float32).reshape(size, index.d).copy())
+            _check_layout(faiss, index, i, points[-1])
             ids.append(faiss.rev_swig_ptr(lists.get_ids(i), size).copy())
     every = np.concatenate(ids)
     order = np.argsort(every, kind="stable")

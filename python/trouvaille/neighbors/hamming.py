@@ -20,6 +20,7 @@ _ARRAYS = ("rows", "codes", "directories")
 _NO_BITMAP = np.empty(0, np.uint64)
 # Where a multi-index was measured to be faster than a scan of many queries.
 _MOST_BITS, _LEAST_POINTS = 64, 500_000
+_MOST_MEMORY = 32  # of the tables, over that of the codes
 
 
 class Hamming(Structure):
@@ -31,8 +32,10 @@ class Hamming(Structure):
         "linear" compares every point with every query, at the speed of memory. "multi-index" looks
         codes up by their parts, in tables: all that are near share a part with the query, but for a
         few bits [1]_. Queries whose neighbours are far are left to the scan. It is faster for short
-        codes (64 bits) of many points, and for small radii; the tables take several times the
-        memory of the codes. "auto" is "multi-index" for codes of at most 64 bits of at least
+        codes (64 bits) of many points, and for small radii. There are as many tables as a code has
+        bits for each of the binary logarithm of the number of points, and each has all codes and 4
+        bytes a point more; where that would be more than 32 times the codes' memory, it is the
+        scan. "auto" is "multi-index" for codes of at most 64 bits of at least
         500,000 points.
 
     Notes
@@ -71,10 +74,12 @@ class Hamming(Structure):
     def _built(self, points: NDArray[Any], threads: int) -> tuple[NDArray[Any], Arrays]:
         n, n_bytes = points.shape
         short = 8 * n_bytes <= _MOST_BITS and n >= _LEAST_POINTS
+        none = np.empty((0, n), np.uint32), np.empty((0, n_bytes), np.uint8), np.empty(0, "u4")
         if n_bytes == 0 or self.method == "linear" or (self.method == "auto" and not short):
-            none = np.empty((0, n), np.uint32), np.empty((0, n_bytes), np.uint8), np.empty(0, "u4")
             return points, dict(zip(_ARRAYS, none, strict=True))
         tables = _core.advised_tables(8 * n_bytes, n)
+        if tables * (n_bytes + 4) > _MOST_MEMORY * n_bytes:
+            return points, dict(zip(_ARRAYS, none, strict=True))
         return points, dict(
             zip(_ARRAYS, _core.build_multi_index(points, tables, threads), strict=True)
         )

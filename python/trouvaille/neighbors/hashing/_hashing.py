@@ -37,6 +37,10 @@ class Hashing(ABC):
         self.random_state = _check.seed(random_state)
         self._learned: dict[str, Floats] | None = None
 
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self._parameters().items())
+        return f"{type(self).__name__}({given})"
+
     # ---- what a way of hashing defines
 
     @abstractmethod
@@ -87,7 +91,9 @@ class Hashing(ABC):
         except np.linalg.LinAlgError:
             learned = None
         if learned is None or not all(np.isfinite(array).all() for array in learned.values()):
-            raise ValueError("X must be of numbers whose squares are: scale them to about 1")
+            raise ValueError(
+                "X has too large or too small numbers to learn from: scale them to about 1"
+            )
         self._learned = learned
         return self
 
