@@ -310,7 +310,7 @@ def damaged(tree, name, place, value):
         ("blocks", 0, 1, "blocks"),
         ("blocks", 7, 2**32 - 1, "blocks"),
         ("blocks", -1, 10**6, "blocks"),
-        ("steps", 3, 0, "steps"),
+        ("steps", 3, -1, "steps"),
         ("steps", 3, np.nan, "steps"),
         ("unseen", 0, np.nan, "unseen"),
         ("unseen", 0, 1.5, "unseen"),

@@ -68,7 +68,7 @@ class Builder {
             graph::walk_all(
                 course_, begin, end, [&](std::size_t i) { return points_.row(batch[i]); },
                 [&](std::size_t i, const graph::Walk<T>& walk) {
-                    originals[i] = equal_node(batch[i], walk.nearest(course_));
+                    originals[i] = equal_node(batch[i], walk.nearest());
                     if (originals[i] != no_neighbor) return;
                     candidates.assign(walk.path().begin(), walk.path().end());
                     choose(candidates, pruner, neighbors_.cols, neighbors_.row(batch[i]));
@@ -94,7 +94,7 @@ class Builder {
             graph::walk_all(
                 course_, row, row + 1, [&](std::size_t i) { return points_.row(i); },
                 [&](std::size_t, const graph::Walk<T>& walk) {
-                    for (const Key key : walk.nearest(course_)) {
+                    for (const Key key : walk.nearest()) {
                         const std::size_t n = neighbors_of(node_of(key)).size();
                         if (n == neighbors_.cols) continue;
                         neighbors_.row(node_of(key))[n] = row;

@@ -39,6 +39,7 @@ class Pool {
         size_ = next_ = 0;
     }
     std::span<const Key> keys() const { return {keys_.data(), size_}; }
+    bool full() const { return size_ == capacity_; }
 
     void insert(Key key) {
         if (size_ == capacity_ && (capacity_ == 0 || key >= keys_[size_ - 1])) return;
@@ -50,11 +51,16 @@ class Pool {
         next_ = std::min(next_, static_cast<std::size_t>(place - keys_.data()));
     }
 
+    /// What `expand` would give; beyond all if nothing.
+    Key next() {
+        while (next_ < size_ && (keys_[next_] & expanded) != 0) ++next_;
+        return next_ == size_ ? ~Key{0} : keys_[next_];
+    }
+
     /// The nearest node that has not been given before; false if there is none.
     bool expand(Key& key) {
-        while (next_ < size_ && (keys_[next_] & expanded) != 0) ++next_;
+        key = next();
         if (next_ == size_) return false;
-        key = keys_[next_];
         keys_[next_++] |= expanded;
         return true;
     }

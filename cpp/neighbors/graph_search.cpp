@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cassert>
-#include <limits>
+#include <functional>
 #include <numeric>
 
 #include "core/parallel.hpp"
+#include "core/topk.hpp"
+#include "neighbors/found_row.hpp"
 #include "neighbors/graph_walk.hpp"
 
 namespace trouvaille {
@@ -13,35 +15,21 @@ using graph::Key;
 using graph::Members;
 
 template <class D>
-constexpr D farthest = std::numeric_limits<D>::has_infinity ? std::numeric_limits<D>::infinity()
-                                                            : std::numeric_limits<D>::max();
+void put(const FoundRow<D>& out, std::size_t place, Key key, std::uint32_t row) {
+    out.distances[place] = graph::distance_of<D>(key);
+    out.ids[place] = row;
+}
 
 template <class D>
-struct Row {
-    D* distances;
-    std::int64_t* ids;
-    std::size_t k;
-
-    void put(std::size_t place, Key key, std::uint32_t row) const {
-        distances[place] = graph::distance_of<D>(key);
-        ids[place] = row;
-    }
-    void fill(std::size_t places) const {
-        std::fill(distances + places, distances + k, farthest<D>);
-        std::fill(ids + places, ids + k, -1);
-    }
-};
-
-template <class D>
-void write_nodes(std::span<const Key> nodes, const Row<D>& out) {
+void write_nodes(std::span<const Key> nodes, const FoundRow<D>& out) {
     const std::size_t n = std::min(nodes.size(), out.k);
-    for (std::size_t j = 0; j < n; ++j) out.put(j, nodes[j], graph::node_of(nodes[j]));
-    out.fill(n);
+    for (std::size_t j = 0; j < n; ++j) put(out, j, nodes[j], graph::node_of(nodes[j]));
+    out.end_at(n);
 }
 
 /// The members of nodes, the smaller row first among those of nodes that are as near.
 template <class D>
-void write_members(std::span<const Key> nodes, const Members& members, const Row<D>& out) {
+void write_members(std::span<const Key> nodes, const Members& members, const FoundRow<D>& out) {
     std::vector<std::uint32_t> rows;
     std::size_t n = 0;
     for (std::size_t i = 0; i < nodes.size() && n < out.k;) {
@@ -51,31 +39,32 @@ void write_members(std::span<const Key> nodes, const Members& members, const Row
             members.append(graph::node_of(nodes[i]), most, rows);
         std::sort(rows.begin(), rows.end());
         for (std::size_t j = 0; j < rows.size() && n < out.k; ++j, ++n)
-            out.put(n, nodes[first], rows[j]);
+            put(out, n, nodes[first], rows[j]);
     }
-    out.fill(n);
+    out.end_at(n);
 }
 
 /// Compares `query` with all rows that are alive.
 template <class T>
 void scan(MatrixView<const T> points, const T* query, const Members& members,
-          const Row<Distance<T>>& out) {
+          const FoundRow<Distance<T>>& out) {
     constexpr std::size_t block = 512;
+    using Best = TopK<Distance<T>, std::uint32_t, std::less<Distance<T>>>;
     const auto distances_of = row_distances<T>();
     std::uint32_t rows[block];
     Distance<T> distances[block];
-    std::vector<Key> nearest;
+    std::vector<typename Best::Item> items(out.k);
+    Best best(items);
     InterruptPoll poll;
     for (std::size_t begin = 0; begin < points.rows; begin += block) {
         const std::size_t n = std::min(block, points.rows - begin);
         std::iota(rows, rows + n, static_cast<std::uint32_t>(begin));
         distances_of(query, points, rows, n, distances);
         for (std::size_t i = 0; i < n; ++i)
-            if (members.alive(rows[i])) nearest.push_back(graph::key_of(distances[i], rows[i]));
-        poll.did(n);
+            if (members.alive(rows[i])) best.push(distances[i], rows[i]);
+        poll.did(n * (points.cols / 64 + 1));
     }
-    std::sort(nearest.begin(), nearest.end());
-    write_nodes<Distance<T>>(nearest, out);
+    out.write(best.sorted());
 }
 
 }  // namespace
@@ -89,7 +78,7 @@ void search_graph(MatrixView<const T> points, const GraphView& graph, MatrixView
     const std::size_t k = ids.cols;
     const Members members(graph.copies, alive);
     const auto out = [&](std::size_t i) {
-        return Row<Distance<T>>{distances.row(i), ids.row(i), k};
+        return FoundRow<Distance<T>>{distances.row(i), ids.row(i), k};
     };
     width = std::max(width, k);
     if (width >= points.rows) {
@@ -99,10 +88,7 @@ void search_graph(MatrixView<const T> points, const GraphView& graph, MatrixView
         return;
     }
     graph::Course<T> course{points, graph.neighbors, graph.entry, width};
-    if (!members.trivial()) {
-        course.members = &members;
-        course.places = k;
-    }
+    if (!members.trivial()) course.members = &members;
     const auto workers = static_cast<std::size_t>(std::max(threads, 1));
     const std::size_t grain = std::clamp<std::size_t>(queries.rows / (4 * workers), 4, 64);
     parallel_for(queries.rows, grain, threads, [&](std::size_t begin, std::size_t end) {
@@ -110,9 +96,9 @@ void search_graph(MatrixView<const T> points, const GraphView& graph, MatrixView
             course, begin, end, [&](std::size_t i) { return queries.row(i); },
             [&](std::size_t i, const graph::Walk<T>& walk) {
                 if (members.trivial())
-                    write_nodes(walk.nearest(course), out(i));
+                    write_nodes(walk.nearest(), out(i));
                 else
-                    write_members(walk.nearest(course), members, out(i));
+                    write_members(walk.nearest(), members, out(i));
             });
     });
 }

@@ -27,8 +27,7 @@ struct Course {
     MatrixView<const std::uint32_t> neighbors;
     std::uint32_t entry;
     std::size_t width;
-    std::size_t places = 0;            // if `members`: how many nodes with any to keep besides
-    const Members* members = nullptr;  // null: the nearest nodes are all that is wanted
+    const Members* members = nullptr;  // null: every node is wanted, else those that have any
     bool wants_path = false;
     RowDistances<T> distances = row_distances<T>();
 
@@ -44,7 +43,7 @@ class Walk {
     void start(const Course<T>& course, const T* query) {
         query_ = query;
         pool_.reset(course.width);
-        found_.reset(course.places);
+        unwanted_.reset(course.members == nullptr ? 0 : course.width);
         seen_.reset(course.seen_bits());
         path_.clear();
         met_.resize(course.neighbors.cols);
@@ -66,10 +65,8 @@ class Walk {
         return true;
     }
 
-    /// The nearest nodes; if the course has members, the nearest that have any.
-    std::span<const Key> nearest(const Course<T>& course) const {
-        return course.members == nullptr ? pool_.keys() : found_.keys();
-    }
+    /// The nearest nodes that are wanted.
+    std::span<const Key> nearest() const { return pool_.keys(); }
 
     /// The nodes that the walk came through, in its order, if it is wanted.
     std::span<const Key> path() const { return path_; }
@@ -92,14 +89,24 @@ class Walk {
         course.distances(query_, course.points, met_.data(), n_met_, distances_.data());
         for (std::size_t i = 0; i < n_met_; ++i) {
             const Key key = key_of(distances_[i], met_[i]);
-            pool_.insert(key);
-            if (course.members != nullptr && course.members->any(met_[i])) found_.insert(key);
+            const bool wanted = course.members == nullptr || course.members->any(met_[i]);
+            (wanted ? pool_ : unwanted_).insert(key);
         }
+    }
+
+    /// Takes the nearest node to go on from; an unwanted one only if it is among the nearest
+    /// `width` of the wanted ones.
+    bool take(const Course<T>& course, Key& key) {
+        if (course.members == nullptr) return pool_.expand(key);
+        const Key wanted = pool_.next(), other = unwanted_.next();
+        if (other < wanted && (!pool_.full() || other < pool_.keys().back()))
+            return unwanted_.expand(key);
+        return pool_.expand(key);
     }
 
     bool choose(const Course<T>& course) {
         Key key;
-        if (!pool_.expand(key)) return false;
+        if (!take(course, key)) return false;
         if (course.wants_path) path_.push_back(key);
         chosen_ = node_of(key);
         prefetch(course.neighbors.row(chosen_), course.neighbors.cols);
@@ -108,7 +115,7 @@ class Walk {
     }
 
     const T* query_ = nullptr;
-    Pool pool_, found_;
+    Pool pool_, unwanted_;  // as wide as each other
     Seen seen_;
     std::vector<Key> path_;
     std::uint32_t chosen_ = 0;

@@ -90,8 +90,8 @@ template <class T>
 void check_kd_forest(const KDForest<T>& forest);
 
 struct KDSearchOptions {
-    /// How many points to look at. A search ends with the leaf that reaches it, or before, when no
-    /// point left can be nearer: with no limit it is exact.
+    /// How many points to look at, of those that are alive. A search ends with the leaf that
+    /// reaches it, or before, when no point left can be nearer: with no limit it is exact.
     std::uint64_t checks = std::numeric_limits<std::uint64_t>::max();
     /// A bit for each row number, least significant first; where it is 0 the row is not found.
     /// Empty: all are.

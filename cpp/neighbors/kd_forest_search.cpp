@@ -11,6 +11,7 @@
 #include "core/interrupt.hpp"
 #include "core/parallel.hpp"
 #include "core/topk.hpp"
+#include "neighbors/found_row.hpp"
 #include "neighbors/kd_forest.hpp"
 #include "neighbors/kd_walk.hpp"
 
@@ -42,17 +43,8 @@ class Nearest {
     ALWAYS_INLINE void push(D distance, std::uint32_t row) { best_.push(distance, row); }
 
     void write(const Output& output, std::size_t query) {
-        using Limits = std::numeric_limits<D>;
-        const auto sorted = best_.sorted();
-        D* distances = output.distances.row(query);
-        std::int64_t* ids = output.ids.row(query);
-        for (const auto& item : sorted) {
-            *distances++ = item.score;
-            *ids++ = std::int64_t{item.id};
-        }
-        const std::size_t missing = output.ids.cols - sorted.size();
-        std::fill_n(distances, missing, Limits::has_infinity ? Limits::infinity() : Limits::max());
-        std::fill_n(ids, missing, -1);
+        FoundRow<D>{output.distances.row(query), output.ids.row(query), output.ids.cols}.write(
+            best_.sorted());
     }
 
   private:

@@ -156,24 +156,24 @@ class Walk {
     /// Compares the candidates of the last leaf, finds those of the next, and looks for another
     /// leaf; asks for the memory of both. False at the end.
     ALWAYS_INLINE bool step(const KDForest<T>& forest, const KDSearchOptions& options) {
-        compare(forest, options);
-        scan(forest);
-        if (!advance(forest) && candidates_ == 0) return false;
+        compare(forest);
+        scan(forest, options);
+        if (!advance(forest, options) && candidates_ == 0) return false;
         return true;
     }
 
   private:
-    ALWAYS_INLINE void compare(const KDForest<T>& forest, const KDSearchOptions& options) {
+    ALWAYS_INLINE void compare(const KDForest<T>& forest) {
         for (std::size_t i = 0; i < candidates_; ++i) {
-            const std::uint32_t place = places_[i], row = forest.rows[place];
-            if (!has_bit(options.alive, row)) continue;
-            found.push(Kernel::compare(query_, forest.points.row(place), forest.points.cols), row);
+            const std::uint32_t place = places_[i];
+            found.push(Kernel::compare(query_, forest.points.row(place), forest.points.cols),
+                       forest.rows[place]);
         }
         candidates_ = 0;
         limit_ = coded_.limit(found.limit());
     }
 
-    ALWAYS_INLINE void scan(const KDForest<T>& forest) {
+    ALWAYS_INLINE void scan(const KDForest<T>& forest, const KDSearchOptions& options) {
         const std::size_t count = leaf_.node.count;
         if (count == 0) return;
         places_.resize(count + panel);
@@ -182,11 +182,13 @@ class Walk {
             candidates_ = Kernel::find({forest.panels.data(), forest.units(), begin, begin + count,
                                         coded_.code().data(), limit_},
                                        places_.data());
-            if (forest.roots.size() > 1) count_seen(begin, count);
+            if (forest.roots.size() > 1) count_seen(forest, options, begin, count);
+            if (!options.alive.empty()) keep_alive(forest, options);
         } else {
             const std::uint32_t* order = forest.orders.row(leaf_.tree - 1) + leaf_.node.next;
             for (std::size_t i = 0; i < count; ++i)
                 if (seen_.add(order[i])) places_[candidates_++] = order[i];
+            if (!options.alive.empty()) keep_alive(forest, options);
             spend(candidates_);
         }
         for (std::size_t i = 0; i < candidates_; ++i) {
@@ -196,32 +198,51 @@ class Walk {
         leaf_.node.count = 0;
     }
 
+    void keep_alive(const KDForest<T>& forest, const KDSearchOptions& options) {
+        std::size_t kept = 0;
+        for (std::size_t i = 0; i < candidates_; ++i) {
+            places_[kept] = places_[i];
+            kept += has_bit(options.alive, forest.rows[places_[i]]);
+        }
+        candidates_ = kept;
+    }
+
     /// Keeps the candidates not seen before.
-    void count_seen(std::size_t begin, std::size_t count) {
+    void count_seen(const KDForest<T>& forest, const KDSearchOptions& options, std::size_t begin,
+                    std::size_t count) {
         std::size_t kept = 0, fresh = 0, next = 0;
         for (std::size_t i = begin; i < begin + count; ++i) {
             const bool first = seen_.add(static_cast<std::uint32_t>(i));
             const bool candidate = next < candidates_ && places_[next] == i;
             next += candidate;
-            fresh += first;
+            fresh += first && (options.alive.empty() || has_bit(options.alive, forest.rows[i]));
             if (candidate && first) places_[kept++] = static_cast<std::uint32_t>(i);
         }
         candidates_ = kept;
         spend(fresh);
     }
 
-    ALWAYS_INLINE bool advance(const KDForest<T>& forest) {
+    ALWAYS_INLINE bool advance(const KDForest<T>& forest, const KDSearchOptions& options) {
         if (left_ == 0 || !frontier_.find(limit_)) return false;
         leaf_ = frontier_.next(forest.nodes, coded_.code());
         const std::size_t begin = leaf_.node.next, count = leaf_.node.count;
         if (leaf_.tree == 0) {
             prefetch(&forest.panels[panel_byte(begin / panel * panel, 0, forest.units())],
                      panel_bytes(begin % panel + count, forest.units()));
-            if (forest.roots.size() == 1) spend(count);
+            if (forest.roots.size() == 1) spend(alive_in(forest, options, begin, count));
         } else {
             prefetch(forest.orders.row(leaf_.tree - 1) + begin, count);
         }
         return true;
+    }
+
+    static std::size_t alive_in(const KDForest<T>& forest, const KDSearchOptions& options,
+                                std::size_t begin, std::size_t count) {
+        if (options.alive.empty()) return count;
+        std::size_t alive = 0;
+        for (std::size_t i = begin; i < begin + count; ++i)
+            alive += has_bit(options.alive, forest.rows[i]);
+        return alive;
     }
 
     void spend(std::size_t checks) { left_ -= std::min<std::uint64_t>(checks, left_); }

@@ -87,8 +87,8 @@ void check_kmeans_tree(const KMeansTree<T>& tree);
 struct KMeansSearchOptions {
     static constexpr std::uint64_t all = std::numeric_limits<std::uint64_t>::max();
 
-    /// How many points to look at: a search ends with the list that reaches it. With as many as
-    /// there are, all are compared: exact.
+    /// How many points to look at, of those that are alive: a search ends with the list that
+    /// reaches it. With as many as there are, all are compared: exact.
     std::uint64_t checks = all;
     /// A bit for each row number, least significant first; where it is 0 the row is not found.
     /// Empty: all are.
@@ -98,6 +98,8 @@ struct KMeansSearchOptions {
 /// The nearest points of each query among those looked at: the points of the lists of the nearest
 /// centres. All are looked at in sketches (neighbors/residual_axes.hpp), and the nearest by these
 /// are compared themselves: 2 k + 40, and the more, the less of the points' variance sketches see.
+/// Where squared distances are nearly beyond float32 (2^112 or more, or less than 2^-120), so are
+/// estimates: all points looked at are compared, and if no centre is nearer than 2^120, simply all.
 ///
 /// Distances are squared Euclidean, of bytes exact; of floats as in neighbors/row_distances.hpp.
 /// Row i of `distances` and `ids` holds the ids.cols nearest of query i, nearest first, the smaller

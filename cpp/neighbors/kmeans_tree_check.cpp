@@ -62,8 +62,8 @@ void check_sizes(const KMeansTree<T>& tree) {
                 tree.axes.directions.cols == sketch_axes && tree.axes.steps.size() == sketch_axes,
             "axes do not fit the points");
     require(std::all_of(tree.axes.steps.begin(), tree.axes.steps.end(),
-                        [](float step) { return step > 0 && std::isfinite(step); }),
-            "steps must be positive");
+                        [](float step) { return step >= 0 && std::isfinite(step); }),
+            "steps must not be negative");
     require(tree.axes.unseen >= 0 && tree.axes.unseen <= 1, "unseen must be from 0 to 1");
 }
 

@@ -14,6 +14,8 @@
 #include "core/parallel.hpp"
 #include "core/prefetch.hpp"
 #include "core/topk.hpp"
+#include "neighbors/alive.hpp"
+#include "neighbors/found_row.hpp"
 #include "neighbors/kmeans_candidates.hpp"
 #include "neighbors/kmeans_kernels.hpp"
 #include "neighbors/kmeans_tree.hpp"
@@ -27,6 +29,9 @@ using kmeans::Level;
 using kmeans::Node;
 
 constexpr std::size_t chunk = 64;  // queries
+
+/// Squared: where even the nearest centre is so far, float32 does not tell points apart.
+constexpr float farthest = 0x1p120F;
 
 /// Of the nodes above the lists those are opened that have so many times the points.
 constexpr std::uint64_t spread = 16;
@@ -47,6 +52,7 @@ struct Task {
     RowDistances<T> distances_of;
     MatrixView<Distance<T>> distances;
     MatrixView<std::int64_t> ids;
+    bool compares_all;
 
     bool is_alive(std::uint32_t place) const {
         return options.alive.empty() || has_bit(options.alive, tree.rows[place]);
@@ -62,11 +68,12 @@ class Search {
     ALWAYS_INLINE void run(std::size_t query) {
         const T* values = task_.queries.row(query);
         Best best(items_);
-        if (task_.options.checks >= task_.tree.points.rows)
+        if (task_.compares_all)
             compare_all(values, best);
         else
             look(values, best);
-        write(best, query);
+        FoundRow<D>{task_.distances.row(query), task_.ids.row(query), task_.ids.cols}.write(
+            best.sorted());
     }
 
   private:
@@ -86,19 +93,20 @@ class Search {
 
     ALWAYS_INLINE void look(const T* query, Best& best) {
         const KMeansTree<T>& tree = task_.tree;
-        const std::uint64_t checks = task_.options.checks;
-        const std::uint64_t opened = std::min(checks, KMeansSearchOptions::all / spread) * spread;
-        const auto lists = descent_.find(task_.levels, query, tree.points.cols, opened, checks);
+        const auto lists = nearest_lists(query);
+        if (lists.empty() || !(lists[0].distance < farthest)) return compare_all(query, best);
         const SketchedQuery sketched = sketch_query(
             tree.axes, project<Kernel::lanes>(tree.axes, query, tree.axes.middle.data()));
         const std::uint32_t* starts = task_.levels.back().starts;
-        candidates_.start(compared(task_.ids.cols, checks, tree.axes.unseen));
+        candidates_.start(sketched.is_blind
+                              ? tree.points.rows
+                              : compared(task_.ids.cols, task_.options.checks, tree.axes.unseen));
         for (std::size_t i = 0; i < std::min(ahead, lists.size()); ++i) ask_for(lists[i]);
         for (std::size_t i = 0; i < lists.size(); ++i) {
             if (i + ahead < lists.size()) ask_for(lists[i + ahead]);
             const std::uint32_t list = lists[i].number, first = starts[list];
             scan({&sketched, &tree.sketches[tree.blocks[list] * kmeans::block_bytes], first,
-                  starts[list + 1] - first, lists[i].distance, 0});
+                  starts[list + 1] - first, std::min(lists[i].distance, 16 * farthest), 0});
         }
         const auto places = candidates_.finish();
         for (const std::uint32_t place : places) {
@@ -106,6 +114,31 @@ class Search {
             prefetch(&tree.rows[place], 1);
         }
         compare(query, places, best);
+    }
+
+    /// Those that have `checks` points. Where points were removed, only those left count; as a rule
+    /// they are at least half (python/trouvaille/neighbors/_structure.py).
+    ALWAYS_INLINE std::span<const Node> nearest_lists(const T* query) {
+        const std::uint64_t checks = task_.options.checks, n = task_.tree.points.rows;
+        const bool all_alive = task_.options.alive.empty();
+        for (std::uint64_t points = all_alive ? checks : 2 * checks;; points *= 4) {
+            const auto lists =
+                descent_.find(task_.levels, query, task_.tree.points.cols, points * spread, points);
+            if (all_alive) return lists;
+            std::uint64_t alive = 0;
+            std::size_t kept = 0;
+            while (kept < lists.size() && alive < checks) alive += alive_in(lists[kept++]);
+            if (alive >= checks || points >= n) return lists.first(kept);
+        }
+    }
+
+    std::uint64_t alive_in(const Node& list) {
+        const std::uint32_t* starts = task_.levels.back().starts + list.number;
+        std::uint64_t alive = 0;
+        for (std::uint32_t place = starts[0]; place < starts[1]; ++place)
+            alive += task_.is_alive(place);
+        poll_.did(starts[1] - starts[0]);
+        return alive;
     }
 
     void ask_for(const Node& list) const {
@@ -149,20 +182,6 @@ class Search {
         for (std::size_t i = 0; i < places.size(); ++i)
             if (task_.is_alive(places[i])) best.push(compared_[i], task_.tree.rows[places[i]]);
         poll_.did(places.size() * (task_.tree.points.cols / 64 + 1));
-    }
-
-    void write(Best& best, std::size_t query) const {
-        using Limits = std::numeric_limits<D>;
-        const auto sorted = best.sorted();
-        D* distances = task_.distances.row(query);
-        std::int64_t* ids = task_.ids.row(query);
-        for (const auto& item : sorted) {
-            *distances++ = item.score;
-            *ids++ = std::int64_t{item.id};
-        }
-        const std::size_t missing = task_.ids.cols - sorted.size();
-        std::fill_n(distances, missing, Limits::has_infinity ? Limits::infinity() : Limits::max());
-        std::fill_n(ids, missing, -1);
     }
 
     static constexpr std::size_t batch = 1'024, ahead = 2;
@@ -212,7 +231,14 @@ void search_kmeans_tree(const KMeansTree<T>& tree, MatrixView<const T> queries,
     assert(queries.cols == tree.points.cols);
     assert(ids.cols > 0 && distances.cols == ids.cols);
     const auto levels = kmeans::levels_of(tree);
-    const Task<T> task{tree, levels, queries, options, row_distances<T>(), distances, ids};
+    const Task<T> task{tree,
+                       levels,
+                       queries,
+                       options,
+                       row_distances<T>(),
+                       distances,
+                       ids,
+                       compares_all(options.alive, tree.points.rows, options.checks)};
     const auto run = pick(runners<T>);
     parallel_for(queries.rows, chunk, threads,
                  [&](std::size_t begin, std::size_t end) { run(task, begin, end); });

@@ -12,6 +12,8 @@
 #include "core/interrupt.hpp"
 #include "core/parallel.hpp"
 #include "core/topk.hpp"
+#include "neighbors/alive.hpp"
+#include "neighbors/found_row.hpp"
 #include "neighbors/hamming_distance.hpp"
 #include "neighbors/lsh.hpp"
 #include "neighbors/lsh_buckets.hpp"
@@ -40,6 +42,7 @@ struct Task {
     MatrixView<std::int64_t> ids;
     RowDistances<T> compare;
     FindSketches find;
+    bool compares_all;
 
     bool alive(std::uint32_t place) const {
         return options.alive.empty() || has_bit(options.alive, lsh.rows[place]);
@@ -54,11 +57,12 @@ class Searcher {
         items_.resize(task.ids.cols);
         Best best(items_);
         const T* q = task.queries.row(query);
-        if (task.options.checks >= task.lsh.points.rows)
+        if (task.compares_all)
             compare_all(task, q, best);
         else
             compare_nearest(task, q, values, best);
-        write(best, task.distances.row(query), task.ids.row(query), task.ids.cols);
+        FoundRow<Distance<T>>{task.distances.row(query), task.ids.row(query), task.ids.cols}.write(
+            best.sorted());
     }
 
   private:
@@ -95,11 +99,27 @@ class Searcher {
         std::uint64_t left = task.options.checks;
         lsh::Bucket bucket;
         while (left > 0 && buckets_.next(task.lsh, bucket)) {
-            const std::size_t size = std::min<std::uint64_t>(bucket.end - bucket.begin, left);
-            look_at(task, bucket.table, bucket.begin, bucket.begin + size);
-            left -= size;
+            const std::size_t end = spend(task, bucket, left);
+            look_at(task, bucket.table, bucket.begin, end);
         }
         return left == 0 || task.options.probes != 0;
+    }
+
+    /// Takes the bucket's points off `left`, but for those that were removed; returns where it ends
+    /// or nothing is left.
+    std::size_t spend(const Task<T>& task, const lsh::Bucket& bucket, std::uint64_t& left) {
+        if (task.options.alive.empty()) {
+            const std::size_t size = std::min<std::uint64_t>(bucket.end - bucket.begin, left);
+            left -= size;
+            return bucket.begin + size;
+        }
+        const std::uint32_t* order =
+            bucket.table == 0 ? nullptr : task.lsh.orders.row(bucket.table - 1);
+        std::size_t i = bucket.begin;
+        for (; i < bucket.end && left > 0; ++i)
+            left -= task.alive(order == nullptr ? static_cast<std::uint32_t>(i) : order[i]);
+        poll_.did(i - bucket.begin);
+        return i;
     }
 
     void look_at(const Task<T>& task, std::size_t table, std::size_t begin, std::size_t end) {
@@ -143,18 +163,6 @@ class Searcher {
         }
     }
 
-    static void write(Best& best, Distance<T>* distances, std::int64_t* ids, std::size_t k) {
-        using Limits = std::numeric_limits<Distance<T>>;
-        const auto sorted = best.sorted();
-        for (const auto& item : sorted) {
-            *distances++ = item.score;
-            *ids++ = std::int64_t{item.id};
-        }
-        std::fill_n(distances, k - sorted.size(),
-                    Limits::has_infinity ? Limits::infinity() : Limits::max());
-        std::fill_n(ids, k - sorted.size(), -1);
-    }
-
     std::vector<typename Best::Item> items_;
     std::vector<lsh::PairCosts> costs_;
     std::vector<std::uint32_t> places_;
@@ -176,8 +184,10 @@ template <class T>
 void search_lsh(const LSH<T>& lsh, MatrixView<const T> queries, const LSHSearchOptions& options,
                 MatrixView<Distance<T>> distances, MatrixView<std::int64_t> ids, int threads) {
     assert(queries.cols == lsh.points.cols && ids.cols > 0 && distances.cols == ids.cols);
-    const Task<T> task{lsh,          queries, options, distances, ids, comparison<T>(lsh.functions),
-                       pick(finders)};
+    const Task<T> task{lsh,           queries,
+                       options,       distances,
+                       ids,           comparison<T>(lsh.functions),
+                       pick(finders), compares_all(options.alive, lsh.points.rows, options.checks)};
     parallel_for(queries.rows, chunk, threads, [&](std::size_t begin, std::size_t end) {
         static thread_local Searcher<T> searcher;
         const std::size_t columns = lsh.functions.offsets.size();

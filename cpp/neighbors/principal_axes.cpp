@@ -49,7 +49,8 @@ float step_for(MatrixView<const double> sample, const Axes& axes) {
     }
     const double rows = static_cast<double>(std::max<std::size_t>(sample.rows, 1));
     const double step = 5.0 / 256 * std::sqrt(sum / rows);
-    return step > 1e-12 && step < 1e12 ? static_cast<float>(step) : 1.0F;
+    return step > 0x1p-126 && step < 0x1p126 ? static_cast<float>(step)
+                                             : 1.0F;  // else 1 / step overflows
 }
 
 // ---- encoding ----
@@ -137,7 +138,8 @@ template <class T>
 CodedQuery::CodedQuery(const PrincipalAxes& axes, const T* query) {
     const auto dims = static_cast<double>(axes.center.size());
     Floats<lanes> y[vectors];
-    const double norm = std::sqrt(double{project(axes, query, y)});
+    lost_ = dims * 0x1p-149;
+    const double norm = std::sqrt(double{project(axes, query, y)} + lost_);
     double from_middle = 0;
     for (std::size_t a = 0; a < axis_count; ++a) {
         const float z = place(y[a / lanes][a % lanes], 1 / axes.step);
@@ -146,13 +148,14 @@ CodedQuery::CodedQuery(const PrincipalAxes& axes, const T* query) {
         from_middle += part * part;
     }
     // Of a float32 sum of d products each, along 24 axes at the most 5 (d + 4) 2^-24 of the norm.
-    const double slack = 0x1p-21 * (dims + 8) * (norm + double{axes.reach}) / double{axes.step};
+    const double slack =
+        0x1p-21 * (dims + 8) * (norm + double{axes.reach} + std::sqrt(lost_)) / double{axes.step};
     rounding_ = std::sqrt(from_middle) + std::sqrt(axis_count * 0.25) + slack + 1e-3;
     step_ = double{axes.step} * (1 - 1e-5 - 0x1p-24 * (dims / 16 + 8));
 }
 
 std::int32_t CodedQuery::limit(double squared_distance) const {
-    const double steps = std::sqrt(squared_distance) / step_ + rounding_;
+    const double steps = std::sqrt(squared_distance + lost_) / step_ + rounding_;
     const double limit = steps * steps;
     constexpr auto most = std::numeric_limits<std::int32_t>::max();
     return limit < most ? static_cast<std::int32_t>(limit) : most;  // NaN passes all

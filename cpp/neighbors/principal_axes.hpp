@@ -71,6 +71,7 @@ class CodedQuery {
     Code code_{};
     double step_ = 1;      // a little less, for the rounding of directions and distances
     double rounding_ = 0;  // steps
+    double lost_ = 0;      // of a squared distance where products underflow, at most
 };
 
 }  // namespace trouvaille

@@ -23,7 +23,8 @@ inline constexpr std::size_t sketch_axes = 48;
 ///     s_a = floor(clamp(y_a + 8, 0, 15)),   y = directions^T (x - c) / steps,
 ///
 /// which stands for x' = c + directions (steps (s - 7.5)). The directions (dims rows of
-/// `sketch_axes`) are orthonormal, or zero where there are not so many.
+/// `sketch_axes`) are orthonormal, or zero where there are not so many. A step is 0 where points do
+/// not vary: s is 8 there, and x' is c.
 struct ResidualAxes {
     std::span<const float> middle;  ///< of the centres: subtracted so that float32 suffices
     MatrixView<const float> directions;
@@ -65,7 +66,9 @@ ALWAYS_INLINE Projection project(const ResidualAxes& axes, const T* x, const flo
 /// A sketch, and what does not depend on the query of the distance to the point that it stands for:
 ///
 ///     |q - x'|^2 = |q - c|^2 + term - 2 (q - middle)^T (x' - c),
-///     term       = |x' - c|^2 + 2 (c - middle)^T (x' - c).
+///     term       = |x' - c|^2 + 2 (c - middle)^T (x' - c),
+///
+/// and at most 2^124, so that an estimate is finite.
 struct Sketch {
     std::array<std::uint8_t, sketch_axes> codes;
     float term;
@@ -80,6 +83,7 @@ Sketch sketch(const ResidualAxes& axes, const Projection& residual, const Projec
 struct SketchedQuery {
     std::array<std::int8_t, sketch_axes> weights{};
     float scale = 0;
+    bool is_blind = false;  ///< products are beyond float32, and all weights 0
 };
 
 /// `query` is the projection of q - middle.

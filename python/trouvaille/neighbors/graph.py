@@ -42,7 +42,9 @@ class Graph(Structure):
     The graph and what it finds are the same bits for any number of threads and on every processor;
     adding points in one call or in several gives different graphs. `add` connects the new points
     and keeps all other edges; each call copies the index once, so add many points at a time.
-    Points that were removed are walked through until half of all are.
+    A search keeps `width` points beside those that were removed, and as many of these to walk on
+    from: it takes up to twice as long where most were, until half of all are and the graph is built
+    again.
 
     References
     ----------

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
 from .._array_file import ArrayFile
+from ._places import checks_for
 from ._state import Arrays, State, points_by_row
 from ._structure import Structure, budget_of
 from .results import Neighbors, RadiusNeighbors
@@ -40,6 +41,9 @@ class KDForest(Structure):
     -----
     The forest and what it finds are the same bits for any number of threads and on every processor.
     `add` builds it again.
+
+    Points that were removed do not count as looked at: a search passes over them, and so takes up
+    to a few times as long where most were, until half of all are and the forest is built again.
 
     References
     ----------
@@ -86,8 +90,9 @@ class KDForest(Structure):
         k : int
             Places a query. It may be more than there are points.
         checks : int, optional
-            How many points a query is compared with, to within a leaf: the more, the surer are its
-            nearest among them. With None a search goes on until none can be nearer: exact.
+            How many points a query is compared with, to within a leaf, and never fewer than `k`:
+            the more, the surer are its nearest among them. With None a search goes on until none
+            can be nearer: exact.
         threads : int, optional
             One for each core by default.
 
@@ -101,7 +106,7 @@ class KDForest(Structure):
         TypeError, ValueError
             If an argument has the wrong type or shape, or holds NaN or infinity.
         """
-        return self._search(Q, k, threads, budget_of(checks=checks))
+        return self._search(Q, k, threads, budget_of(checks=checks_for(checks, k)))
 
     def radius_search(
         self,

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
 from .._array_file import ArrayFile
+from ._places import checks_for
 from ._state import Arrays, State, points_by_row
 from ._structure import Structure, budget_of
 from .results import Neighbors, RadiusNeighbors
@@ -48,6 +49,12 @@ class KMeansTree(Structure):
     The tree and what it finds are the same bits for any number of threads and on every processor.
     `add` puts points into the clusters that there are, and copies the index once; with four times
     the points that the centers were trained on it is built again.
+
+    Points that were removed do not count as looked at: a search passes over them, and so takes up
+    to a few times as long where most were, until half of all are and the tree is built again.
+
+    Where squared distances are nearly beyond float32 (those of floats of some 1e18 or more, or of
+    1e-18 or less) sketches say nothing: more points are compared themselves, or all.
 
     Beside the points it takes 32 bytes for each, and for each cluster a center and some 250 more.
 
@@ -109,8 +116,9 @@ class KMeansTree(Structure):
         k : int
             Places a query. It may be more than there are points.
         checks : int, optional
-            How many points a query looks at, to within a cluster: the more, the surer are its
-            nearest among them. With None, or as many as there are, all are compared: exact.
+            How many points a query looks at, to within a cluster, and never fewer than `k`: the
+            more, the surer are its nearest among them. With None, or as many as there are, all are
+            compared: exact.
         threads : int, optional
             One for each core by default.
 
@@ -124,7 +132,7 @@ class KMeansTree(Structure):
         TypeError, ValueError
             If an argument has the wrong type or shape, or holds NaN or infinity.
         """
-        return self._search(Q, k, threads, budget_of(checks=checks))
+        return self._search(Q, k, threads, budget_of(checks=checks_for(checks, k)))
 
     def radius_search(
         self,

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _check, _core
 from .._array_file import ArrayFile
 from ._metric import METRICS
+from ._places import checks_for
 from ._state import Arrays, State, points_by_row
 from ._structure import Structure, budget_of
 from .results import Neighbors, RadiusNeighbors
@@ -65,6 +66,9 @@ class LSH(Structure):
 
     The tables and what they find are the same bits for any number of threads and on every
     processor. `add` builds them again.
+
+    Points that were removed do not count as looked at: a search passes over them, and so takes up
+    to a few times as long where most were, until half of all are and the tables are built again.
 
     References
     ----------
@@ -150,8 +154,8 @@ class LSH(Structure):
             Places a query. It may be more than there are points.
         checks : int, optional
             How many points a query looks at the sketches of, those in the buckets of several tables
-            once for each: the more, the surer are its nearest among them. With None, or as many as
-            there are, all points are compared: exact.
+            once for each, and never fewer than `k` a table: the more, the surer are its nearest
+            among them. With None, or as many as there are, all points are compared: exact.
         probes : int, optional
             How many buckets it looks into at most. By default `checks` alone counts, and a query
             that is far from all buckets looks at the sketches of all points.
@@ -171,7 +175,8 @@ class LSH(Structure):
         TypeError, ValueError
             If an argument has the wrong type or shape, or holds NaN or infinity.
         """
-        return self._search(Q, k, threads, _budget(checks, probes, rerank))
+        enough = checks_for(checks, k, self.tables)
+        return self._search(Q, k, threads, _budget(enough, probes, rerank))
 
     def radius_search(
         self,

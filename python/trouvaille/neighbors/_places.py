@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much a search must look at to fill its places."""
+
+from __future__ import annotations
+
+from .. import _check
+
+
+def checks_for(checks: int | None, k: int, times: int = 1) -> int | None:
+    """Return `checks`, or enough to meet `k` points if each may be looked at so many times."""
+    return (
+        None
+        if checks is None
+        else max(_check.count(checks, "checks"), _check.count(k, "k") * times)
+    )
