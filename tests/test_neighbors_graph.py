@@ -103,6 +103,21 @@ def test_every_point_can_be_reached(rng):
         assert (neighbors[i][len(row) :] == 0xFFFFFFFF).all()
 
 
+@pytest.mark.parametrize("degree", [1, 2, 4, 8])
+def test_every_point_of_far_clusters_can_be_reached(rng, threads, degree):
+    """Where all edges of near points are taken by nearer ones."""
+    centers = rng.uniform(0, 256, (60, 1, 32))
+    X = np.clip(centers + rng.normal(0, 2, (60, 50, 32)), 0, 255).astype(np.uint8).reshape(-1, 32)
+    graph = extend(X[:2_500], degree=degree, width=10, threads=threads)
+    for grown in (graph, extend(X, graph, width=10, threads=threads)):
+        met, is_copy = reached(grown)
+        np.testing.assert_array_equal(met, ~is_copy)
+        for i, row in enumerate(grown[0]):
+            ends = row[row != 0xFFFFFFFF]
+            assert len(set(ends)) == len(ends)
+            assert i not in ends
+
+
 @pytest.mark.parametrize("step", [1, 37, 1000])
 def test_points_are_added(rng, threads, step):
     X, Q = clustered(rng, 2000), clustered(rng, 100)

@@ -19,27 +19,53 @@ using graph::Key;
 using graph::key_of;
 using graph::node_of;
 
+/// What each thread takes at a time of all points, so that no more than 256 parts are added up.
+std::size_t part_of(std::size_t points) {
+    return std::max<std::size_t>((points + 255) / 256, 1'024);
+}
+
+template <class T>
+std::vector<T> mean_of(MatrixView<const T> points, int threads) {
+    const std::size_t part = part_of(points.rows), dims = points.cols;
+    std::vector<double> sums(((points.rows + part - 1) / part + 1) * dims);  // the first of all
+    parallel_for(points.rows, part, threads, [&](std::size_t begin, std::size_t end) {
+        double* own = &sums[(begin / part + 1) * dims];
+        InterruptPoll poll;
+        for (; begin < end; ++begin) {
+            for (std::size_t d = 0; d < dims; ++d)
+                own[d] += static_cast<double>(points.row(begin)[d]);
+            poll.did(dims);
+        }
+    });
+    for (std::size_t i = dims; i < sums.size(); ++i) sums[i % dims] += sums[i];
+    std::vector<T> mean(dims);
+    for (std::size_t d = 0; d < dims; ++d)
+        mean[d] = static_cast<T>(sums[d] / static_cast<double>(points.rows));
+    return mean;
+}
+
 /// The point nearest to the mean of all.
 template <class T>
-std::uint32_t medoid(MatrixView<const T> points) {
-    std::vector<double> sums(points.cols);
-    InterruptPoll poll;
-    for (std::size_t i = 0; i < points.rows; ++i) {
-        for (std::size_t d = 0; d < points.cols; ++d)
-            sums[d] += static_cast<double>(points.row(i)[d]);
-        poll.did(points.cols);
-    }
-    std::vector<T> mean(points.cols);
-    for (std::size_t d = 0; d < points.cols; ++d)
-        mean[d] = static_cast<T>(sums[d] / static_cast<double>(points.rows));
-    Key nearest = ~Key{0};
-    for (std::uint32_t i = 0; i < points.rows; ++i) {
-        Distance<T> distance;
-        row_distances<T>()(mean.data(), points, &i, 1, &distance);
-        nearest = std::min(nearest, key_of(distance, i));
-        poll.did(points.cols);
-    }
-    return node_of(nearest);
+std::uint32_t medoid(MatrixView<const T> points, int threads) {
+    const std::vector<T> mean = mean_of(points, threads);
+    const std::size_t part = part_of(points.rows);
+    const RowDistances<T> distances_of = row_distances<T>();
+    std::vector<Key> nearest((points.rows + part - 1) / part, ~Key{0});
+    parallel_for(points.rows, part, threads, [&](std::size_t begin, std::size_t end) {
+        constexpr std::size_t together = 64;
+        std::uint32_t rows[together];
+        Distance<T> distances[together];
+        Key& own = nearest[begin / part];
+        InterruptPoll poll;
+        for (; begin < end; begin += together) {
+            const std::size_t n = std::min(together, end - begin);
+            std::iota(rows, rows + n, static_cast<std::uint32_t>(begin));
+            distances_of(mean.data(), points, rows, n, distances);
+            for (std::size_t i = 0; i < n; ++i) own = std::min(own, key_of(distances[i], rows[i]));
+            poll.did(n * points.cols);
+        }
+    });
+    return node_of(*std::min_element(nearest.begin(), nearest.end()));
 }
 
 /// Grows a graph batch by batch. `neighbors` has a row for every point.
@@ -84,41 +110,55 @@ class Builder {
         add_reversed(edges);
     }
 
-    /// Leads an edge to each of `rows` that no walk could reach, from the nearest point that has
-    /// room for it.
+    /// Leads an edge to each of `rows` that no walk could reach: from the nearest point that a walk
+    /// finds and that has room for it, or an edge to spare.
     void connect(std::span<const std::uint32_t> rows) {
-        std::vector<bool> reached(points_.rows);
-        reach(course_.entry, reached);
+        parents_.assign(points_.rows, no_neighbor);
+        reach(course_.entry, course_.entry);
         for (const std::uint32_t row : rows) {
-            if (reached[row]) continue;
+            if (parents_[row] != no_neighbor) continue;
             graph::walk_all(
                 course_, row, row + 1, [&](std::size_t i) { return points_.row(i); },
                 [&](std::size_t, const graph::Walk<T>& walk) {
-                    for (const Key key : walk.nearest()) {
-                        const std::size_t n = neighbors_of(node_of(key)).size();
-                        if (n == neighbors_.cols) continue;
-                        neighbors_.row(node_of(key))[n] = row;
-                        return reach(row, reached);
-                    }
+                    for (const Key key : walk.nearest())
+                        if (lead(node_of(key), row)) return;
+                    lead(last_, row);
                 });
         }
     }
 
   private:
-    /// Marks what edges lead to from `node`, which is to be marked itself.
-    void reach(std::uint32_t node, std::vector<bool>& reached) const {
+    /// Sets the parents of `node` and of what edges lead to from it: a tree that grows from the
+    /// entry, so that an edge that is not in it cuts off nothing.
+    void reach(std::uint32_t node, std::uint32_t parent) {
         InterruptPoll poll;
-        reached[node] = true;
+        parents_[node] = parent;
+        last_ = node;
         for (std::vector<std::uint32_t> open{node}; !open.empty();) {
             const std::uint32_t from = open.back();
             open.pop_back();
             for (const std::uint32_t end : neighbors_of(from)) {
-                if (reached[end]) continue;
-                reached[end] = true;
+                if (parents_[end] != no_neighbor) continue;
+                parents_[end] = from;
+                last_ = end;
                 open.push_back(end);
             }
             poll.did(neighbors_.cols);
         }
+    }
+
+    /// Leads an edge from `node` to `row`, in place of the last edge that is not in the tree if
+    /// there is no room; false if all are. The last node that was reached has none that are.
+    bool lead(std::uint32_t node, std::uint32_t row) {
+        std::uint32_t* ends = neighbors_.row(node);
+        for (std::size_t i = neighbors_of(node).size() + 1; i-- > 0;) {
+            if (i == neighbors_.cols) continue;
+            if (ends[i] != no_neighbor && parents_[ends[i]] == node) continue;
+            ends[i] = row;
+            reach(row, node);
+            return true;
+        }
+        return false;
     }
 
     std::span<const std::uint32_t> neighbors_of(std::uint32_t node) const {
@@ -184,6 +224,8 @@ class Builder {
     graph::Course<T> course_;
     double alpha_;
     int threads_;
+    std::vector<std::uint32_t> parents_;  // of the points that can be reached
+    std::uint32_t last_ = 0;              // of them the last that was
 };
 
 /// The rows from `begin` to `end` that are no copies, ascending.
@@ -242,7 +284,7 @@ Graph extend_graph(MatrixView<const T> points, const GraphView& old, const Graph
     const auto own = graph::equal_rows(points, connected, threads);
     auto order = distinct_rows(connected, n, own);
     shuffle(order, Random(options.seed, connected));
-    grown.entry = connected > 0 ? old.entry : medoid(points);
+    grown.entry = connected > 0 ? old.entry : medoid(points, threads);
     std::size_t done = connected;
     if (connected == 0) {  // a graph of one point
         std::swap(order.front(), *std::find(order.begin(), order.end(), grown.entry));
