@@ -80,7 +80,9 @@ def test_projections_are_sums_in_one_order(rng, isa, dims, cols):
         expected = np.broadcast_to(-offsets, (70, cols))
         for d in range(dims):
             expected = expected + x[:, d : d + 1].astype(np.float32) * weights[d]
-        np.testing.assert_array_equal(_core.project(x, weights, offsets, 1), expected)
+        for n in (1, 16, 17, 70):  # few rows are multiplied in another way
+            found = _core.project(x[:n], weights, offsets, 1)
+            np.testing.assert_array_equal(found, expected[:n])
     with pytest.raises(ValueError, match="fit together"):
         _core.project(x, weights, offsets[1:].copy(), 1)
 
@@ -125,6 +127,13 @@ def test_itq_is_what_the_paper_says(rng):
     # A fixed point: the best rotation for the corners gives the corners.
     turned = projected @ reference.procrustes(projected, corners)
     assert ((turned > 0) == (corners > 0)).mean() > 0.995
+
+
+@pytest.mark.parametrize("varying", [6, 4])  # dimensions
+def test_itq_embeds_few_dimensions_in_many_bits(rng, varying):
+    X = rng.normal(size=(400, 6)).astype(np.float32) * (np.arange(6) < varying)
+    normals = ITQ(30).fit(X)._learned["normals"]
+    np.testing.assert_allclose(normals @ normals.T, np.eye(6), atol=1e-6)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 6))

@@ -20,6 +20,7 @@ using exact::ceil_div;
 constexpr std::size_t tile_rows = 4;
 constexpr std::size_t panel = 64;  // columns side by side
 constexpr std::size_t block_rows = 64;
+constexpr std::size_t few_rows = 16;  // so few that a copy of the weights does not pay
 
 /// Panels of columns: column j of row d is at (j / panel * dims + d) * panel + j % panel.
 struct Weights {
@@ -106,9 +107,58 @@ ALWAYS_INLINE void project_block(MatrixView<const T> x, const Weights& weights,
     }
 }
 
+// ---- few rows ----
+
+/// Vectors * N columns from `column` on of one row.
+template <std::size_t N, std::size_t Vectors, class T>
+ALWAYS_INLINE void multiply_row(const T* x, MatrixView<const float> weights, const float* offsets,
+                                std::size_t column, float* out) {
+    Floats<N> sums[Vectors];
+    for (std::size_t v = 0; v < Vectors; ++v) sums[v] = -load<N>(offsets + column + v * N);
+    for (std::size_t d = 0; d < weights.rows; ++d) {
+        const Floats<N> value = splat<N>(static_cast<float>(x[d]));
+        const float* w = weights.row(d) + column;
+        for (std::size_t v = 0; v < Vectors; ++v) sums[v] = sums[v] + value * load<N>(w + v * N);
+    }
+    for (std::size_t v = 0; v < Vectors; ++v) store(out + column + v * N, sums[v]);
+}
+
+/// The weights where they are. The last vector of a row may lie over the one before.
+template <std::size_t N, std::size_t Vectors, class T>
+ALWAYS_INLINE void project_rows(MatrixView<const T> x, MatrixView<const float> weights,
+                                const float* offsets, MatrixView<float> out) {
+    const std::size_t cols = weights.cols;
+    for (std::size_t i = 0; i < x.rows; ++i) {
+        std::size_t c = 0;
+        for (; c + N * Vectors <= cols; c += N * Vectors)
+            multiply_row<N, Vectors>(x.row(i), weights, offsets, c, out.row(i));
+        for (; c < cols && cols >= N; c += N)
+            multiply_row<N, 1>(x.row(i), weights, offsets, std::min(c, cols - N), out.row(i));
+        for (; c < cols; ++c) {
+            float sum = -offsets[c];
+            for (std::size_t d = 0; d < weights.rows; ++d)
+                sum += static_cast<float>(x.row(i)[d]) * weights.row(d)[c];
+            out.row(i)[c] = sum;
+        }
+    }
+}
+
+// ---- instruction sets ----
+
+template <class T>
+struct Projection {
+    void (*block)(MatrixView<const T>, const Weights&, MatrixView<float>);
+    void (*rows)(MatrixView<const T>, MatrixView<const float>, const float*, MatrixView<float>);
+};
+
 template <class T>
 void block_scalar(MatrixView<const T> x, const Weights& weights, MatrixView<float> out) {
     project_block<4, 2>(x, weights, out);
+}
+template <class T>
+void rows_scalar(MatrixView<const T> x, MatrixView<const float> weights, const float* offsets,
+                 MatrixView<float> out) {
+    project_rows<4, 4>(x, weights, offsets, out);
 }
 
 #if TROUVAILLE_X86
@@ -116,20 +166,32 @@ template <class T>
 TARGET_AVX2 void block_avx2(MatrixView<const T> x, const Weights& weights, MatrixView<float> out) {
     project_block<8, 2>(x, weights, out);
 }
+template <class T>
+TARGET_AVX2 void rows_avx2(MatrixView<const T> x, MatrixView<const float> weights,
+                           const float* offsets, MatrixView<float> out) {
+    project_rows<8, 4>(x, weights, offsets, out);
+}
 
 template <class T>
 TARGET_AVX512 void block_avx512(MatrixView<const T> x, const Weights& weights,
                                 MatrixView<float> out) {
     project_block<16, 4>(x, weights, out);
 }
+template <class T>
+TARGET_AVX512 void rows_avx512(MatrixView<const T> x, MatrixView<const float> weights,
+                               const float* offsets, MatrixView<float> out) {
+    project_rows<16, 4>(x, weights, offsets, out);
+}
 
 template <class T>
-constexpr decltype(&block_scalar<T>) variants[isa_count] = {block_scalar<T>, block_avx2<T>,
-                                                            block_avx512<T>};
+constexpr Projection<T> variants[isa_count] = {{block_scalar<T>, rows_scalar<T>},
+                                               {block_avx2<T>, rows_avx2<T>},
+                                               {block_avx512<T>, rows_avx512<T>}};
 #else
 template <class T>
-constexpr decltype(&block_scalar<T>) variants[isa_count] = {block_scalar<T>, block_scalar<T>,
-                                                            block_scalar<T>};
+constexpr Projection<T> variants[isa_count] = {{block_scalar<T>, rows_scalar<T>},
+                                               {block_scalar<T>, rows_scalar<T>},
+                                               {block_scalar<T>, rows_scalar<T>}};
 #endif
 
 }  // namespace
@@ -139,10 +201,11 @@ void project(MatrixView<const T> x, MatrixView<const float> weights, std::span<c
              MatrixView<float> out, int threads) {
     assert(weights.rows == x.cols && out.rows == x.rows);
     assert(weights.cols == out.cols && offsets.size() == out.cols);
+    const Projection<T> variant = pick(variants<T>);
+    if (x.rows <= few_rows) return variant.rows(x, weights, offsets.data(), out);
     const Weights columns = packed(weights, offsets);
-    const auto block = pick(variants<T>);
     parallel_for(x.rows, block_rows, threads, [&](std::size_t begin, std::size_t end) {
-        block(x.slice(begin, end), columns, out.slice(begin, end));
+        variant.block(x.slice(begin, end), columns, out.slice(begin, end));
     });
 }
 

@@ -84,12 +84,19 @@ class ITQ(Hyperplanes):
 
 
 def _best_turn(projected: Floats, turn: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the turn that brings points nearest to the corners where they are now."""
-    corners = np.where(projected @ turn.astype(np.float32) > 0, np.float32(1), np.float32(-1))
+    """Return the turn that brings points nearest to the corners where they are now.
+
+    The size of the cube does not matter.
+    """
+    corners = np.subtract(projected @ turn.astype(np.float32) > 0, 0.5, dtype=np.float32)
     return _orthonormal((projected.T @ corners).astype(np.float64))
 
 
 def _orthonormal(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the nearest matrix whose rows are orthonormal."""
+    if matrix.shape[1] > len(matrix):  # then it is the inverse root of a small matrix times it
+        squares, axes = np.linalg.eigh(matrix @ matrix.T)
+        if squares[0] > 1e-6 * squares[-1]:
+            return np.asarray((axes / np.sqrt(squares)) @ axes.T @ matrix)
     left, _, right = np.linalg.svd(matrix, full_matrices=False)
     return np.asarray(left @ right)
