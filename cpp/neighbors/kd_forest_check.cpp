@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "neighbors/each_once.hpp"
 #include "neighbors/kd_forest.hpp"
 #include "neighbors/kd_panels.hpp"
 
@@ -60,14 +61,6 @@ void check_tree(std::span<const KDNode> nodes, std::size_t points) {
     require(held == points, "leaves that do not hold all points");
 }
 
-void check_each_once(std::span<const std::uint32_t> rows) {
-    std::vector<bool> met(rows.size());
-    for (const std::uint32_t row : rows) {
-        require(row < rows.size() && !met[row], "a row out of range, or twice");
-        met[row] = true;
-    }
-}
-
 }  // namespace
 
 template <class T>
@@ -75,7 +68,7 @@ void check_kd_forest(const KDForest<T>& forest) {
     check_sizes(forest);
     const std::size_t n = forest.points.rows;
     const auto inside = [n](std::uint32_t place) { return place < n; };
-    check_each_once(forest.rows);
+    require(has_each_once(forest.rows), "a row out of range, or twice");
     const std::span orders(forest.orders.data, forest.orders.rows * forest.orders.cols);
     require(std::all_of(orders.begin(), orders.end(), inside), "a place out of range");
     for (std::size_t t = 0; t < forest.roots.size(); ++t) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/size.hpp"
+#include "neighbors/each_once.hpp"
 #include "neighbors/kmeans_panels.hpp"
 #include "neighbors/kmeans_tree.hpp"
 
@@ -102,11 +103,7 @@ void check_kmeans_tree(const KMeansTree<T>& tree) {
     check_sizes(tree);
     check_levels(tree);
     check_blocks(tree);
-    std::vector<bool> met(tree.rows.size());
-    for (const std::uint32_t row : tree.rows) {
-        require(row < met.size() && !met[row], "a row out of range, or twice");
-        met[row] = true;
-    }
+    require(has_each_once(tree.rows), "a row out of range, or twice");
 }
 
 template void check_kmeans_tree(const KMeansTree<std::uint8_t>&);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "neighbors/each_once.hpp"
 #include "neighbors/lsh.hpp"
 #include "neighbors/lsh_rows.hpp"
 #include "neighbors/lsh_scan.hpp"
@@ -40,14 +41,6 @@ void check_directory(std::span<const LSHSlot> slots, std::size_t points) {
             "no place is empty");  // where looking for a key ends
 }
 
-void check_each_once(std::span<const std::uint32_t> rows) {
-    std::vector<bool> met(rows.size());
-    for (const std::uint32_t row : rows) {
-        require(row < rows.size() && !met[row], "a row out of range, or twice");
-        met[row] = true;
-    }
-}
-
 }  // namespace
 
 template <class T>
@@ -65,7 +58,7 @@ void check_lsh(const LSH<T>& lsh) {
     require(lsh.slots.cols >= 2 && std::has_single_bit(lsh.slots.cols - 1) &&
                 lsh.slots.cols <= (std::size_t{1} << 32),
             "places must be a power of two, and the end");
-    check_each_once(lsh.rows);
+    require(has_each_once(lsh.rows), "a row out of range, or twice");
     const auto inside = [n](std::uint32_t place) { return place < n; };
     const std::span orders(lsh.orders.data, lsh.orders.rows * lsh.orders.cols);
     require(std::all_of(orders.begin(), orders.end(), inside), "a place out of range");

@@ -13,6 +13,7 @@
 #include "core/interrupt.hpp"
 #include "core/target.hpp"
 #include "core/topk.hpp"
+#include "neighbors/differing_bits.hpp"
 #include "neighbors/multi_index.hpp"
 #include "neighbors/substrings.hpp"
 
@@ -146,7 +147,8 @@ class Walk {
             poll_.did(end - begin);
             for (std::size_t at = begin; at < end; ++at) {
                 const std::uint8_t* code = codes + at * bytes;
-                const std::int32_t distance = differing_bits(code, query_, bytes);
+                const std::int32_t distance =
+                    differing_bits<CountedByInstruction>(code, query_, bytes);
                 if (distance <= goal_.limit()) offer(distance, code, index_.rows.row(table_)[at]);
             }
         }

@@ -3,32 +3,15 @@
 
 // How multi-index hashing cuts codes. Private to neighbors/.
 
-#include <bit>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <vector>
 
 #include "core/target.hpp"
 #include "neighbors/multi_index.hpp"
 
 namespace trouvaille::hamming {
-
-/// The bits of a code that differ from another's.
-ALWAYS_INLINE std::int32_t differing_bits(const std::uint8_t* a, const std::uint8_t* b,
-                                          std::size_t bytes) {
-    int bits = 0;
-    std::size_t i = 0;
-    for (; i + 8 <= bytes; i += 8) {
-        std::uint64_t x, y;
-        std::memcpy(&x, a + i, sizeof x);
-        std::memcpy(&y, b + i, sizeof y);
-        bits += std::popcount(x ^ y);
-    }
-    for (; i < bytes; ++i) bits += std::popcount(static_cast<unsigned>(a[i] ^ b[i]));
-    return bits;
-}
 
 /// One substring: where its bits are in a code, and its directory in those of all.
 struct Substring {

@@ -41,7 +41,7 @@ class LSH(Structure):
     ----------
     tables : int
         More tables find more neighbours for as many checks, each of which takes longer; on SIFT one
-        is the fastest at equal recall. Each takes 20 bytes a point, and 12 to 24 a bucket.
+        or two are the fastest at equal recall. Each takes 20 bytes a point, and 12 to 24 a bucket.
     bits : int, optional
         Functions a table, up to 32: the more, the smaller are the buckets. By default a bucket has
         about 64 points.
