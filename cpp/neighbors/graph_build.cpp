@@ -120,45 +120,54 @@ class Builder {
             graph::walk_all(
                 course_, row, row + 1, [&](std::size_t i) { return points_.row(i); },
                 [&](std::size_t, const graph::Walk<T>& walk) {
-                    for (const Key key : walk.nearest())
-                        if (lead(node_of(key), row)) return;
-                    lead(last_, row);
+                    for (const bool any : {false, true})
+                        for (const Key key : walk.nearest())
+                            if (lead(node_of(key), row, any)) return;
+                    lead(last_, row, true);  // from which no edge is in the tree
                 });
         }
     }
 
   private:
     /// Sets the parents of `node` and of what edges lead to from it: a tree that grows from the
-    /// entry, so that an edge that is not in it cuts off nothing.
+    /// entry by shortest ways, so that an edge that is not in it may go.
     void reach(std::uint32_t node, std::uint32_t parent) {
         InterruptPoll poll;
         parents_[node] = parent;
         last_ = node;
-        for (std::vector<std::uint32_t> open{node}; !open.empty();) {
-            const std::uint32_t from = open.back();
-            open.pop_back();
+        std::vector<std::uint32_t> met{node};
+        for (std::size_t i = 0; i < met.size(); ++i) {
+            const std::uint32_t from = met[i];
             for (const std::uint32_t end : neighbors_of(from)) {
                 if (parents_[end] != no_neighbor) continue;
                 parents_[end] = from;
                 last_ = end;
-                open.push_back(end);
+                met.push_back(end);
             }
             poll.did(neighbors_.cols);
         }
     }
 
-    /// Leads an edge from `node` to `row`, in place of the last edge that is not in the tree if
-    /// there is no room; false if all are. The last node that was reached has none that are.
-    bool lead(std::uint32_t node, std::uint32_t row) {
+    /// Leads an edge from `node` to `row` if there is room, or in place of the last edge that is
+    /// not in the tree and that a way of two edges replaces, or of any that is not in the tree.
+    bool lead(std::uint32_t node, std::uint32_t row, bool any) {
         std::uint32_t* ends = neighbors_.row(node);
-        for (std::size_t i = neighbors_of(node).size() + 1; i-- > 0;) {
-            if (i == neighbors_.cols) continue;
-            if (ends[i] != no_neighbor && parents_[ends[i]] == node) continue;
-            ends[i] = row;
-            reach(row, node);
-            return true;
-        }
-        return false;
+        std::size_t i = neighbors_of(node).size();
+        if (i == neighbors_.cols) do {
+                if (i-- == 0) return false;
+            } while (parents_[ends[i]] == node || !(any || is_near(node, ends[i])));
+        ends[i] = row;
+        reach(row, node);
+        return true;
+    }
+
+    /// Whether a neighbour of `node` leads to `end`.
+    bool is_near(std::uint32_t node, std::uint32_t end) const {
+        const auto between = neighbors_of(node);
+        return std::any_of(between.begin(), between.end(), [&](std::uint32_t other) {
+            const auto ends = neighbors_of(other);
+            return std::find(ends.begin(), ends.end(), end) != ends.end();
+        });
     }
 
     std::span<const std::uint32_t> neighbors_of(std::uint32_t node) const {
