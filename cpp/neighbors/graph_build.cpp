@@ -117,6 +117,7 @@ class Builder {
         reach(course_.entry, course_.entry);
         for (const std::uint32_t row : rows) {
             if (parents_[row] != no_neighbor) continue;
+            check_interrupt();
             graph::walk_all(
                 course_, row, row + 1, [&](std::size_t i) { return points_.row(i); },
                 [&](std::size_t, const graph::Walk<T>& walk) {
@@ -148,17 +149,23 @@ class Builder {
         }
     }
 
-    /// Leads an edge from `node` to `row` if there is room, or in place of the last edge that is
-    /// not in the tree and that a way of two edges replaces, or of any that is not in the tree.
+    /// Leads an edge from `node` to `row`, if there is room for one or an edge to spare.
     bool lead(std::uint32_t node, std::uint32_t row, bool any) {
-        std::uint32_t* ends = neighbors_.row(node);
-        std::size_t i = neighbors_of(node).size();
-        if (i == neighbors_.cols) do {
-                if (i-- == 0) return false;
-            } while (parents_[ends[i]] == node || !(any || is_near(node, ends[i])));
-        ends[i] = row;
+        std::size_t place = neighbors_of(node).size();
+        if (place == neighbors_.cols) place = spare_edge(node, any);
+        if (place == neighbors_.cols) return false;
+        neighbors_.row(node)[place] = row;
         reach(row, node);
         return true;
+    }
+
+    /// The place of the last edge that is not in the tree, and if not `any` will do that two others
+    /// replace; or the end of the row.
+    std::size_t spare_edge(std::uint32_t node, bool any) const {
+        const std::uint32_t* ends = neighbors_.row(node);
+        for (std::size_t i = neighbors_.cols; i-- > 0;)
+            if (parents_[ends[i]] != node && (any || is_near(node, ends[i]))) return i;
+        return neighbors_.cols;
     }
 
     /// Whether a neighbour of `node` leads to `end`.

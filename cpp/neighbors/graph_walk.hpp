@@ -87,11 +87,12 @@ class Walk {
 
     void compare(const Course<T>& course) {
         course.distances(query_, course.points, met_.data(), n_met_, distances_.data());
-        for (std::size_t i = 0; i < n_met_; ++i) {
-            const Key key = key_of(distances_[i], met_[i]);
-            const bool wanted = course.members == nullptr || course.members->any(met_[i]);
-            (wanted ? pool_ : unwanted_).insert(key);
-        }
+        if (course.members == nullptr)
+            for (std::size_t i = 0; i < n_met_; ++i) pool_.insert(key_of(distances_[i], met_[i]));
+        else
+            for (std::size_t i = 0; i < n_met_; ++i)
+                (course.members->any(met_[i]) ? pool_ : unwanted_)
+                    .insert(key_of(distances_[i], met_[i]));
     }
 
     /// Takes the nearest node to go on from; an unwanted one only if it is among the nearest

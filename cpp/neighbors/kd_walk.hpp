@@ -210,12 +210,13 @@ class Walk {
     /// Keeps the candidates not seen before.
     void count_seen(const KDForest<T>& forest, const KDSearchOptions& options, std::size_t begin,
                     std::size_t count) {
+        const bool all_alive = options.alive.empty();
         std::size_t kept = 0, fresh = 0, next = 0;
         for (std::size_t i = begin; i < begin + count; ++i) {
             const bool first = seen_.add(static_cast<std::uint32_t>(i));
             const bool candidate = next < candidates_ && places_[next] == i;
             next += candidate;
-            fresh += first && (options.alive.empty() || has_bit(options.alive, forest.rows[i]));
+            fresh += first && (all_alive || has_bit(options.alive, forest.rows[i]));
             if (candidate && first) places_[kept++] = static_cast<std::uint32_t>(i);
         }
         candidates_ = kept;

@@ -93,7 +93,8 @@ class Search {
 
     ALWAYS_INLINE void look(const T* query, Best& best) {
         const KMeansTree<T>& tree = task_.tree;
-        const auto lists = nearest_lists(query);
+        const auto lists = task_.options.alive.empty() ? nearest_lists(query, task_.options.checks)
+                                                       : nearest_alive(query);
         if (lists.empty() || !(lists[0].distance < farthest)) return compare_all(query, best);
         const SketchedQuery sketched = sketch_query(
             tree.axes, project<Kernel::lanes>(tree.axes, query, tree.axes.middle.data()));
@@ -116,15 +117,17 @@ class Search {
         compare(query, places, best);
     }
 
-    /// Those that have `checks` points. Where points were removed, only those left count; as a rule
-    /// they are at least half (python/trouvaille/neighbors/_structure.py).
-    ALWAYS_INLINE std::span<const Node> nearest_lists(const T* query) {
+    /// Those that have `checks` points.
+    ALWAYS_INLINE std::span<const Node> nearest_lists(const T* query, std::uint64_t points) {
+        return descent_.find(task_.levels, query, task_.tree.points.cols, points * spread, points);
+    }
+
+    /// Where points were removed, only those left count; as a rule they are at least half of all
+    /// (python/trouvaille/neighbors/_structure.py).
+    [[gnu::noinline]] std::span<const Node> nearest_alive(const T* query) {
         const std::uint64_t checks = task_.options.checks, n = task_.tree.points.rows;
-        const bool all_alive = task_.options.alive.empty();
-        for (std::uint64_t points = all_alive ? checks : 2 * checks;; points *= 4) {
-            const auto lists =
-                descent_.find(task_.levels, query, task_.tree.points.cols, points * spread, points);
-            if (all_alive) return lists;
+        for (std::uint64_t points = 2 * checks;; points *= 4) {
+            const auto lists = nearest_lists(query, points);
             std::uint64_t alive = 0;
             std::size_t kept = 0;
             while (kept < lists.size() && alive < checks) alive += alive_in(lists[kept++]);

@@ -86,8 +86,9 @@ template <class T>
 void check_lsh(const LSH<T>& lsh);
 
 struct LSHSearchOptions {
-    /// How many points to look at in buckets, those in several tables once in each; at least as
-    /// many as there are: all are compared.
+    /// How many points to look at in buckets, of those that are alive, those in several tables once
+    /// in each; more if k, or so many, different ones are not among them. At least as many as there
+    /// are: all are compared.
     std::uint64_t checks = std::numeric_limits<std::uint64_t>::max();
     /// How many buckets to look into at most. With 0 the checks alone count: a query that is too
     /// far from all points to find as many in (1,024 + n / 64) buckets looks at the sketches of

@@ -37,6 +37,9 @@ class NearestSketches {
         while (within_ - counts_[limit_] >= wanted_) within_ -= counts_[limit_--];
     }
 
+    /// How many there are; more only if they were wanted.
+    std::uint64_t size() const { return within_; }
+
     /// Appends their places.
     void take(std::vector<std::uint32_t>& places) const {
         for (const Sketched& point : found_)

@@ -97,17 +97,20 @@ class Searcher {
             task.options.probes != 0 ? task.options.probes : 1'024 + task.lsh.points.rows / 64;
         buckets_.start(task.lsh, values, most);
         std::uint64_t left = task.options.checks;
+        const std::uint64_t least = std::min<std::uint64_t>(task.ids.cols, left);
+        const auto is_enough = [&] { return left == 0 && sketches_.size() >= least; };
         lsh::Bucket bucket;
-        while (left > 0 && buckets_.next(task.lsh, bucket)) {
+        while (!is_enough() && buckets_.next(task.lsh, bucket)) {
             const std::size_t end = spend(task, bucket, left);
             look_at(task, bucket.table, bucket.begin, end);
         }
-        return left == 0 || task.options.probes != 0;
+        return is_enough() || task.options.probes != 0;
     }
 
-    /// Takes the bucket's points off `left`, but for those that were removed; returns where it ends
-    /// or nothing is left.
+    /// Takes the bucket's points off `left`, but for those that were removed; returns where it
+    /// ends, or nothing is left. After that buckets are whole.
     std::size_t spend(const Task<T>& task, const lsh::Bucket& bucket, std::uint64_t& left) {
+        if (left == 0) return bucket.end;
         if (task.options.alive.empty()) {
             const std::size_t size = std::min<std::uint64_t>(bucket.end - bucket.begin, left);
             left -= size;

@@ -14,8 +14,8 @@ namespace trouvaille {
 /// BLAS gives no such promise, and bits that hang on a sign need it.
 ///
 /// Requires weights of x.cols rows, out of x.rows rows, and offsets of as many places as both have
-/// columns. Scratch memory is a copy of the weights, but for no more than sixteen rows. Safe to call
-/// from many threads; throws Interrupted (core/interrupt.hpp).
+/// columns. Scratch memory is a copy of the weights, but for no more than sixteen rows. Safe to
+/// call from many threads; throws Interrupted (core/interrupt.hpp).
 template <class T>
 void project(MatrixView<const T> x, MatrixView<const float> weights, std::span<const float> offsets,
              MatrixView<float> out, int threads);

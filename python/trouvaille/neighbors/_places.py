@@ -6,10 +6,6 @@ from __future__ import annotations
 from .. import _check
 
 
-def checks_for(checks: int | None, k: int, times: int = 1) -> int | None:
-    """Return `checks`, or enough to meet `k` points if each may be looked at so many times."""
-    return (
-        None
-        if checks is None
-        else max(_check.count(checks, "checks"), _check.count(k, "k") * times)
-    )
+def checks_for(checks: int | None, k: int) -> int | None:
+    """Return `checks`, or enough to meet `k` points."""
+    return None if checks is None else max(_check.count(checks, "checks"), _check.count(k, "k"))

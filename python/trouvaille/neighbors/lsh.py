@@ -154,8 +154,8 @@ class LSH(Structure):
             Places a query. It may be more than there are points.
         checks : int, optional
             How many points a query looks at the sketches of, those in the buckets of several tables
-            once for each, and never fewer than `k` a table: the more, the surer are its nearest
-            among them. With None, or as many as there are, all points are compared: exact.
+            once for each, and never fewer than `k` different ones: the more, the surer are its
+            nearest among them. With None, or as many as there are, all points are compared: exact.
         probes : int, optional
             How many buckets it looks into at most. By default `checks` alone counts, and a query
             that is far from all buckets looks at the sketches of all points.
@@ -175,7 +175,7 @@ class LSH(Structure):
         TypeError, ValueError
             If an argument has the wrong type or shape, or holds NaN or infinity.
         """
-        enough = checks_for(checks, k, self.tables)
+        enough = checks_for(checks, k)
         return self._search(Q, k, threads, _budget(enough, probes, rerank))
 
     def radius_search(
