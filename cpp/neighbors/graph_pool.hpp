@@ -53,19 +53,24 @@ class Pool {
 
     /// What `expand` would give; beyond all if nothing.
     Key next() {
-        while (next_ < size_ && (keys_[next_] & expanded) != 0) ++next_;
+        skip_expanded();
         return next_ == size_ ? ~Key{0} : keys_[next_];
     }
 
     /// The nearest node that has not been given before; false if there is none.
     bool expand(Key& key) {
-        key = next();
+        skip_expanded();
         if (next_ == size_) return false;
+        key = keys_[next_];
         keys_[next_++] |= expanded;
         return true;
     }
 
   private:
+    void skip_expanded() {
+        while (next_ < size_ && (keys_[next_] & expanded) != 0) ++next_;
+    }
+
     static constexpr Key expanded = 1;
     std::vector<Key> keys_;
     std::size_t capacity_ = 0, size_ = 0;

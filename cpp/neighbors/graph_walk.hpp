@@ -87,12 +87,11 @@ class Walk {
 
     void compare(const Course<T>& course) {
         course.distances(query_, course.points, met_.data(), n_met_, distances_.data());
-        if (course.members == nullptr)
-            for (std::size_t i = 0; i < n_met_; ++i) pool_.insert(key_of(distances_[i], met_[i]));
-        else
-            for (std::size_t i = 0; i < n_met_; ++i)
-                (course.members->any(met_[i]) ? pool_ : unwanted_)
-                    .insert(key_of(distances_[i], met_[i]));
+        for (std::size_t i = 0; i < n_met_; ++i) {
+            const bool wanted = course.members == nullptr || course.members->any(met_[i]);
+            Pool& pool = wanted ? pool_ : unwanted_;
+            pool.insert(key_of(distances_[i], met_[i]));
+        }
     }
 
     /// Takes the nearest node to go on from; an unwanted one only if it is among the nearest
