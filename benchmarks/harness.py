@@ -68,15 +68,20 @@ _PEERS = (  # modules whose version belongs in the row
 
 
 def single_thread() -> None:
-    """Let every peer use one thread. Call it before NumPy, FAISS or OpenCV is imported."""
+    """Let every peer use one thread; see `peer_threads`."""
+    peer_threads(1)
+
+
+def peer_threads(threads: int) -> None:
+    """Say how many threads peers use. Call it before NumPy, FAISS or OpenCV is imported."""
     _refuse_slowed_peers()
     late = [name for name in _PEERS if name in sys.modules]
     if late:
         raise RuntimeError(
-            f"single_thread() must be called before the import of {', '.join(late)}: "
+            f"the number of threads must be set before the import of {', '.join(late)}: "
             "they have read the number of threads already"
         )
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
 
 
 def _refuse_slowed_peers() -> None:

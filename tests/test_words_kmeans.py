@@ -11,6 +11,8 @@ import interrupts
 import reference
 from trouvaille import _core
 from trouvaille.words import KMeans, assign
+from trouvaille.words._lloyd import Lloyd
+from trouvaille.words._points import Points
 
 KINDS = [np.uint8, np.float32]
 
@@ -23,7 +25,10 @@ def points(rng, n, dims, dtype):
 
 def update(X, centers, threads=1):
     distances, ids = assign(X, centers)
-    return _core.update_centers(X, ids[:, 0], distances[:, 0], centers, threads)
+    lloyd = Lloyd(Points(X), centers, width=None, random_state=0, threads=threads)
+    lloyd.labels, lloyd.distances = ids[:, 0].copy(), distances[:, 0].copy()
+    lloyd.update()
+    return lloyd.centers
 
 
 def expected_update(X, centers):
@@ -68,11 +73,33 @@ def test_an_empty_cluster_stays_where_no_point_is_left(dtype):
     np.testing.assert_array_equal(updated[:, 0], [5, 9, 100, 101])
 
 
-def test_update_refuses_labels_of_no_center(rng):
-    X = points(rng, 4, 2, np.uint8)
+def test_kernels_refuse_what_does_not_fit(rng):
+    X, labels = points(rng, 4, 2, np.uint8), np.zeros(4, np.int64)
+    sums, counts, distances = np.zeros((3, 2), np.uint64), np.zeros(3, np.int64), np.zeros(4, "i4")
     for label in (-1, 3):
+        wrong = np.full(4, label)
         with pytest.raises(ValueError, match="label"):
-            _core.update_centers(X, np.full(4, label), np.zeros(4, np.int32), X[:3], 1)
+            _core.add_to_sums(X, wrong, sums, counts, 1)
+        with pytest.raises(ValueError, match="label"):
+            _core.repair_empty([X], distances, 3, wrong)
+    for arguments in [
+        (X, labels[:3], sums, counts),
+        (X, labels, sums[:2], counts),
+        (X, labels, np.zeros((3, 3), np.uint64), counts),
+    ]:
+        with pytest.raises(ValueError, match="differ"):
+            _core.add_to_sums(*arguments, 1)
+    for arguments in [
+        ([X, X], distances, 3, labels),
+        ([X, X[:, :1].copy()], np.zeros(8, "i4"), 3, np.zeros(8, "i8")),
+        ([X], distances[:3], 3, labels),
+    ]:
+        with pytest.raises(ValueError, match="differ"):
+            _core.repair_empty(*arguments)
+    with pytest.raises(ValueError, match="differ"):
+        _core.means(sums, counts[:2], X[:3], 1)
+    with pytest.raises(ValueError, match="negative"):
+        _core.means(sums, counts - 1, X[:3], 1)
 
 
 @pytest.mark.parametrize("dtype", KINDS)
@@ -171,7 +198,12 @@ def test_parameters_as_in_scikit_learn():
     model = KMeans(7, iterations=3)
     assert model.get_params() == {
         "num_words": 7,
+        "algorithm": "exact",
+        "init": "random",
         "iterations": 3,
+        "metric": "l2",
+        "dtype": None,
+        "width": 32,
         "random_state": 0,
         "threads": None,
     }
@@ -181,7 +213,7 @@ def test_parameters_as_in_scikit_learn():
         model.set_params(clusters=3)
     with pytest.raises(ValueError, match="call fit first"):
         model.predict(np.zeros((1, 2)))
-    assert repr(model) == "KMeans(num_words=8, iterations=3, random_state=0, threads=None)"
+    assert repr(model).startswith("KMeans(num_words=8, algorithm='exact', init='random', ")
 
 
 @pytest.mark.parametrize(
@@ -192,6 +224,12 @@ def test_parameters_as_in_scikit_learn():
         ({"num_words": 2, "iterations": 0}, ValueError, "iterations must be"),
         ({"num_words": 2, "random_state": -1}, ValueError, "random_state must be"),
         ({"num_words": 2, "threads": 0}, ValueError, "threads must be"),
+        ({"num_words": 2, "width": 0}, ValueError, "width must be"),
+        ({"num_words": 2, "algorithm": "fast"}, ValueError, "algorithm must be one of 'exact', "),
+        ({"num_words": 2, "init": "kmeans++"}, ValueError, "init must be one of 'random', "),
+        ({"num_words": 2, "metric": "cosine"}, ValueError, "metric must be one of 'l2', "),
+        ({"num_words": 2, "dtype": "float64"}, ValueError, "dtype must be one of None, "),
+        ({"num_words": 5, "init": "k-means++"}, ValueError, "num_words=5 distinct points, it has"),
         ({"num_words": 5}, ValueError, "num_words=5 distinct points, it has 3"),
     ],
 )
@@ -206,13 +244,12 @@ def test_ctrl_c_stops_a_repair(dtype):
     # all taken before.
     X = (np.arange(1 << 16)[:, None] >> np.arange(16) & 1).astype(dtype) * 2
     centers = np.full((60_000, 16), 255, dtype)
-    centers[0] = 1
     labels, distances = (
         np.zeros(len(X), np.int64),
         np.full(len(X), 16, np.int32 if dtype == np.uint8 else np.float32),
     )
 
     def repair():
-        _core.update_centers(X, labels, distances, centers, 1)
+        _core.repair_empty([X], distances, len(centers), labels.copy())
 
     assert interrupts.seconds_to_stop(repair) < interrupts.LIMIT

@@ -60,7 +60,8 @@ py::tuple extend(const Array<T>& points, const Edges& neighbors, std::uint32_t e
 template <class T>
 py::tuple search(const Array<T>& points, const Edges& neighbors, std::uint32_t entry,
                  const Words& copies, const Array<T>& queries, std::size_t k, std::size_t width,
-                 const std::optional<Words>& alive, int threads) {
+                 const std::optional<Words>& alive, int threads,
+                 const std::optional<Array<std::uint32_t>>& starts) {
     const auto rows = points_of(points);
     const auto q = view(queries);
     const GraphView graph = view_of(neighbors, entry, copies);
@@ -68,6 +69,13 @@ py::tuple search(const Array<T>& points, const Edges& neighbors, std::uint32_t e
         throw py::value_error("neighbors, queries or k do not fit the points");
     if (alive && vector_view(*alive).size() < (rows.rows + 63) / 64)
         throw py::value_error("alive has too few words");
+    std::span<const std::uint32_t> begin;
+    if (starts) {
+        begin = vector_view(*starts);
+        if (begin.size() != q.rows) throw py::value_error("queries and starts differ in number");
+        for (const std::uint32_t row : begin)
+            if (row >= rows.rows) throw py::value_error("a start is no row");
+    }
     static_cast<void>(checked_mul(q.rows, k, "queries * k"));
     Array<Distance<T>> distances({q.rows, k});
     Array<std::int64_t> ids({q.rows, k});
@@ -76,7 +84,7 @@ py::tuple search(const Array<T>& points, const Edges& neighbors, std::uint32_t e
     const std::uint64_t* words = alive ? vector_view(*alive).data() : nullptr;
     {
         const ReleasedGil nogil;  // no Python object is touched in this block
-        search_graph(rows, graph, q, width, words, d, i, threads);
+        search_graph(rows, graph, q, width, words, d, i, threads, begin);
     }
     return py::make_tuple(distances, ids);
 }
@@ -96,7 +104,7 @@ void bind_for(py::module_& m) {
           "copies"_a.noconvert(), "degree"_a, "width"_a, "alpha"_a, "seed"_a, "threads"_a);
     m.def("search_graph", &search<T>, "points"_a.noconvert(), "neighbors"_a.noconvert(), "entry"_a,
           "copies"_a.noconvert(), "queries"_a.noconvert(), "k"_a, "width"_a, "alive"_a.noconvert(),
-          "threads"_a);
+          "threads"_a, "starts"_a.noconvert() = py::none());
 }
 
 }  // namespace

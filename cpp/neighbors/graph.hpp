@@ -69,20 +69,24 @@ Graph extend_graph(MatrixView<const T> points, const GraphView& old, const Graph
 /// equals. Places for which there is no point hold id -1 and the largest distance.
 ///
 /// A walk keeps the `width` (k = ids.cols, if that is more) nearest points it has met, and goes on
-/// from the nearest that it has not gone on from, until there is none; a walk at least as wide as
-/// there are points compares with all, so that its result is exact. Time grows with width, memory
-/// by some KiB for each 10 of it and a thread. If `alive` is not null, bit i says whether row i can
-/// be found; others are walked through.
+/// from the nearest that it has not gone on from, until there is none. It begins at the entry and,
+/// if `starts` has a row for each query, there too: a start that is near saves most of the way, and
+/// what is found is no farther. A walk at least as wide as there are points compares with all, so
+/// that its result is exact. Time grows with width, memory by some KiB for each 10 of it and a
+/// thread. If `alive` is not null, bit i says whether row i can be found; others are walked
+/// through.
 ///
 /// Several walks are under way in one thread, and each step ends by asking for the memory that the
 /// next one of its walk needs: this hides its latency. Aligned rows and huge pages pay
 /// (core/pages.hpp). Results do not depend on the number of threads, the instruction set, or the
-/// other queries. Requires k >= 1 and edges that have passed check_graph. Safe to call from many
+/// other queries. Requires k >= 1, edges that have passed check_graph, and starts that are rows and
+/// no copies of others. Safe to call from many
 /// threads; throws Interrupted.
 template <class T>
 void search_graph(MatrixView<const T> points, const GraphView& graph, MatrixView<const T> queries,
                   std::size_t width, const std::uint64_t* alive, MatrixView<Distance<T>> distances,
-                  MatrixView<std::int64_t> ids, int threads);
+                  MatrixView<std::int64_t> ids, int threads,
+                  std::span<const std::uint32_t> starts = {});
 
 /// Throws std::invalid_argument unless every edge, the entry and all copies are those of `points`
 /// points, so that a search cannot leave the arrays. One pass over the edges.

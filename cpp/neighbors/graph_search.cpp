@@ -72,7 +72,9 @@ void scan(MatrixView<const T> points, const T* query, const Members& members,
 template <class T>
 void search_graph(MatrixView<const T> points, const GraphView& graph, MatrixView<const T> queries,
                   std::size_t width, const std::uint64_t* alive, MatrixView<Distance<T>> distances,
-                  MatrixView<std::int64_t> ids, int threads) {
+                  MatrixView<std::int64_t> ids, int threads,
+                  std::span<const std::uint32_t> starts) {
+    assert(starts.empty() || starts.size() == queries.rows);
     assert(ids.cols >= 1 && graph.neighbors.rows == points.rows);
     assert(queries.cols == points.cols && distances.cols == ids.cols);
     const std::size_t k = ids.cols;
@@ -88,6 +90,7 @@ void search_graph(MatrixView<const T> points, const GraphView& graph, MatrixView
         return;
     }
     graph::Course<T> course{points, graph.neighbors, graph.entry, width};
+    course.starts = starts;
     if (!members.trivial()) course.members = &members;
     const auto workers = static_cast<std::size_t>(std::max(threads, 1));
     const std::size_t grain = std::clamp<std::size_t>(queries.rows / (4 * workers), 4, 64);
@@ -105,9 +108,10 @@ void search_graph(MatrixView<const T> points, const GraphView& graph, MatrixView
 
 template void search_graph(MatrixView<const std::uint8_t>, const GraphView&,
                            MatrixView<const std::uint8_t>, std::size_t, const std::uint64_t*,
-                           MatrixView<std::int32_t>, MatrixView<std::int64_t>, int);
+                           MatrixView<std::int32_t>, MatrixView<std::int64_t>, int,
+                           std::span<const std::uint32_t>);
 template void search_graph(MatrixView<const float>, const GraphView&, MatrixView<const float>,
                            std::size_t, const std::uint64_t*, MatrixView<float>,
-                           MatrixView<std::int64_t>, int);
+                           MatrixView<std::int64_t>, int, std::span<const std::uint32_t>);
 
 }  // namespace trouvaille

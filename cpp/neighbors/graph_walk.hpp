@@ -8,6 +8,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,7 @@ struct Course {
     std::size_t width;
     const Members* members = nullptr;  // null: every node is wanted, else those that have any
     bool wants_path = false;
+    std::span<const std::uint32_t> starts{};  // of each item, besides the entry; or none
     RowDistances<T> distances = row_distances<T>();
 
     // A walk of width w compares with 30 w to 60 w nodes: few collide among this many places.
@@ -40,19 +42,19 @@ struct Course {
 template <class T>
 class Walk {
   public:
-    void start(const Course<T>& course, const T* query) {
+    void start(const Course<T>& course, const T* query, std::size_t item) {
         query_ = query;
         pool_.reset(course.width);
         unwanted_.reset(course.members == nullptr ? 0 : course.width);
         seen_.reset(course.seen_bits());
         path_.clear();
-        met_.resize(course.neighbors.cols);
-        distances_.resize(course.neighbors.cols);
-        seen_.add(course.entry);
-        met_[0] = course.entry;
-        n_met_ = 1;
+        const std::size_t most = std::max<std::size_t>(course.neighbors.cols, 2);
+        met_.resize(most);
+        distances_.resize(most);
+        n_met_ = 0;
+        begin_at(course, course.entry);
+        if (!course.starts.empty()) begin_at(course, course.starts[item]);
         has_met_ = true;
-        prefetch(course.points.row(course.entry), course.points.cols);
     }
 
     /// Ends where it asks for memory that the next step needs; false at the end of the walk.
@@ -72,6 +74,12 @@ class Walk {
     std::span<const Key> path() const { return path_; }
 
   private:
+    void begin_at(const Course<T>& course, std::uint32_t node) {
+        met_[n_met_] = node;
+        n_met_ += seen_.add(node);
+        prefetch(course.points.row(node), course.points.cols);
+    }
+
     /// The neighbours of the chosen node that seem new.
     void meet(const Course<T>& course) {
         const std::uint32_t* neighbors = course.neighbors.row(chosen_);
@@ -138,7 +146,7 @@ void walk_all(const Course<T>& course, std::size_t begin, std::size_t end, Query
     std::size_t under_way = 0;
     for (; under_way < walks.size() && begin < end; ++under_way, ++begin) {
         items[under_way] = begin;
-        walks[under_way].start(course, query_of(begin));
+        walks[under_way].start(course, query_of(begin), begin);
     }
     InterruptPoll poll;
     for (std::size_t turn = 0; under_way > 0; turn = turn + 1 < under_way ? turn + 1 : 0) {
@@ -148,7 +156,7 @@ void walk_all(const Course<T>& course, std::size_t begin, std::size_t end, Query
         finish(items[turn], walk);
         if (begin < end) {
             items[turn] = begin++;
-            walk.start(course, query_of(items[turn]));
+            walk.start(course, query_of(items[turn]), items[turn]);
         } else {
             --under_way;
             std::swap(walk, walks[under_way]);

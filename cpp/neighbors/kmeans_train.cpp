@@ -66,8 +66,8 @@ Clusters<T> cluster(MatrixView<const T> points, const Members& members, std::siz
         exact_neighbors(x, {centers.data, count, dims}, {distances.data(), n, 1},
                         {nearest.data(), n, 1}, threads);
         if (i == iterations) break;
-        update_centers(x, std::span<const std::int64_t>(nearest),
-                       std::span<const Distance<T>>(distances), centers, threads);
+        update_centers(x, std::span(nearest), std::span<const Distance<T>>(distances), centers,
+                       threads);
     }
     for (std::size_t i = 0; i < n; ++i)
         made.members[static_cast<std::size_t>(nearest[i])].push_back(members[i]);

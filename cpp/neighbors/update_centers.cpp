@@ -4,11 +4,12 @@
 #include <algorithm>
 #include <cassert>
 #include <numeric>
-#include <type_traits>
 #include <vector>
 
 #include "core/interrupt.hpp"
+#include "core/pages.hpp"
 #include "core/parallel.hpp"
+#include "core/size.hpp"
 
 namespace trouvaille {
 namespace {
@@ -19,24 +20,24 @@ struct Groups {
     std::vector<std::size_t> begin, order;
 };
 
-Groups group_by_label(std::span<const std::size_t> labels, std::size_t clusters) {
+Groups group_by_label(std::span<const std::int64_t> labels, std::size_t clusters) {
     Groups groups{std::vector<std::size_t>(clusters + 1), std::vector<std::size_t>(labels.size())};
-    for (const std::size_t label : labels) ++groups.begin[label + 1];
+    for (const std::int64_t label : labels) ++groups.begin[static_cast<std::size_t>(label) + 1];
     std::partial_sum(groups.begin.begin(), groups.begin.end(), groups.begin.begin());
     std::vector<std::size_t> next(groups.begin.begin(), groups.begin.end() - 1);
     InterruptPoll poll;
     for (std::size_t i = 0; i < labels.size(); ++i) {
-        groups.order[next[labels[i]]++] = i;
+        groups.order[next[static_cast<std::size_t>(labels[i])]++] = i;
         poll.did(1);
     }
     return groups;
 }
 
 /// The points by falling distance, the smaller number first among equals, one at a time.
-template <class Distance>
+template <class D>
 class Farthest {
   public:
-    explicit Farthest(std::span<const Distance> distances)
+    explicit Farthest(std::span<const D> distances)
         : distances_(distances), heap_(distances.size()) {
         std::iota(heap_.begin(), heap_.end(), std::size_t{0});
         std::make_heap(heap_.begin(), heap_.end(), nearer());
@@ -56,29 +57,92 @@ class Farthest {
             return distances_[a] < distances_[b] || (distances_[a] == distances_[b] && a > b);
         };
     }
-    std::span<const Distance> distances_;
+    std::span<const D> distances_;
     std::vector<std::size_t> heap_;
     InterruptPoll poll_;
 };
 
-/// Gives empty clusters a point each by changing labels, as the header says; how many got one.
-template <class T, class Distance>
-std::size_t repair_empty(MatrixView<const T> points, std::span<const Distance> distances,
-                         std::size_t clusters, std::span<std::size_t> labels) {
+template <class T>
+const T* row_of(std::span<const MatrixView<const T>> parts, std::size_t row) {
+    for (const auto& part : parts) {
+        if (row < part.rows) return part.row(row);
+        row -= part.rows;
+    }
+    return nullptr;  // beyond the last
+}
+
+std::uint8_t mean(std::uint64_t sum, std::uint64_t count, std::uint8_t) {
+    return static_cast<std::uint8_t>((2 * sum + count) / (2 * count));
+}
+
+template <class S>
+float mean(S sum, std::uint64_t count, float) {
+    return static_cast<float>(static_cast<double>(sum) / static_cast<double>(count));
+}
+
+}  // namespace
+
+template <class T>
+void add_to_sums(MatrixView<const T> points, std::span<const std::int64_t> labels,
+                 MatrixView<Sum<T>> sums, std::span<std::int64_t> counts, int threads) {
+    constexpr std::size_t slice = std::size_t{1} << 20;  // points that are grouped at a time
+    assert(labels.size() == points.rows && counts.size() == sums.rows);
+    assert(sums.cols == points.cols);
+    for (std::size_t first = 0; first < points.rows; first += slice) {
+        const std::size_t n = std::min(slice, points.rows - first);
+        const Groups groups = group_by_label(labels.subspan(first, n), sums.rows);
+        // About a million numbers a chunk, were the clusters of one size.
+        const std::size_t numbers = n / std::max<std::size_t>(sums.rows, 1) * points.cols;
+        const std::size_t grain = (std::size_t{1} << 20) / std::max<std::size_t>(numbers, 1) + 1;
+        parallel_for(sums.rows, grain, threads, [&](std::size_t begin, std::size_t end) {
+            InterruptPoll poll;  // one cluster may have most of the points
+            for (std::size_t c = begin; c < end; ++c) {
+                Sum<T>* sum = sums.row(c);
+                counts[c] += static_cast<std::int64_t>(groups.begin[c + 1] - groups.begin[c]);
+                polled_for(groups.begin[c], groups.begin[c + 1], points.cols + 1, poll,
+                           [&](std::size_t i) {
+                               const T* point = points.row(first + groups.order[i]);
+                               for (std::size_t d = 0; d < points.cols; ++d)
+                                   sum[d] += Sum<T>{point[d]};
+                           });
+            }
+        });
+    }
+}
+
+template <class S, class Center>
+void write_means(MatrixView<const S> sums, std::span<const std::int64_t> counts,
+                 MatrixView<Center> centers, int threads) {
+    assert(counts.size() == sums.rows && sums.rows == centers.rows && sums.cols == centers.cols);
+    parallel_for(centers.rows, 4096, threads, [&](std::size_t begin, std::size_t end) {
+        for (std::size_t c = begin; c < end; ++c) {
+            if (counts[c] == 0) continue;
+            const auto count = static_cast<std::uint64_t>(counts[c]);
+            for (std::size_t d = 0; d < centers.cols; ++d)
+                centers.row(c)[d] = mean(sums.row(c)[d], count, Center{});
+        }
+    });
+}
+
+template <class T>
+std::size_t repair_empty(std::span<const MatrixView<const T>> parts,
+                         std::span<const Distance<T>> distances, std::size_t clusters,
+                         std::span<std::int64_t> labels) {
     std::vector<std::size_t> sizes(clusters);
-    for (const std::size_t label : labels) ++sizes[label];
+    for (const std::int64_t label : labels) ++sizes[static_cast<std::size_t>(label)];
     if (std::find(sizes.begin(), sizes.end(), 0) == sizes.end()) return 0;
 
-    Farthest<Distance> farthest(distances);
+    Farthest<Distance<T>> farthest(distances);
     std::vector<std::size_t> taken;
     InterruptPoll poll;
+    const std::size_t cols = parts.empty() ? 0 : parts.front().cols;
     // Copies of a point are at the same distance from their centre, so they follow each other.
     const auto is_taken = [&](std::size_t point) {
+        const T* row = row_of(parts, point);
         for (auto other = taken.rbegin(); other != taken.rend(); ++other) {
             if (distances[*other] != distances[point]) return false;
-            poll.did(points.cols + 1);
-            if (std::equal(points.row(point), points.row(point + 1), points.row(*other)))
-                return true;
+            poll.did(cols + 1);
+            if (std::equal(row, row + cols, row_of(parts, *other))) return true;
         }
         return false;
     };
@@ -88,9 +152,10 @@ std::size_t repair_empty(MatrixView<const T> points, std::span<const Distance> d
             if (farthest.empty()) return taken.size();
             const std::size_t point = farthest.next();
             if (distances[point] == 0) return taken.size();
-            if (sizes[labels[point]] == 1 || is_taken(point)) continue;
-            --sizes[labels[point]];
-            labels[point] = c;
+            std::size_t& size = sizes[static_cast<std::size_t>(labels[point])];
+            if (size == 1 || is_taken(point)) continue;
+            --size;
+            labels[point] = static_cast<std::int64_t>(c);
             taken.push_back(point);
             break;
         }
@@ -99,59 +164,38 @@ std::size_t repair_empty(MatrixView<const T> points, std::span<const Distance> d
     return taken.size();
 }
 
-std::uint8_t mean(std::uint64_t sum, std::uint64_t count) {
-    return static_cast<std::uint8_t>((2 * sum + count) / (2 * count));
-}
-
-float mean(double sum, std::uint64_t count) {
-    return static_cast<float>(sum / static_cast<double>(count));
-}
-
-template <class T, class Distance>
-std::size_t update(MatrixView<const T> points, std::span<const std::int64_t> given_labels,
-                   std::span<const Distance> distances, MatrixView<T> centers, int threads) {
-    using Sum = std::conditional_t<std::is_same_v<T, float>, double, std::uint64_t>;
-    assert(given_labels.size() == points.rows && distances.size() == points.rows);
-    assert(centers.cols == points.cols);
-
-    std::vector<std::size_t> labels(given_labels.begin(), given_labels.end());
-    const std::size_t repaired = repair_empty(points, distances, centers.rows, std::span(labels));
-    const Groups groups = group_by_label(labels, centers.rows);
-
-    // About a million numbers a chunk, were the clusters of one size.
-    const std::size_t numbers = points.rows / std::max<std::size_t>(centers.rows, 1) * points.cols;
-    const std::size_t grain = (std::size_t{1} << 20) / std::max<std::size_t>(numbers, 1) + 1;
-    parallel_for(centers.rows, grain, threads, [&](std::size_t begin, std::size_t end) {
-        std::vector<Sum> sums(points.cols);
-        InterruptPoll poll;  // one cluster may have most of the points
-        for (std::size_t c = begin; c < end; ++c) {
-            const std::size_t count = groups.begin[c + 1] - groups.begin[c];
-            if (count == 0) continue;
-            std::fill(sums.begin(), sums.end(), Sum{});
-            polled_for(groups.begin[c], groups.begin[c + 1], points.cols + 1, poll,
-                       [&](std::size_t i) {
-                           const T* point = points.row(groups.order[i]);
-                           for (std::size_t d = 0; d < points.cols; ++d) sums[d] += Sum{point[d]};
-                       });
-            for (std::size_t d = 0; d < points.cols; ++d) centers.row(c)[d] = mean(sums[d], count);
-        }
-    });
+template <class T>
+std::size_t update_centers(MatrixView<const T> points, std::span<std::int64_t> labels,
+                           std::span<const Distance<T>> distances, MatrixView<T> centers,
+                           int threads) {
+    assert(distances.size() == points.rows && centers.cols == points.cols);
+    const std::size_t repaired =
+        repair_empty<T>(std::span(&points, 1), distances, centers.rows, labels);
+    Pages<Sum<T>> memory(checked_mul(centers.rows, centers.cols, "the sums of clusters"));
+    const MatrixView<Sum<T>> sums{memory.data(), centers.rows, centers.cols};
+    std::vector<std::int64_t> counts(centers.rows);
+    add_to_sums(points, std::span<const std::int64_t>(labels), sums, std::span(counts), threads);
+    write_means(MatrixView<const Sum<T>>{sums.data, sums.rows, sums.cols},
+                std::span<const std::int64_t>(counts), centers, threads);
     return repaired;
 }
 
-}  // namespace
-
-std::size_t update_centers(MatrixView<const std::uint8_t> points,
-                           std::span<const std::int64_t> labels,
-                           std::span<const std::int32_t> distances,
-                           MatrixView<std::uint8_t> centers, int threads) {
-    return update(points, labels, distances, centers, threads);
-}
-
-std::size_t update_centers(MatrixView<const float> points, std::span<const std::int64_t> labels,
-                           std::span<const float> distances, MatrixView<float> centers,
-                           int threads) {
-    return update(points, labels, distances, centers, threads);
-}
+#define INSTANTIATE(T)                                                                \
+    template void add_to_sums(MatrixView<const T>, std::span<const std::int64_t>,     \
+                              MatrixView<Sum<T>>, std::span<std::int64_t>, int);      \
+    template std::size_t repair_empty(std::span<const MatrixView<const T>>,           \
+                                      std::span<const Distance<T>>, std::size_t,      \
+                                      std::span<std::int64_t>);                       \
+    template std::size_t update_centers(MatrixView<const T>, std::span<std::int64_t>, \
+                                        std::span<const Distance<T>>, MatrixView<T>, int);
+INSTANTIATE(std::uint8_t)
+INSTANTIATE(float)
+#undef INSTANTIATE
+template void write_means(MatrixView<const std::uint64_t>, std::span<const std::int64_t>,
+                          MatrixView<std::uint8_t>, int);
+template void write_means(MatrixView<const std::uint64_t>, std::span<const std::int64_t>,
+                          MatrixView<float>, int);
+template void write_means(MatrixView<const double>, std::span<const std::int64_t>,
+                          MatrixView<float>, int);
 
 }  // namespace trouvaille

@@ -4,36 +4,59 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 #include "core/view.hpp"
+#include "neighbors/row_distances.hpp"
 
 namespace trouvaille {
 
-/// The update step of Lloyd's algorithm: each centre becomes the mean of its points.
+/// What numbers are summed in: exact for bytes, of floats double precision.
+template <class T>
+using Sum = std::conditional_t<std::is_same_v<T, float>, double, std::uint64_t>;
+
+/// Adds each point to the sum of its cluster, and to its count; clusters are parallel.
 ///
-/// `labels` holds each point's cluster and `distances` its squared distance from that centre, as
-/// exact_neighbors gives them with k = 1. `centers` holds the centres that they refer to, and
-/// receives the new ones. Byte means are exact, rounded to the nearest, halves up; float means are
-/// sums in double precision in the order of the points, rounded once. Parallel over clusters; the
-/// same bits for any number of threads and any instruction set.
-///
-/// A cluster without points is repaired: in the order of their numbers, each takes the point that
-/// is farthest from its centre (the smallest number among equals) as its only member, out of that
+/// Floats are added in the order of the points, so that the result is the same bits for any number
+/// of threads, any instruction set, and points given in one call or in several. Requires equal
+/// numbers of points and labels, of sums and counts, and labels below counts.size(). Takes 16 bytes
+/// of scratch memory for each of up to a million points. Throws Interrupted (core/interrupt.hpp).
+template <class T>
+void add_to_sums(MatrixView<const T> points, std::span<const std::int64_t> labels,
+                 MatrixView<Sum<T>> sums, std::span<std::int64_t> counts, int threads);
+
+/// The means: those of bytes, as bytes, rounded to the nearest, halves up; as floats rounded once.
+/// A cluster without points keeps its centre.
+template <class S, class Center>
+void write_means(MatrixView<const S> sums, std::span<const std::int64_t> counts,
+                 MatrixView<Center> centers, int threads);
+
+/// Gives each empty cluster a point: in the order of their numbers, each takes the point that is
+/// farthest from its centre (the smallest number among equals) as its only member, out of that
 /// point's own cluster. Points at distance 0, last members of their cluster and copies of a point
-/// already taken are passed over; when none is left, the remaining empty clusters keep their
-/// centres. A repair never adds to the sum of distances. Returns the number of clusters repaired.
+/// already taken are passed over; when none is left, the remaining clusters stay empty. Changes
+/// labels alone; returns how many clusters got a point. It never adds to the sum of distances.
 ///
-/// Requires equal numbers of points, labels and distances, every label below centers.rows, and
-/// centers.cols == points.cols. Takes up to 24 bytes a point of scratch memory. Safe to call from
-/// many threads; throws Interrupted (core/interrupt.hpp).
+/// The points are rows of `parts`, one behind the other. `distances` are their squared distances
+/// from the centres that `labels` name.
+template <class T>
+std::size_t repair_empty(std::span<const MatrixView<const T>> parts,
+                         std::span<const Distance<T>> distances, std::size_t clusters,
+                         std::span<std::int64_t> labels);
+
+/// The update step of Lloyd's algorithm: empty clusters are repaired, then each centre becomes the
+/// mean of its points. `centers` holds the centres that the labels refer to, and receives the new
+/// ones.
+///
+/// Takes the sums' memory (8 bytes a number of the centres). Requires equal numbers of points,
+/// labels and distances, every label below centers.rows, and equal columns.
+///
+/// Returns how many clusters were repaired.
 ///
 /// Lloyd. Least squares quantization in PCM. IEEE Transactions on Information Theory 28(2), 1982.
-std::size_t update_centers(MatrixView<const std::uint8_t> points,
-                           std::span<const std::int64_t> labels,
-                           std::span<const std::int32_t> distances,
-                           MatrixView<std::uint8_t> centers, int threads);
-std::size_t update_centers(MatrixView<const float> points, std::span<const std::int64_t> labels,
-                           std::span<const float> distances, MatrixView<float> centers,
+template <class T>
+std::size_t update_centers(MatrixView<const T> points, std::span<std::int64_t> labels,
+                           std::span<const Distance<T>> distances, MatrixView<T> centers,
                            int threads);
 
 }  // namespace trouvaille

@@ -116,6 +116,7 @@ def search_graph(
     width: int,
     alive: NDArray[np.uint64] | None,
     threads: int,
+    starts: NDArray[np.uint32] | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
 @overload
 def search_graph(
@@ -128,6 +129,7 @@ def search_graph(
     width: int,
     alive: NDArray[np.uint64] | None,
     threads: int,
+    starts: NDArray[np.uint32] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]: ...
 def check_graph(
     neighbors: NDArray[np.uint32], entry: int, copies: NDArray[np.uint64], points: int
@@ -246,21 +248,28 @@ def exact_neighbors_within(
 
 # words
 @overload
-def update_centers(
+def add_to_sums(
     points: NDArray[np.uint8],
     labels: NDArray[np.int64],
-    distances: NDArray[np.int32],
-    centers: NDArray[np.uint8],
+    sums: NDArray[np.uint64],
+    counts: NDArray[np.int64],
     threads: int,
-) -> NDArray[np.uint8]: ...
+) -> None: ...
 @overload
-def update_centers(
+def add_to_sums(
     points: NDArray[np.float32],
     labels: NDArray[np.int64],
-    distances: NDArray[np.float32],
-    centers: NDArray[np.float32],
+    sums: NDArray[np.float64],
+    counts: NDArray[np.int64],
     threads: int,
-) -> NDArray[np.float32]: ...
+) -> None: ...
+def means(
+    sums: NDArray[Any], counts: NDArray[np.int64], centers: NDArray[Any], threads: int
+) -> NDArray[Any]: ...
+def repair_empty(
+    parts: list[NDArray[Any]], distances: NDArray[Any], clusters: int, labels: NDArray[np.int64]
+) -> int: ...
+def spread_rows(points: NDArray[Any], count: int, seed: int, threads: int) -> NDArray[np.int64]: ...
 
 # index
 class InvertedBlock:

@@ -18,14 +18,11 @@ using trouvaille::test::rows_of;
 
 namespace {
 
-template <class T>
-using DistanceOf = std::conditional_t<std::is_same_v<T, float>, float, std::int32_t>;
-
 // Each point's nearest centre.
 template <class T>
 struct Assignment {
     std::vector<std::int64_t> labels;
-    std::vector<DistanceOf<T>> distances;
+    std::vector<Distance<T>> distances;
 
     Assignment(MatrixView<const T> points, MatrixView<const T> centers)
         : labels(points.rows), distances(points.rows) {
@@ -109,10 +106,12 @@ void check_step(std::size_t n, std::size_t clusters, std::size_t dims, std::size
         const Assignment<T> assigned(points, rows_of(start, dims));
         for (const int threads : {1, 5}) {
             auto centers = start;
-            CHECK_EQUAL(update_centers(points, std::span<const std::int64_t>(assigned.labels),
-                                       std::span<const DistanceOf<T>>(assigned.distances),
+            auto labels = assigned.labels;
+            CHECK_EQUAL(update_centers(points, std::span(labels),
+                                       std::span<const Distance<T>>(assigned.distances),
                                        MatrixView<T>{centers.data(), clusters, dims}, threads),
                         n_repaired);
+            CHECK_EQUAL(labels, repaired.labels);
             CHECK_EQUAL(centers, expected);
         }
     });
@@ -140,9 +139,10 @@ TEST(update_of_floats_equals_a_plain_loop) {
 
 TEST(means_of_bytes_round_halves_up) {
     const std::vector<std::uint8_t> points{0, 1, 254, 255, 7};
-    const std::vector<std::int64_t> labels{0, 0, 1, 1, 2};
+    std::vector<std::int64_t> labels{0, 0, 1, 1, 2};
     const std::vector<std::int32_t> distances(5, 1);
     std::vector<std::uint8_t> centers(3);
-    update_centers(rows_of(points, 1), labels, distances, {centers.data(), 3, 1}, 1);
+    update_centers(rows_of(points, 1), std::span(labels), std::span(distances),
+                   MatrixView<std::uint8_t>{centers.data(), 3, 1}, 1);
     CHECK_EQUAL(centers, (std::vector<std::uint8_t>{1, 255, 7}));
 }

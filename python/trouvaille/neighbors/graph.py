@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
 from .._array_file import ArrayFile
-from ._state import Arrays, State
+from ._state import Arrays, State, from_file
 from ._structure import Structure, budget_of
 from .results import Neighbors, RadiusNeighbors
 
@@ -133,6 +133,29 @@ class Graph(Structure):
         """
         return self._radius_search(Q, radius, threads, budget_of(width=width))
 
+    def without_points(self) -> tuple[dict[str, Any], Arrays]:
+        """Return parameters and arrays for who keeps the points; see `with_points`."""
+        return self._parameters(), self._built_state().arrays
+
+    @classmethod
+    def with_points(
+        cls, points: NDArray[Any], parameters: Mapping[str, Any], arrays: Arrays
+    ) -> Self:
+        """Return the graph of points that somebody keeps, which must not change.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If they do not fit together.
+        """
+        index = cls(**parameters)
+        numbered = {"first_id": 0, "largest_id": len(points) - 1}
+        types = (points.dtype.name,)
+        state = from_file(numbered, {"points": points, **arrays}, cls._arrays, types)
+        index._checked(state)
+        index._state = state
+        return index
+
     def _parameters(self) -> dict[str, Any]:
         return {
             "degree": self.degree,
@@ -179,3 +202,36 @@ class Graph(Structure):
 def _graph(state: State) -> tuple[NDArray[np.uint32], int, NDArray[np.uint64]]:
     arrays = state.arrays
     return arrays["neighbors"], int(arrays["entry"][0]), arrays["copies"]
+
+
+def nearest_from(
+    index: Graph,
+    queries: NDArray[Any],
+    starts: NDArray[np.int64] | None,
+    width: int,
+    threads: int,
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return the distance and the row of the nearest point to each query, shape (n_queries, 1).
+
+    Queries are of the points' dtype. Besides the entry a walk begins at the row that `starts` has
+    for its query: what it finds is no farther than that.
+    """
+    state = index._built_state()
+    neighbors, entry, copies = _graph(state)
+    begin = None
+    if starts is not None:
+        original = np.arange(len(state.points), dtype=np.uint32)
+        original[(copies & 0xFFFFFFFF).astype(np.int64)] = copies >> 32
+        begin = original[starts]
+    return _core.search_graph(
+        state.points,
+        neighbors,
+        entry,
+        copies,
+        queries,
+        1,
+        min(width, len(state.points)),
+        state.bitmap,
+        threads,
+        begin,
+    )

@@ -2,8 +2,9 @@
 """Descriptors → visual words: learn them by k-means, find the nearest ones, keep them in a file."""
 
 from ..neighbors import Neighbors
-from .assignment import assign
+from ._cost import Cost
+from .assignment import SoftWords, assign
 from .kmeans import KMeans, Progress
 from .vocabulary import Vocabulary
 
-__all__ = ["KMeans", "Neighbors", "Progress", "Vocabulary", "assign"]
+__all__ = ["Cost", "KMeans", "Neighbors", "Progress", "SoftWords", "Vocabulary", "assign"]

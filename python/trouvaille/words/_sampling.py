@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from ._points import Points
 
 # The streams of random numbers that a seed has here (the `item` of the counter-based generator).
 CENTERS, SAMPLE = 0, 1
@@ -20,13 +19,15 @@ def shuffled(n: int, seed: int, stream: int) -> NDArray[np.int64]:
     return np.argsort(keys, kind="stable")
 
 
-def distinct_rows(X: NDArray[Any], count: int, seed: int) -> NDArray[np.int64]:
+def distinct_rows(X: Points, count: int, seed: int) -> NDArray[np.int64]:
     """Return `count` random rows of X, no two of them equal."""
     order = shuffled(len(X), seed, CENTERS)
     tried = 0
-    while tried < len(X) and X.shape[1] > 0:
+    while tried < len(X) and X.dims > 0:
         tried = min(len(X), max(count, 2 * tried))
-        rows = np.ascontiguousarray(X[order[:tried]] + X.dtype.type(0))  # makes -0.0 equal to 0.0
+        rows = np.ascontiguousarray(
+            X.at(order[:tried]) + X.dtype.type(0)
+        )  # makes -0.0 equal to 0.0
         whole = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0]
         _, first = np.unique(whole, return_index=True)
         if len(first) >= count:

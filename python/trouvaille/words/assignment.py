@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -70,3 +70,30 @@ def _alike(x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]
     if x.dtype == y.dtype:
         return x, y
     return x.astype(np.float32, copy=False), y.astype(np.float32, copy=False)
+
+
+class SoftWords(NamedTuple):
+    """Several words of each descriptor.
+
+    Attributes
+    ----------
+    weights : ndarray of float32, shape (n, k)
+        The words of a descriptor weigh 1 together; a place without a word 0.
+    ids : ndarray of int64, shape (n, k)
+        The nearest first; -1 where there are no more.
+    """
+
+    weights: NDArray[np.float32]
+    ids: NDArray[np.int64]
+
+
+def soft_weights(
+    distances: NDArray[Any], sigma: float, found: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Return weights of words at squared `distances`: a Gaussian's, in shares of the row's."""
+    wide = distances.astype(np.float64)
+    # From the nearest on: shares are the same, and the farthest descriptor has some.
+    wide -= wide[:, :1]
+    weights = np.where(found, np.exp(wide / (-2 * _check.positive(sigma, "sigma") ** 2)), 0)
+    total = weights.sum(axis=1, keepdims=True)
+    return (weights / np.where(total > 0, total, 1)).astype(np.float32)

@@ -3,26 +3,26 @@
 
 from __future__ import annotations
 
-import json
 import os
-import struct
+import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import _check, _core, _files
-from ..errors import FormatVersionError, IndexCorruptError
+from .. import _check
 from ..neighbors import Neighbors
+from ..neighbors.graph import Graph
+from . import _vocabulary_file
 from ._sampling import SAMPLE, shuffled
-from .assignment import assign
+from .assignment import SoftWords, assign, soft_weights
 from .kmeans import KMeans, Progress
 
+_EXACT_TO = 16_384  # words: learning more is approximate by default
+_DEGREE, _WIDTH = 32, 64
 
-@dataclass(frozen=True, eq=False, repr=False)
+
 class Vocabulary:
     """Visual words, and the descriptor that they belong to.
 
@@ -35,30 +35,114 @@ class Vocabulary:
         descriptors of different fingerprints must not be compared.
     """
 
-    words: NDArray[Any]
-    fingerprint: str
+    def __init__(self, words: ArrayLike, fingerprint: str) -> None:
+        checked = _check.descriptors(words, "words").copy()
+        checked.flags.writeable = False
+        self._take(checked, fingerprint, None)
 
-    def __post_init__(self) -> None:
-        words = _check.descriptors(self.words, "words")
+    def _take(self, words: NDArray[Any], fingerprint: str, graph: Graph | None) -> None:
         if words.size == 0:
             raise ValueError(f"words must hold at least one word, got shape {words.shape}")
-        if not isinstance(self.fingerprint, str) or not self.fingerprint:
-            raise ValueError(f"fingerprint must name a descriptor, got {self.fingerprint!r}")
-        words = words.copy()
-        words.flags.writeable = False
-        object.__setattr__(self, "words", words)
+        if not isinstance(fingerprint, str) or not fingerprint:
+            raise ValueError(f"fingerprint must name a descriptor, got {fingerprint!r}")
+        self._words, self._fingerprint, self._graph = words, fingerprint, graph
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"Vocabulary(num_words={self.num_words}, fingerprint={self.fingerprint!r})"
+
+    @property
+    def words(self) -> NDArray[Any]:
+        """The words, read-only."""
+        return self._words
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the descriptor."""
+        return self._fingerprint
 
     @property
     def num_words(self) -> int:
         """The number of words."""
         return len(self.words)
 
-    def assign(self, X: ArrayLike, k: int = 1, *, threads: int | None = None) -> Neighbors:
-        """Find the `k` nearest words of each descriptor; see `trouvaille.words.assign`."""
+    def assign(
+        self,
+        X: ArrayLike,
+        k: int = 1,
+        *,
+        approximate: bool = False,
+        width: int = _WIDTH,
+        threads: int | None = None,
+    ) -> Neighbors:
+        """Find the `k` nearest words of each descriptor.
+
+        Parameters
+        ----------
+        X : array_like of uint8 or float, shape (n_descriptors, n_dims)
+            Descriptors: whole numbers from 0 to 255 where the words are bytes and `approximate`.
+        k : int
+            Words of each descriptor. It may exceed their number.
+        approximate : bool
+            Whether to walk along a graph of the words instead of comparing with all: of a million
+            words the nearest is found in microseconds, nearly always. The first such call builds
+            the graph; see `build_graph`.
+        width : int
+            Of the walks: the more, the surer are the nearest; see `trouvaille.neighbors.Graph`.
+        threads : int, optional
+            Worker threads; one per core by default.
+
+        Returns
+        -------
+        Neighbors
+            ``(distances, ids)``, each of shape (n_descriptors, k); squared Euclidean distances.
+        """
+        if _check.boolean(approximate, "approximate"):
+            return self.build_graph(threads=threads).search(X, k, width=width, threads=threads)
         return assign(X, self.words, k, threads=threads)
+
+    def assign_soft(
+        self,
+        X: ArrayLike,
+        k: int = 3,
+        *,
+        sigma: float = 79.0,
+        approximate: bool = False,
+        width: int = _WIDTH,
+        threads: int | None = None,
+    ) -> SoftWords:
+        """Find several words of each descriptor, each with a weight [1]_.
+
+        Parameters
+        ----------
+        X, k, approximate, width, threads
+            As for `assign`.
+        sigma : float
+            A word at this distance weighs ``exp(-1 / 2)`` as much as one at 0. The default is that
+            of [1]_, for SIFT of a length of 512.
+
+        Returns
+        -------
+        SoftWords
+            ``(weights, ids)``, each of shape (n_descriptors, k).
+
+        References
+        ----------
+        .. [1] J. Philbin, O. Chum, M. Isard, J. Sivic, A. Zisserman, "Lost in quantization:
+           improving particular object retrieval in large scale image databases", CVPR 2008.
+        """
+        distances, ids = self.assign(X, k, approximate=approximate, width=width, threads=threads)
+        return SoftWords(soft_weights(distances, sigma, ids >= 0), ids)
+
+    def build_graph(self, *, threads: int | None = None) -> Graph:
+        """Return the graph of the words that approximate assignment walks along.
+
+        It is built once, of a million words in a minute or two, and saved with the vocabulary.
+        """
+        with self._lock:
+            if self._graph is None:
+                self._graph = Graph(_DEGREE).build(self.words, threads=threads)
+            return self._graph
 
     @classmethod
     def from_descriptors(
@@ -70,6 +154,7 @@ class Vocabulary:
         random_state: int = 0,
         max_descriptors: int | None = None,
         iterations: int = 10,
+        algorithm: str | None = None,
         progress: Progress | None = None,
         threads: int | None = None,
     ) -> Self:
@@ -87,8 +172,8 @@ class Vocabulary:
             Seed of the sample and of the initial centres.
         max_descriptors : int, optional
             If there are more, a random sample of so many is used; by default 256 a word.
-        iterations, progress, threads
-            As in `KMeans`.
+        iterations, algorithm, progress, threads
+            As in `KMeans`; by default more than 16,384 words are learned approximately.
 
         Returns
         -------
@@ -108,7 +193,15 @@ class Vocabulary:
         if len(X) > most:
             sample = shuffled(len(X), _check.seed(random_state), SAMPLE)[:most]
             X = X[np.sort(sample)]
-        model = KMeans(num_words, iterations=iterations, random_state=random_state, threads=threads)
+        if algorithm is None:
+            algorithm = "exact" if num_words <= _EXACT_TO else "approximate"
+        model = KMeans(
+            num_words,
+            algorithm=algorithm,
+            iterations=iterations,
+            random_state=random_state,
+            threads=threads,
+        )
         return cls(model.fit(X, progress).cluster_centers_, fingerprint)
 
     @classmethod
@@ -189,77 +282,41 @@ class Vocabulary:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the vocabulary to one file, which appears whole or not at all.
+        """Write the vocabulary to one file, which appears whole or not at all; docs/format.md.
 
-        Little-endian: the magic ``TVWORDS`` and a line feed, the format's version and the size of
-        the header (uint32 each), the header (JSON: fingerprint, dtype, shape), zeros up to a
-        multiple of 64 bytes, the rows, and the CRC-32C of all that (uint32).
-        """
-        stored = np.ascontiguousarray(self.words, self.words.dtype.newbyteorder("<"))
-        fields = {
-            "fingerprint": self.fingerprint,
-            "dtype": self.words.dtype.name,
-            "shape": self.words.shape,
-        }
-        header = json.dumps(fields).encode()
-        head = _PREFIX.pack(_MAGIC, _VERSION, len(header)) + header
-        head += bytes(-len(head) % _ALIGNMENT)
-        checksum = _core.crc32c(stored.data, _core.crc32c(head))
-        _files.replace(Path(path), [head, stored.data, _CHECKSUM.pack(checksum)])
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a vocabulary that `save` wrote.
+        The graph of approximate assignment is written, too, if there is one.
 
         Raises
         ------
+        OSError
+            If the disk refuses. An old file is still there then.
+        """
+        _vocabulary_file.write(path, self.words, self.fingerprint, self._graph)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], mmap: bool = True) -> Self:
+        """Read a vocabulary that `save` wrote; every byte of it is verified.
+
+        Parameters
+        ----------
+        path : str or path
+        mmap : bool
+            Whether the words are a view of the mapped file, which other processes share, or a copy
+            in memory. A mapped file must not be changed or cut short.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
         IndexCorruptError
-            If the file is not whole or not as it was written.
+            If it is not what was written, or no vocabulary.
         FormatVersionError
             If a newer version of this library wrote it.
-        ValueError
-            If it is not a vocabulary.
         """
-        with Path(path).open("rb") as file:
-            prefix = file.read(_PREFIX.size)
-            _check_prefix(prefix, path)
-            content = prefix + file.read()
-        end = len(content) - _CHECKSUM.size
-        view = memoryview(content)
-        if end < _PREFIX.size or _CHECKSUM.unpack(view[end:])[0] != _core.crc32c(view[:end]):
-            raise IndexCorruptError(
-                path, "checksum", max(end, 0), "it does not match: the file is damaged or cut short"
-            )
-        _, _, header_size = _PREFIX.unpack(prefix)
-        try:
-            fields = json.loads(content[_PREFIX.size : _PREFIX.size + header_size])
-            dtype = {"uint8": np.uint8, "float32": np.float32}[fields["dtype"]]
-            rows, cols = (_check.count(n, "shape", maximum=2**48) for n in fields["shape"])
-            start = _PREFIX.size + header_size
-            start += -start % _ALIGNMENT
-            if start + rows * cols * np.dtype(dtype).itemsize != end:
-                raise ValueError(f"{rows} x {cols} words do not fill the file")
-            stored = np.frombuffer(content, np.dtype(dtype).newbyteorder("<"), rows * cols, start)
-            return cls(stored.astype(dtype).reshape(rows, cols), fields["fingerprint"])
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise IndexCorruptError(path, "header", _PREFIX.size, f"it is wrong: {error}") from None
-
-
-_MAGIC, _VERSION, _ALIGNMENT = b"TVWORDS\n", 1, 64
-_PREFIX = struct.Struct("<8sII")  # magic, version, size of the header
-_CHECKSUM = struct.Struct("<I")
-
-
-def _check_prefix(prefix: bytes, path: str | os.PathLike[str]) -> None:
-    if prefix[: len(_MAGIC)] != _MAGIC[: len(prefix)] or not prefix:
-        raise ValueError(f"{path} is not a vocabulary: it does not begin as one does")
-    if len(prefix) < _PREFIX.size:
-        raise IndexCorruptError(path, "prefix", len(prefix), "the file ends here")
-    _, version, _ = _PREFIX.unpack(prefix)
-    if version > _VERSION:
-        raise FormatVersionError(path, f"vocabulary format {version}", f"format {_VERSION}")
-    if version < _VERSION:
-        raise IndexCorruptError(path, "prefix", len(_MAGIC), f"there is no format {version}")
+        vocabulary = cls.__new__(cls)
+        words, fingerprint, graph = _vocabulary_file.read(path, _check.boolean(mmap, "mmap"))
+        vocabulary._take(words, fingerprint, graph)
+        return vocabulary
 
 
 def _popped(options: dict[str, Any], *names: str) -> dict[str, Any]:

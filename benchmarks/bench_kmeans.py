@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""k-means of real SIFT, exact and approximate, up to a million words, beside FAISS and sklearn.
+
+python benchmarks/bench_kmeans.py --parts 1024 10240       # 20 minutes
+python benchmarks/bench_kmeans.py --threads 2 --parts 65536 million assign
+
+All contenders use all points and begin with points at random (each with its own). A round is
+what is compared where all ten of a peer would take hours: rounds cost the same, the first for
+faiss a little less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from functools import partial
+from typing import Any
+
+from harness import compare, peer_threads, record
+
+PARTS = ("1024", "10240", "65536", "million", "assign")
+ITERATIONS = 10
+MILLION = 1_000_000
+REACHED = 0.95  # of the nearest words, among a million
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS)
+    given = parser.parse_args()
+    peer_threads(given.threads)
+    if "1024" in given.parts:
+        bench_exact(1_000_000, 1_024, given.threads, with_sklearn=True)
+    if "10240" in given.parts:
+        bench_exact(300_000, 10_240, given.threads, with_sklearn=False)
+    if "65536" in given.parts:
+        bench_approximate(2_000_000, 65_536, given.threads)
+    if "million" in given.parts or "assign" in given.parts:
+        words = million_words(given.threads)
+        if "assign" in given.parts:
+            bench_assign(words)
+
+
+def bench_exact(n: int, num_words: int, threads: int, *, with_sklearn: bool) -> None:
+    """Ten rounds of all."""
+    import numpy as np
+
+    import sift_data
+    from trouvaille.words import KMeans
+
+    X = sift_data.load(n).base
+    X32 = X.astype(np.float32)
+
+    def ours() -> Any:
+        return KMeans(num_words, iterations=ITERATIONS, threads=threads).fit(X).cluster_centers_
+
+    def sklearn() -> Any:
+        from sklearn.cluster import KMeans as Lloyd
+
+        model = Lloyd(num_words, init="random", n_init=1, max_iter=ITERATIONS, tol=0)
+        return model.fit(X32).cluster_centers_
+
+    contenders = {"ours": ours, "faiss": partial(faiss_centers, X32, num_words, ITERATIONS)}
+    if with_sklearn:
+        contenders["sklearn"] = sklearn
+    compare(
+        f"exact k-means, {n:,} SIFT to {num_words:,} words, {ITERATIONS} iterations",
+        contenders,
+        unit="s/run",
+        quality=lambda _, centers: {"mean_squared_error": mean_squared_error(X32[::10], centers)},
+        repeats=2,
+        warmup=0,
+        max_seconds=1_200,
+        threads=threads,
+        notes="ours: one more assignment, for inertia_",
+    )
+
+
+def bench_approximate(n: int, num_words: int, threads: int) -> None:
+    """All rounds of ours, exact and approximate, and one of faiss's."""
+    import numpy as np
+
+    import sift_data
+    from trouvaille.words import KMeans
+
+    X = sift_data.load(n).base
+    errors: dict[str, float] = {}
+    seconds: dict[str, float] = {}
+    for algorithm in ("approximate", "exact"):
+        begin = time.perf_counter()
+        model = KMeans(num_words, algorithm=algorithm, iterations=ITERATIONS, threads=threads)
+        model.fit(X)
+        seconds[algorithm] = (time.perf_counter() - begin) / ITERATIONS
+        errors[algorithm] = mean_squared_error(X[::20].astype(np.float32), model.cluster_centers_)
+    X32 = X.astype(np.float32)
+    begin = time.perf_counter()
+    faiss_centers(X32, num_words, 1)
+    seconds["faiss"] = time.perf_counter() - begin
+    record(
+        f"approximate k-means, {n:,} SIFT to {num_words:,} words",
+        {
+            "approximate, s/iteration": seconds["approximate"],
+            "exact, s/iteration": seconds["exact"],
+            "faiss, s/iteration": seconds["faiss"],
+            "faiss / approximate": seconds["faiss"] / seconds["approximate"],
+            "faiss / exact": seconds["faiss"] / seconds["exact"],
+            "distortion, approximate / exact": errors["approximate"] / errors["exact"],
+        },
+        table="approximate k-means",
+        threads=threads,
+        notes=f"ours: {ITERATIONS} iterations, all included; faiss: one",
+    )
+
+
+def million_words(threads: int) -> Any:
+    """Three million points to a million words."""
+    import sift_data
+    from trouvaille.words import Vocabulary
+
+    X = sift_data.load(3_000_000).base
+    times: list[float] = []
+    begin = time.perf_counter()
+    words = Vocabulary.from_descriptors(
+        X,
+        MILLION,
+        "trouvaille-sift/rootsift/uint8/128",
+        max_descriptors=len(X),
+        progress=lambda done, total: times.append(time.perf_counter()),
+        threads=threads,
+    )
+    record(
+        f"approximate k-means, {len(X):,} SIFT to {MILLION:,} words, {ITERATIONS} iterations",
+        {
+            "minutes": (time.perf_counter() - begin) / 60,
+            "s/iteration": (times[-1] - times[0]) / (len(times) - 1),
+            "GiB at most": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        },
+        table="a million words",
+        threads=threads,
+    )
+    return words
+
+
+def bench_assign(words: Any) -> None:
+    """Descriptors of other photos to a million words, on one thread, by ever wider walks."""
+    import numpy as np
+
+    import sift_data
+
+    queries = sift_data.load(1_000_000).queries
+    exact = words.assign(queries).distances[:, 0]
+    words.build_graph()
+    for width in (4, 8, 12, 16, 24, 32, 48, 64):
+        found = words.assign(queries, approximate=True, width=width, threads=1)
+        precision = float((found.distances[:, 0] == exact).mean())
+        times = []
+        for _ in range(3):
+            begin = time.perf_counter()
+            words.assign(queries, approximate=True, width=width, threads=1)
+            times.append(time.perf_counter() - begin)
+        record(
+            f"assignment to {words.num_words:,} words, width {width}",
+            {"us/descriptor": min(times) / len(queries) * 1e6, "precision": precision},
+            table="assignment to a million words",
+            notes=f"loss of distance {float(np.mean(found.distances[:, 0] / exact)) - 1:.4f}",
+        )
+        if precision >= REACHED:
+            break
+
+
+def faiss_centers(X32: Any, num_words: int, iterations: int) -> Any:
+    import faiss
+
+    kmeans = faiss.Kmeans(
+        X32.shape[1], num_words, niter=iterations, max_points_per_centroid=10**9, seed=1
+    )
+    kmeans.train(X32)
+    return kmeans.centroids
+
+
+def mean_squared_error(X32: Any, centers: Any) -> float:
+    """By exact assignment."""
+    import numpy as np
+
+    from trouvaille.words import assign
+
+    distances = assign(X32, np.asarray(centers, np.float32)).distances
+    return float(distances.mean(dtype=np.float64))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
