@@ -346,6 +346,19 @@ def test_crc32c_equals_reference(isa, data, cut, offset):
     assert _core.crc32c(data[cut:], _core.crc32c(data[:cut])) == _core.crc32c(data)
 
 
+@given(st.binary(max_size=300), st.integers(1, 40), st.binary(max_size=20), st.integers(0, 2**40))
+def test_crcs_of_blocks_are_those_of_each(isa, data, block, tag, first):
+    found = _core.crc32c_of_blocks(data, block, tag, first)
+    pieces = [data[begin : begin + block] for begin in range(0, len(data), block)]
+    expected = [
+        _core.crc32c(piece, _core.crc32c(tag + (first + i).to_bytes(8, "little")))
+        for i, piece in enumerate(pieces)
+    ]
+    assert found.tolist() == expected
+    with pytest.raises(ValueError, match="no bytes"):
+        _core.crc32c_of_blocks(data, 0, tag, first)
+
+
 def test_crc32c_takes_any_contiguous_buffer(isa):
     floats = np.arange(12, dtype=np.float64).reshape(3, 4)
     assert _core.crc32c(floats) == _core.crc32c(floats.tobytes())

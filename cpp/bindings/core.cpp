@@ -28,6 +28,27 @@ Isa isa_named(const std::string& name) {
     throw py::value_error("unknown instruction set: " + name);
 }
 
+std::span<const std::byte> bytes_of(const py::buffer_info& info) {
+    if (!PyBuffer_IsContiguous(info.view(), 'C')) throw py::value_error("buffer is not contiguous");
+    return {static_cast<const std::byte*>(info.ptr),
+            static_cast<std::size_t>(info.size * info.itemsize)};
+}
+
+Array<std::uint32_t> crc32c_of_blocks_of(const py::buffer& data, std::size_t block,
+                                         const py::buffer& tag, std::uint64_t first) {
+    if (block == 0) throw py::value_error("a block has no bytes");
+    const py::buffer_info data_info = data.request(), tag_info = tag.request();
+    const auto bytes = bytes_of(data_info), tag_bytes = bytes_of(tag_info);
+    const std::size_t count = bytes.size() / block + (bytes.size() % block != 0 ? 1 : 0);
+    Array<std::uint32_t> crcs(static_cast<py::ssize_t>(count));
+    const auto out = mutable_vector_view(crcs);
+    {
+        const ReleasedGil nogil;  // the infos keep the memory alive
+        crc32c_of_blocks(bytes, block, tag_bytes, first, out);
+    }
+    return crcs;
+}
+
 void bind_cpu(py::module_& m) {
     m.def("isas", [] {
         std::vector<std::string> names;
@@ -124,13 +145,12 @@ void bind_core(py::module_& m) {
         "crc32c",
         [](const py::buffer& buffer, std::uint32_t crc) {
             const py::buffer_info info = buffer.request();
-            const std::size_t size = static_cast<std::size_t>(info.size * info.itemsize);
-            if (!PyBuffer_IsContiguous(info.view(), 'C'))
-                throw py::value_error("buffer is not contiguous");
+            const auto bytes = bytes_of(info);
             const ReleasedGil nogil;  // `info` keeps the memory alive
-            return crc32c({static_cast<const std::byte*>(info.ptr), size}, crc);
+            return crc32c(bytes, crc);
         },
         "data"_a, "crc"_a = 0);
+    m.def("crc32c_of_blocks", &crc32c_of_blocks_of, "data"_a, "block"_a, "tag"_a, "first"_a);
     m.def("random_bytes", &random_bytes, "seed"_a, "item"_a, "words"_a);
     m.def("top_k", &top_k, "scores"_a.noconvert(), "k"_a);
     m.def("parallel_probe", &parallel_probe, "n"_a, "grain"_a, "threads"_a, "microseconds"_a = 0,

@@ -11,7 +11,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from .._core import crc32c
+from .._core import crc32c, crc32c_of_blocks
 
 BLOCK = 1 << 16
 
@@ -26,9 +26,9 @@ def seed(uuid: UUID, number: int) -> int:
     return crc32c(uuid.bytes + number.to_bytes(8, "little"))
 
 
-def checksum(data: memoryview, uuid: UUID, number: int) -> int:
-    """Return the CRC of block `number` of the file that begins with `data`."""
-    return crc32c(data[number * BLOCK : (number + 1) * BLOCK], seed(uuid, number))
+def checksums(data: memoryview, uuid: UUID, first: int, end: int) -> NDArray[np.uint32]:
+    """Return the CRCs of blocks first, ..., end - 1 of the file that begins with `data`."""
+    return crc32c_of_blocks(data[first * BLOCK : end * BLOCK], BLOCK, uuid.bytes, first)
 
 
 def root(table: bytes, uuid: UUID) -> int:
@@ -69,6 +69,4 @@ class Summing:
 
 def table_of(data: memoryview, uuid: UUID) -> NDArray[np.uint32]:
     """Return the CRCs of all blocks of `data`."""
-    summing = Summing(uuid)
-    summing.update(data)
-    return summing.table()
+    return checksums(data, uuid, 0, n_blocks(len(data)))

@@ -98,11 +98,11 @@ class SectionFile:
     def check_blocks(self, first: int, end: int, name_at: Callable[[int], str]) -> None:
         """Compare blocks first, ..., end - 1; `name_at` says what lies at an offset in the file."""
         data = self._map[: self._data_end]
-        for number in range(first, end):
-            if blocks.checksum(data, self.uuid, number) != self._table[number]:
-                offset = number * BLOCK
-                reason = "the block's checksum does not match"
-                raise self.corrupt(name_at(offset), offset, reason)
+        found = blocks.checksums(data, self.uuid, first, end)
+        damaged = np.flatnonzero(found != self._table[first:end])
+        if len(damaged):
+            offset = (first + int(damaged[0])) * BLOCK
+            raise self.corrupt(name_at(offset), offset, "the block's checksum does not match")
 
     def corrupt(self, name: str, offset: int, reason: str) -> IndexCorruptError:
         """Return the error that says where in the file what is wrong."""
