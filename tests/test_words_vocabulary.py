@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import pickle
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -62,6 +64,8 @@ def test_is_a_frozen_container(rng):
     X = rng.integers(0, 256, (20, 3), np.uint8)
     for ours, theirs in zip(vocabulary.assign(X, 2), assign(X, vocabulary.words, 2), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+    sent = pickle.loads(pickle.dumps(vocabulary))  # to another process
+    np.testing.assert_array_equal(sent.assign(X, approximate=True).ids, vocabulary.assign(X).ids)
     assert repr(vocabulary) == f"Vocabulary(num_words=5, fingerprint='{FINGERPRINT}')"
 
 

@@ -48,6 +48,13 @@ class Vocabulary:
         self._words, self._fingerprint, self._graph = words, fingerprint, graph
         self._lock = threading.Lock()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but the lock: copies, and processes that are sent one, have their own."""
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
+
     def __repr__(self) -> str:
         return f"Vocabulary(num_words={self.num_words}, fingerprint={self.fingerprint!r})"
 
