@@ -9,6 +9,7 @@
 #include "core/interrupt.hpp"
 #include "core/pages.hpp"
 #include "core/parallel.hpp"
+#include "core/prefetch.hpp"
 #include "core/size.hpp"
 
 namespace trouvaille {
@@ -71,6 +72,38 @@ const T* row_of(std::span<const MatrixView<const T>> parts, std::size_t row) {
     return nullptr;  // beyond the last
 }
 
+/// What up to `at_once` points are summed in first: narrow numbers are added many at a time.
+template <class T>
+using Partial = std::conditional_t<std::is_same_v<T, float>, double, std::uint16_t>;
+constexpr std::size_t at_once = 256;  // times 255 fits 16 bits
+
+/// Adds rows of points to a sum; floats in their order.
+template <class T>
+void add_members(MatrixView<const T> points, std::span<const std::size_t> members, Sum<T>* sum,
+                 std::span<Partial<T>> partial, InterruptPoll& poll) {
+    constexpr std::size_t ahead = 16;  // rows whose memory is asked for: they lie anywhere
+    const std::size_t dims = points.cols;
+    for (std::size_t begin = 0; begin < members.size(); begin += at_once) {
+        const std::size_t end = std::min(members.size(), begin + at_once);
+        if constexpr (std::is_same_v<T, float>)
+            std::copy_n(sum, dims, partial.data());
+        else
+            std::fill_n(partial.data(), dims, Partial<T>{0});
+        for (std::size_t i = begin; i < end; ++i) {
+            if (i + ahead < members.size()) prefetch(points.row(members[i + ahead]), dims);
+            const T* point = points.row(members[i]);
+            for (std::size_t d = 0; d < dims; ++d)
+                partial[d] = static_cast<Partial<T>>(partial[d] + point[d]);
+        }
+        for (std::size_t d = 0; d < dims; ++d)
+            if constexpr (std::is_same_v<T, float>)
+                sum[d] = partial[d];
+            else
+                sum[d] += partial[d];
+        poll.did((end - begin) * (dims + 1));
+    }
+}
+
 std::uint8_t mean(std::uint64_t sum, std::uint64_t count, std::uint8_t) {
     return static_cast<std::uint8_t>((2 * sum + count) / (2 * count));
 }
@@ -95,16 +128,14 @@ void add_to_sums(MatrixView<const T> points, std::span<const std::int64_t> label
         const std::size_t numbers = n / std::max<std::size_t>(sums.rows, 1) * points.cols;
         const std::size_t grain = (std::size_t{1} << 20) / std::max<std::size_t>(numbers, 1) + 1;
         parallel_for(sums.rows, grain, threads, [&](std::size_t begin, std::size_t end) {
+            std::vector<Partial<T>> partial(points.cols);
             InterruptPoll poll;  // one cluster may have most of the points
             for (std::size_t c = begin; c < end; ++c) {
-                Sum<T>* sum = sums.row(c);
-                counts[c] += static_cast<std::int64_t>(groups.begin[c + 1] - groups.begin[c]);
-                polled_for(groups.begin[c], groups.begin[c + 1], points.cols + 1, poll,
-                           [&](std::size_t i) {
-                               const T* point = points.row(first + groups.order[i]);
-                               for (std::size_t d = 0; d < points.cols; ++d)
-                                   sum[d] += Sum<T>{point[d]};
-                           });
+                const auto members =
+                    std::span(groups.order)
+                        .subspan(groups.begin[c], groups.begin[c + 1] - groups.begin[c]);
+                counts[c] += static_cast<std::int64_t>(members.size());
+                add_members(points.slice(first, first + n), members, sums.row(c), partial, poll);
             }
         });
     }
