@@ -203,7 +203,7 @@ def test_parameters_as_in_scikit_learn():
         "iterations": 3,
         "metric": "l2",
         "dtype": None,
-        "width": 32,
+        "width": 8,
         "random_state": 0,
         "threads": None,
     }

@@ -99,7 +99,7 @@ class KMeans:
         iterations: int = 10,
         metric: str = "l2",
         dtype: str | None = None,
-        width: int = 32,
+        width: int = 8,
         random_state: int = 0,
         threads: int | None = None,
     ) -> None:
