@@ -795,6 +795,69 @@ def lloyd(X, centers, iterations):
     return centers, iterations
 
 
+def random_numbers(seed, item):
+    """The numbers of 64 bits of a stream, one by one."""
+    key = [seed & 0xFFFFFFFF, seed >> 32]
+    for block in itertools.count():
+        words = philox([block, 0, item & 0xFFFFFFFF, item >> 32], key)
+        yield words[0] | words[1] << 32
+        yield words[2] | words[3] << 32
+
+
+def random_below(n, numbers):
+    """A number below n; those that would favour some are passed over."""
+    return next(number for number in numbers if number >= 2**64 % n) % n
+
+
+def distinct_rows(X, count, numbers):
+    """The first rows of a random order that are equal to none before."""
+    order, chosen = list(range(len(X))), []
+    for i in range(len(X)):
+        if len(chosen) == count:
+            break
+        j = i + random_below(len(X) - i, numbers)
+        order[i], order[j] = order[j], order[i]
+        if not any((X[order[i]] == X[j]).all() for j in chosen):
+            chosen.append(order[i])
+    return chosen
+
+
+def vocabulary_tree(X, branching, depth, iterations, seed):
+    """Centers and `children` of the nodes, by level."""
+    level, number, centers, counts = [X], 0, [], []
+    for _ in range(depth):
+        below = []
+        for i, points in enumerate(level):
+            chosen = distinct_rows(points, branching, random_numbers(seed, number + i))
+            if len(chosen) < 2 and number > 0:
+                counts.append(0)
+                continue
+            found, _ = lloyd(points, points[chosen], iterations)
+            labels = nearest(squared_distances(points, found), 1)[1][:, 0]
+            kept = np.unique(labels)
+            counts.append(len(kept))
+            centers += list(found[kept])
+            below += [points[labels == c] for c in kept]
+        number += len(level)
+        level = below
+    counts += [0] * (len(centers) + 1 - len(counts))
+    return np.array(centers), np.cumsum([0, *counts])
+
+
+def descend(centers, children, Q, metric):
+    """The nodes that each query goes through."""
+    paths = []
+    for q in Q:
+        path, node = [], -1
+        while children[node + 1] < children[node + 2]:
+            own = slice(children[node + 1], children[node + 2])
+            distances = neighbor_distances(q[None], centers[own], metric)[0]
+            node = own.start + int(np.argmin(distances))
+            path.append(node)
+        paths.append(path)
+    return paths
+
+
 # ---- Features. A layer of a scale space is (image, sigma, step); an octave is six of them.
 
 

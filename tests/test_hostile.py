@@ -13,9 +13,10 @@ import scipy.sparse
 
 import hostile
 import hostile_neighbors
+import hostile_trees
 from hostile import EITHER, EXACT, ROLES
 
-KERNELS = hostile.KERNELS + hostile_neighbors.KERNELS
+KERNELS = hostile.KERNELS + hostile_neighbors.KERNELS + hostile_trees.KERNELS
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ void bind_core(py::module_& m);
 void bind_features(py::module_& m);
 void bind_regions(py::module_& m);
 void bind_words(py::module_& m);
+void bind_vocabulary_tree(py::module_& m);
 void bind_exact(py::module_& m);
 void bind_graph(py::module_& m);
 void bind_hamming(py::module_& m);
@@ -27,6 +28,7 @@ PYBIND11_MODULE(_core, m) {
     trouvaille::python::bind_features(m);
     trouvaille::python::bind_regions(m);
     trouvaille::python::bind_words(m);
+    trouvaille::python::bind_vocabulary_tree(m);
     trouvaille::python::bind_exact(m);
     trouvaille::python::bind_graph(m);
     trouvaille::python::bind_hamming(m);

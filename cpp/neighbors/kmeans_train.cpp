@@ -10,9 +10,8 @@
 #include "core/interrupt.hpp"
 #include "core/parallel.hpp"
 #include "core/random.hpp"
-#include "neighbors/exact.hpp"
 #include "neighbors/kmeans_panels.hpp"
-#include "neighbors/update_centers.hpp"
+#include "neighbors/lloyd.hpp"
 
 namespace trouvaille::kmeans {
 namespace {
@@ -55,22 +54,13 @@ Clusters<T> cluster(MatrixView<const T> points, const Members& members, std::siz
                     int iterations, int threads) {
     const std::vector<T> values = gather(points, members);
     const std::size_t n = members.size(), dims = points.cols;
-    const MatrixView<const T> x{values.data(), n, dims};
     Clusters<T> made;
     made.centers.assign(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(count * dims));
     made.members.resize(ceil_div(count, panel) * panel);
-    const MatrixView<T> centers{made.centers.data(), count, dims};
-    std::vector<Distance<T>> distances(n);
-    std::vector<std::int64_t> nearest(n);
-    for (int i = 0;; ++i) {
-        exact_neighbors(x, {centers.data, count, dims}, {distances.data(), n, 1},
-                        {nearest.data(), n, 1}, threads);
-        if (i == iterations) break;
-        update_centers(x, std::span(nearest), std::span<const Distance<T>>(distances), centers,
-                       threads);
-    }
+    const Nearest<T> nearest =
+        lloyd<T>({values.data(), n, dims}, {made.centers.data(), count, dims}, iterations, threads);
     for (std::size_t i = 0; i < n; ++i)
-        made.members[static_cast<std::size_t>(nearest[i])].push_back(members[i]);
+        made.members[static_cast<std::size_t>(nearest.ids[i])].push_back(members[i]);
     return made;
 }
 

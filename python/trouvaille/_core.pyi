@@ -272,6 +272,34 @@ def repair_empty(
 ) -> int: ...
 def spread_rows(points: NDArray[Any], count: int, seed: int, threads: int) -> NDArray[np.int64]: ...
 
+# vocabulary trees
+# centers, children of each node, rows by child, starts, errors of each child
+def split_nodes(
+    points: NDArray[_Point],
+    rows: NDArray[np.uint32],
+    starts: NDArray[np.int64],
+    branching: int,
+    iterations: int,
+    seed: int,
+    first: int,
+    threads: int,
+) -> tuple[
+    NDArray[_Point],
+    NDArray[np.uint32],
+    NDArray[np.uint32],
+    NDArray[np.int64],
+    NDArray[np.float64],
+]: ...
+def descend_vocabulary_tree(
+    centers: NDArray[_Point],
+    children: NDArray[np.uint32],
+    queries: NDArray[_Point],
+    hamming: bool,
+    levels: int,
+    threads: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
+def check_vocabulary_tree(children: NDArray[np.uint32], nodes: int) -> int: ...
+
 # index
 class InvertedBlock:
     @staticmethod

@@ -6,5 +6,15 @@ from ._cost import Cost
 from .assignment import SoftWords, assign
 from .kmeans import KMeans, Progress
 from .vocabulary import Vocabulary
+from .vocabulary_tree import VocabularyTree
 
-__all__ = ["Cost", "KMeans", "Neighbors", "Progress", "SoftWords", "Vocabulary", "assign"]
+__all__ = [
+    "Cost",
+    "KMeans",
+    "Neighbors",
+    "Progress",
+    "SoftWords",
+    "Vocabulary",
+    "VocabularyTree",
+    "assign",
+]
