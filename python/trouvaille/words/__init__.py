@@ -4,11 +4,13 @@
 from ..neighbors import Neighbors
 from ._cost import Cost
 from .assignment import SoftWords, assign
+from .importers import ColmapVocabulary, from_colmap, from_dbow, from_fbow
 from .kmeans import KMeans, Progress
 from .vocabulary import Vocabulary
 from .vocabulary_tree import VocabularyTree
 
 __all__ = [
+    "ColmapVocabulary",
     "Cost",
     "KMeans",
     "Neighbors",
@@ -17,4 +19,7 @@ __all__ = [
     "Vocabulary",
     "VocabularyTree",
     "assign",
+    "from_colmap",
+    "from_dbow",
+    "from_fbow",
 ]
