@@ -504,8 +504,8 @@ def test_the_kernel_refuses_what_would_be_unsafe():
 
 
 def test_ctrl_c_stops_it(rng):
-    X = rng.integers(0, 256, (60_000, 64), np.uint8)
-    fit = VocabularyTree(8, 5, iterations=50, threads=1).fit
+    X = rng.integers(0, 256, (200_000, 64), np.uint8)
+    fit = VocabularyTree(200, 2, iterations=50, threads=1).fit  # seconds
     assert interrupts.seconds_to_stop(lambda: fit(X)) < interrupts.LIMIT
 
 

@@ -34,11 +34,14 @@ constexpr std::size_t center_bytes(std::size_t dims) {
 
 inline void write_center(std::uint8_t* to, std::size_t place, const std::uint8_t* center,
                          std::size_t dims) {
+    const std::size_t whole = dims / unit * unit;
+    for (std::size_t d = 0; d < whole; d += unit)
+        std::memcpy(to + (d * panel + place * unit), center + d, unit);
+    for (std::size_t d = whole; d < dims; ++d)
+        to[whole * panel + place * unit + d % unit] = center[d];
     std::uint32_t term = 0;
-    for (std::size_t d = 0; d < dims; ++d) {
-        to[(d / unit * panel + place) * unit + d % unit] = center[d];
+    for (std::size_t d = 0; d < dims; ++d)
         term += std::uint32_t{center[d]} * (std::uint32_t{center[d]} - 256);
-    }
     std::uint8_t* terms = to + ceil_div(dims, unit) * panel * unit;
     std::memcpy(terms + place * sizeof term, &term, sizeof term);
 }

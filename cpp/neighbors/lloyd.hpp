@@ -5,14 +5,15 @@
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
-#include <numeric>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "core/interrupt.hpp"
+#include "core/parallel.hpp"
 #include "core/view.hpp"
 #include "neighbors/exact.hpp"
+#include "neighbors/few_centers.hpp"
 #include "neighbors/row_distances.hpp"
 #include "neighbors/update_centers.hpp"
 
@@ -23,36 +24,40 @@ template <class T>
 struct Nearest {
     std::vector<Distance<T>> distances;
     std::vector<std::int64_t> ids;
+
+    explicit Nearest(std::size_t points) : distances(points), ids(points) {}
 };
-
-/// Below so many products of a point and a centre, packing centres for a search of all costs more
-/// than it saves.
-inline constexpr std::size_t few_pairs = 4096;
-
-template <class T>
-void find_nearest_of_few(MatrixView<const T> points, MatrixView<const T> centers,
-                         Nearest<T>& nearest) {
-    const auto distances_of = row_distances<T>();
-    std::vector<std::uint32_t> all(centers.rows);
-    std::iota(all.begin(), all.end(), std::uint32_t{0});
-    std::vector<Distance<T>> distances(centers.rows);
-    InterruptPoll poll;
-    for (std::size_t i = 0; i < points.rows; ++i) {
-        distances_of(points.row(i), centers, all.data(), all.size(), distances.data());
-        const auto least = std::min_element(distances.begin(), distances.end());
-        nearest.distances[i] = *least;
-        nearest.ids[i] = least - distances.begin();
-        poll.did(centers.rows);
-    }
-}
 
 template <class T>
 void find_nearest(MatrixView<const T> points, MatrixView<const T> centers, Nearest<T>& nearest,
                   int threads) {
-    if (points.rows * centers.rows <= few_pairs)
-        return find_nearest_of_few(points, centers, nearest);
-    exact_neighbors(points, centers, {nearest.distances.data(), points.rows, 1},
-                    {nearest.ids.data(), points.rows, 1}, threads);
+    if (!FewCenters<T>::pays(points.rows, centers.rows)) {
+        exact_neighbors(points, centers, {nearest.distances.data(), points.rows, 1},
+                        {nearest.ids.data(), points.rows, 1}, threads);
+        return;
+    }
+    const FewCenters<T> few(centers);
+    const std::size_t work = centers.rows * (1 + points.cols / 32);
+    parallel_for(points.rows, InterruptPoll::interval / work + 1, threads,
+                 [&](std::size_t begin, std::size_t end) {
+                     few.nearest(points.slice(begin, end), &nearest.distances[begin],
+                                 &nearest.ids[begin]);
+                 });
+}
+
+template <class T>
+void move_centers(MatrixView<const T> points, Nearest<T>& nearest, MatrixView<T> centers,
+                  int threads) {
+    const std::span<std::int64_t> labels(nearest.ids);
+    if (centers.rows <= most_few_centers) {
+        if constexpr (std::is_same_v<T, std::uint8_t>) {
+            if (move_few_centers(points, labels, centers, threads)) return;
+        } else {
+            if (threads == 1 && move_few_centers(points, labels, centers)) return;
+        }
+    }
+    update_centers(points, labels, std::span<const Distance<T>>(nearest.distances), centers,
+                   threads);
 }
 
 /// Lloyd's algorithm from the centres that are given: rounds of assignment and update, fewer than
@@ -68,15 +73,13 @@ Nearest<T> lloyd(MatrixView<const T> points, MatrixView<T> centers, int iteratio
     assert(centers.rows >= 1 && points.cols == centers.cols);
     const MatrixView<const T> current{centers.data, centers.rows, centers.cols};
     const std::size_t size = centers.rows * centers.cols;
-    Nearest<T> nearest{std::vector<Distance<T>>(points.rows),
-                       std::vector<std::int64_t>(points.rows)};
+    Nearest<T> nearest(points.rows);
     std::vector<T> previous(size);
     for (int i = 0;; ++i) {
         find_nearest(points, current, nearest, threads);
         if (i == iterations) return nearest;
         std::copy_n(centers.data, size, previous.data());
-        update_centers(points, std::span(nearest.ids),
-                       std::span<const Distance<T>>(nearest.distances), centers, threads);
+        move_centers(points, nearest, centers, threads);
         if (std::equal(previous.begin(), previous.end(), centers.data)) return nearest;
     }
 }

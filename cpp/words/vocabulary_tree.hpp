@@ -57,7 +57,7 @@ struct SplitOptions {
 /// threads, and on every instruction set. Scratch memory: a copy of the points, and of as many
 /// centres as there may be.
 ///
-/// Requires points.rows < 2^31, starts.size() >= 2 that do not decrease, no node without rows, rows
+/// Requires points.rows < 2^31, starts.size() >= 2 that ascend, rows
 /// below points.rows, branching >= 1, iterations >= 0, finite floats, and for bytes points.cols <=
 /// max_byte_dims (neighbors/exact.hpp). Throws Interrupted.
 template <class T>

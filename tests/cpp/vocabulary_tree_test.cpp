@@ -13,6 +13,9 @@
 #include "check.hpp"
 #include "core/random.hpp"
 #include "draw.hpp"
+#include "neighbors/exact.hpp"
+#include "neighbors/few_centers.hpp"
+#include "neighbors/update_centers.hpp"
 #include "words/distinct_rows.hpp"
 
 using namespace trouvaille;
@@ -140,6 +143,51 @@ TEST(damage_is_refused_or_harmless) {
     }
     CHECK(refused > 50);
     CHECK(searched > 50);
+}
+
+TEST(few_centers_are_compared_as_many_are) {
+    Random random(8, 9);
+    // The last is the longest row whose distances fit 32 bits.
+    for (const std::size_t dims : {1, 3, 4, 62, 128, 32'768})
+        for (const std::size_t k : {1, 15, 16, 17, 128}) {
+            const std::size_t n = dims > 1000 ? 9 : 50;
+            auto numbers = draw<std::uint8_t>(random, (n + k) * dims, 256);
+            for (std::size_t i = 0; i < 2 * dims; ++i)  // the farthest points and centres there are
+                numbers[i] = numbers[numbers.size() - 1 - i] = i < dims ? 255 : 0;
+            const auto rows = rows_of(numbers, dims);
+            const auto points = rows.slice(0, n), centers = rows.slice(n, n + k);
+            std::vector<std::int32_t> distances(n), expected(n);
+            std::vector<std::int64_t> ids(n), expected_ids(n);
+            exact_neighbors(points, centers, {expected.data(), n, 1}, {expected_ids.data(), n, 1},
+                            1);
+            for_each_isa([&] {
+                kmeans::FewCenters<std::uint8_t>(centers).nearest(points, distances.data(),
+                                                                  ids.data());
+                CHECK(distances == expected);
+                CHECK(ids == expected_ids);
+            });
+        }
+}
+
+TEST(few_centers_move_as_many_do) {
+    Random random(10, 11);
+    const std::size_t n = 40'000, k = 5, dims = 3;
+    const auto numbers = draw<std::uint8_t>(random, n * dims, 256);
+    const auto points = rows_of(numbers, dims);
+    std::vector<std::int64_t> labels(n);
+    for (std::int64_t& label : labels) label = static_cast<std::int64_t>(random.below(k));
+    const std::vector<std::int32_t> distances(n);
+    std::vector<std::uint8_t> expected(k * dims), moved(k * dims);
+    update_centers(points, labels, distances, {expected.data(), k, dims}, 1);
+    for_each_isa([&] {
+        for (const int threads : {1, 4}) {
+            CHECK(kmeans::move_few_centers(points, labels, {moved.data(), k, dims}, threads));
+            CHECK(moved == expected);
+        }
+    });
+    for (std::int64_t& label : labels) label = label == 2 ? 1 : label;
+    CHECK(!kmeans::move_few_centers(points, labels, {moved.data(), k, dims}, 1));
+    CHECK(moved == expected);
 }
 
 TEST(distinct_rows_are_all_there_are) {

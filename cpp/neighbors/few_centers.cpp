@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "neighbors/few_centers.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <mutex>
+#include <numeric>
+#include <span>
+#include <type_traits>
+#include <vector>
+
+#include "core/cpu.hpp"
+#include "core/interrupt.hpp"
+#include "core/parallel.hpp"
+#include "core/target.hpp"
+#include "neighbors/kmeans_panels.hpp"
+
+#if TROUVAILLE_X86
+#include <immintrin.h>
+#endif
+
+namespace trouvaille::kmeans {
+namespace {
+
+// Beyond these, a search that packs points as well (neighbors/exact.hpp) is faster: than rows by
+// number, of so many pairs of a point and a centre or so many centres, and than panels.
+constexpr std::size_t few_pairs = 4096, few_rows = 16, few_in_panels = 128;
+
+/// The panels of kmeans_panels.hpp; places beyond the last centre are farther than any.
+std::vector<std::uint8_t> packed(MatrixView<const std::uint8_t> centers) {
+    const std::size_t bytes = center_bytes<std::uint8_t>(centers.cols);
+    const std::size_t count = ceil_div(centers.rows, panel);
+    std::vector<std::uint8_t> panels(count * bytes);
+    for (std::size_t c = 0; c < count * panel; ++c) {
+        std::uint8_t* to = &panels[c / panel * bytes];
+        if (c < centers.rows) {
+            write_center(to, c % panel, centers.row(c), centers.cols);
+            continue;
+        }
+        constexpr std::int32_t farthest = std::numeric_limits<std::int32_t>::max();
+        std::memcpy(to + bytes - (panel - c % panel) * sizeof farthest, &farthest, sizeof farthest);
+    }
+    return panels;
+}
+
+#if TROUVAILLE_X86
+constexpr std::size_t together = 8;  // points: as many sums as hide the latency of one
+
+struct Together {
+    std::vector<std::int8_t> values;  // less 128, each point in whole units
+    std::array<std::int32_t, together> norms;
+    std::size_t size;  // of one
+
+    explicit Together(std::size_t dims) : size(ceil_div(dims, unit) * unit) {
+        values.resize(together * size);
+    }
+    const std::int8_t* point(std::size_t i) const { return &values[i * size]; }
+
+    TARGET_AVX512 void start(MatrixView<const std::uint8_t> points) {
+        for (std::size_t i = 0; i < together; ++i) {
+            const std::uint8_t* point = points.row(std::min(i, points.rows - 1));
+            std::int8_t* to = &values[i * size];
+            for (std::size_t d = 0; d < points.cols; ++d)
+                to[d] = static_cast<std::int8_t>(point[d] ^ 128);
+            std::int32_t norm = 0;
+            for (std::size_t d = 0; d < points.cols; ++d) norm += point[d] * point[d];
+            norms[i] = norm;
+        }
+    }
+};
+
+// Less |q|^2, which changes no order, a distance is |c|^2 - 2 c q: it fits 32 bits.
+TARGET_AVX512 void nearest_in_panels(const std::vector<std::uint8_t>& panels,
+                                     MatrixView<const std::uint8_t> points, std::int32_t* distances,
+                                     std::int64_t* ids) {
+    const std::size_t units = ceil_div(points.cols, unit), line_bytes = panel * unit;
+    const std::size_t bytes = center_bytes<std::uint8_t>(points.cols);
+    const std::size_t count = panels.size() / bytes;
+    const __m512i farthest = _mm512_set1_epi32(std::numeric_limits<std::int32_t>::max());
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    Together queries(points.cols);
+    for (std::size_t begin = 0; begin < points.rows; begin += together) {
+        queries.start(points.slice(begin, points.rows));
+        __m512i best[together], best_ids[together];
+        for (std::size_t i = 0; i < together; ++i) best[i] = best_ids[i] = farthest;
+        for (std::size_t p = 0; p < count; ++p) {
+            const std::uint8_t* at = &panels[p * bytes];
+            __m512i sums[together];
+            for (auto& sum : sums) sum = _mm512_setzero_si512();
+            for (std::size_t u = 0; u < units; ++u, at += line_bytes) {
+                const __m512i centers = _mm512_loadu_si512(at);
+#pragma GCC unroll 8
+                for (std::size_t i = 0; i < together; ++i) {
+                    std::int32_t four;
+                    std::memcpy(&four, queries.point(i) + u * unit, sizeof four);
+                    sums[i] = _mm512_dpbusd_epi32(sums[i], centers, _mm512_set1_epi32(four));
+                }
+            }
+            const __m512i terms = _mm512_loadu_si512(at);
+            const __m512i own =
+                _mm512_add_epi32(lane, _mm512_set1_epi32(static_cast<std::int32_t>(p * panel)));
+#pragma GCC unroll 8
+            for (std::size_t i = 0; i < together; ++i) {
+                const __m512i score = _mm512_sub_epi32(terms, _mm512_slli_epi32(sums[i], 1));
+                const __mmask16 nearer = _mm512_cmplt_epi32_mask(score, best[i]);
+                best[i] = _mm512_min_epi32(best[i], score);
+                best_ids[i] = _mm512_mask_mov_epi32(best_ids[i], nearer, own);
+            }
+        }
+        for (std::size_t i = 0; i < std::min(together, points.rows - begin); ++i) {
+            const std::int32_t least = _mm512_reduce_min_epi32(best[i]);
+            const __mmask16 equal = _mm512_cmpeq_epi32_mask(best[i], _mm512_set1_epi32(least));
+            ids[begin + i] = _mm512_mask_reduce_min_epi32(equal, best_ids[i]);
+            distances[begin + i] = least + queries.norms[i];
+        }
+    }
+}
+#endif
+
+bool compares_panels() {
+    return TROUVAILLE_X86 && active_isa() == Isa::avx512;
+}
+
+// ---- sums
+
+template <class T>
+using SumOf = std::conditional_t<std::is_same_v<T, float>, double, std::uint32_t>;
+
+template <class T>
+struct Sums {
+    std::vector<SumOf<T>> sums;
+    std::vector<std::size_t> counts;
+
+    explicit Sums(MatrixView<T> centers)
+        : sums(centers.rows * centers.cols), counts(centers.rows) {}
+};
+
+template <class T>
+ALWAYS_INLINE void add_rows(MatrixView<const T> points, const std::int64_t* labels, Sums<T>& to) {
+    for (std::size_t i = 0; i < points.rows; ++i) {
+        const auto c = static_cast<std::size_t>(labels[i]);
+        const T* point = points.row(i);
+        SumOf<T>* sum = &to.sums[c * points.cols];
+        for (std::size_t d = 0; d < points.cols; ++d) sum[d] += SumOf<T>{point[d]};
+        ++to.counts[c];
+    }
+}
+
+template <class T>
+using Add = void (*)(MatrixView<const T>, const std::int64_t*, Sums<T>&);
+
+template <class T>
+void add_scalar(MatrixView<const T> points, const std::int64_t* labels, Sums<T>& to) {
+    add_rows(points, labels, to);
+}
+#if TROUVAILLE_X86
+template <class T>
+TARGET_AVX2 void add_avx2(MatrixView<const T> points, const std::int64_t* labels, Sums<T>& to) {
+    add_rows(points, labels, to);
+}
+template <class T>
+TARGET_AVX512 void add_avx512(MatrixView<const T> points, const std::int64_t* labels, Sums<T>& to) {
+    add_rows(points, labels, to);
+}
+template <class T>
+constexpr Add<T> adders[isa_count] = {add_scalar<T>, add_avx2<T>, add_avx512<T>};
+#else
+template <class T>
+constexpr Add<T> adders[isa_count] = {add_scalar<T>, add_scalar<T>, add_scalar<T>};
+#endif
+
+bool has_empty(const std::vector<std::size_t>& counts) {
+    return std::find(counts.begin(), counts.end(), 0) != counts.end();
+}
+
+}  // namespace
+
+template <class T>
+bool FewCenters<T>::pays(std::size_t points, std::size_t centers) {
+    if (centers <= few_rows) return true;
+    if (sizeof(T) == 1 && compares_panels()) return centers <= few_in_panels;
+    return centers <= most_few_centers && points * centers <= few_pairs;
+}
+
+template <class T>
+FewCenters<T>::FewCenters(MatrixView<const T> centers) : centers_(centers), all_(centers.rows) {
+    assert(centers.rows <= most_few_centers);
+    std::iota(all_.begin(), all_.end(), std::uint32_t{0});
+    if constexpr (std::is_same_v<T, std::uint8_t>) {
+        if (compares_panels() && centers.cols > 0) panels_ = packed(centers);
+    }
+}
+
+template <class T>
+void FewCenters<T>::nearest(MatrixView<const T> points, Distance<T>* distances,
+                            std::int64_t* ids) const {
+#if TROUVAILLE_X86
+    if constexpr (std::is_same_v<T, std::uint8_t>) {
+        if (!panels_.empty()) return nearest_in_panels(panels_, points, distances, ids);
+    }
+#endif
+    const auto distances_of = row_distances<T>();
+    std::array<Distance<T>, most_few_centers> all;
+    for (std::size_t i = 0; i < points.rows; ++i) {
+        distances_of(points.row(i), centers_, all_.data(), centers_.rows, all.data());
+        const auto least = std::min_element(all.begin(), all.begin() + centers_.rows);
+        distances[i] = *least;
+        ids[i] = least - all.begin();
+    }
+}
+
+template class FewCenters<std::uint8_t>;
+template class FewCenters<float>;
+
+bool move_few_centers(MatrixView<const std::uint8_t> points, std::span<const std::int64_t> labels,
+                      MatrixView<std::uint8_t> centers, int threads) {
+    constexpr std::size_t grain = 1 << 14;  // whose sums fit 32 bits
+    const auto add = pick(adders<std::uint8_t>);
+    std::vector<std::uint64_t> sums(centers.rows * centers.cols);
+    std::vector<std::size_t> counts(centers.rows);
+    std::mutex mutex;
+    parallel_for(points.rows, grain, threads, [&](std::size_t begin, std::size_t end) {
+        Sums<std::uint8_t> part(centers);
+        add(points.slice(begin, end), &labels[begin], part);
+        const std::lock_guard lock(mutex);
+        for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += part.sums[i];
+        for (std::size_t c = 0; c < counts.size(); ++c) counts[c] += part.counts[c];
+    });
+    if (has_empty(counts)) return false;
+    for (std::size_t c = 0; c < centers.rows; ++c)
+        for (std::size_t d = 0; d < centers.cols; ++d) {
+            const std::uint64_t sum = sums[c * centers.cols + d], count = counts[c];
+            centers.row(c)[d] = static_cast<std::uint8_t>((2 * sum + count) / (2 * count));
+        }
+    return true;
+}
+
+bool move_few_centers(MatrixView<const float> points, std::span<const std::int64_t> labels,
+                      MatrixView<float> centers) {
+    const auto add = pick(adders<float>);
+    Sums<float> sums(centers);
+    InterruptPoll poll;
+    const std::size_t piece = InterruptPoll::interval / (points.cols + 1) + 1;
+    for (std::size_t begin = 0; begin < points.rows; begin += piece) {
+        const std::size_t end = std::min(points.rows, begin + piece);
+        add(points.slice(begin, end), &labels[begin], sums);
+        poll.did((end - begin) * (points.cols + 1));
+    }
+    if (has_empty(sums.counts)) return false;
+    for (std::size_t c = 0; c < centers.rows; ++c)
+        for (std::size_t d = 0; d < centers.cols; ++d)
+            centers.row(c)[d] = static_cast<float>(sums.sums[c * centers.cols + d] /
+                                                   static_cast<double>(sums.counts[c]));
+    return true;
+}
+
+}  // namespace trouvaille::kmeans
