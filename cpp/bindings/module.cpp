@@ -12,6 +12,7 @@ void bind_vocabulary_tree(py::module_& m);
 void bind_exact(py::module_& m);
 void bind_graph(py::module_& m);
 void bind_hamming(py::module_& m);
+void bind_aggregate(py::module_& m);
 void bind_index(py::module_& m);
 void bind_kd_forest(py::module_& m);
 void bind_kmeans_tree(py::module_& m);
@@ -32,6 +33,7 @@ PYBIND11_MODULE(_core, m) {
     trouvaille::python::bind_exact(m);
     trouvaille::python::bind_graph(m);
     trouvaille::python::bind_hamming(m);
+    trouvaille::python::bind_aggregate(m);
     trouvaille::python::bind_index(m);
     trouvaille::python::bind_kd_forest(m);
     trouvaille::python::bind_kmeans_tree(m);

@@ -2,7 +2,8 @@
 """Find the same object in a large collection of photos.
 
 The stages, in the order of the pipeline, each usable alone: `images`, `features`, `neighbors`,
-`words`, `index`, `geometry`, `evaluation`; and `Collection`, which joins them in a folder on disk.
+`words`, `aggregate`, `index`, `geometry`, `evaluation`; and `Collection`, which joins them in a
+folder on disk.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import evaluation, features, geometry, images, index, neighbors, words
+    from . import aggregate, evaluation, features, geometry, images, index, neighbors, words
     from .collection import Collection, Hit
 
 __all__ = [
     "Collection",
     "Hit",
     "__version__",
+    "aggregate",
     "evaluation",
     "features",
     "geometry",
@@ -28,7 +30,17 @@ __all__ = [
 ]
 
 _STAGES = frozenset(
-    {"collection", "evaluation", "features", "geometry", "images", "index", "neighbors", "words"}
+    {
+        "aggregate",
+        "collection",
+        "evaluation",
+        "features",
+        "geometry",
+        "images",
+        "index",
+        "neighbors",
+        "words",
+    }
 )
 
 

@@ -300,6 +300,55 @@ def descend_vocabulary_tree(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
 def check_vocabulary_tree(children: NDArray[np.uint32], nodes: int) -> int: ...
 
+# aggregate
+@overload
+def vlad(
+    x: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    words: NDArray[np.uint8],
+    ids: NDArray[np.int64],
+    weights: NDArray[np.float32],
+    unit_residuals: bool,
+    power: float,
+    intra: bool,
+    unit: bool,
+    threads: int,
+) -> NDArray[np.float32]: ...
+@overload
+def vlad(
+    x: NDArray[np.float32],
+    offsets: NDArray[np.int64],
+    words: NDArray[np.float32],
+    ids: NDArray[np.int64],
+    weights: NDArray[np.float32],
+    unit_residuals: bool,
+    power: float,
+    intra: bool,
+    unit: bool,
+    threads: int,
+) -> NDArray[np.float32]: ...
+def soft_weights(
+    distances: NDArray[np.int32] | NDArray[np.float32], scale: float, threads: int
+) -> NDArray[np.float32]: ...
+def mixture_sums(
+    x: NDArray[np.uint8] | NDArray[np.float32],
+    offsets: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    means: NDArray[np.float64],
+    variances: NDArray[np.float64],
+    threads: int,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def fisher_vectors(
+    x: NDArray[np.uint8] | NDArray[np.float32],
+    offsets: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    means: NDArray[np.float64],
+    variances: NDArray[np.float64],
+    power: float,
+    unit: bool,
+    threads: int,
+) -> NDArray[np.float32]: ...
+
 # index
 class InvertedBlock:
     @staticmethod

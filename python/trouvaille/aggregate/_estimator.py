@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What everything that learns here has in common: parameters by name, and a file."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._array_file import ArrayFile
+from ..errors import IndexCorruptError
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class Estimator(ABC):
+    """An estimator in the manner of scikit-learn: the constructor only keeps its arguments."""
+
+    _format: ClassVar[ArrayFile]
+
+    @abstractmethod
+    def _learned(self) -> Arrays:
+        """Return what was learned; a ValueError if that is nothing yet."""
+
+    @abstractmethod
+    def _take(self, arrays: Arrays) -> None:
+        """Put arrays from a file in place of what was learned, or raise a ValueError."""
+
+    @classmethod
+    def _names(cls) -> list[str]:
+        return [name for name in inspect.signature(cls).parameters if name != "self"]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's arguments (`deep` changes nothing: no estimator is nested)."""
+        return {name: getattr(self, name) for name in self._names()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change arguments of the constructor; an unknown name is a ValueError."""
+        names = self._names()
+        if unknown := sorted(params.keys() - set(names)):
+            raise ValueError(
+                f"{type(self).__name__} has no parameter {unknown[0]!r}; it has {', '.join(names)}"
+            )
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={_shown(value)}" for name, value in self.get_params().items())
+        return f"{type(self).__name__}({given})"
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn, which alone calls this, asks of the steps of a pipeline."""
+        from sklearn.utils import Tags, TargetTags, TransformerTags
+
+        return Tags(None, TargetTags(required=False), TransformerTags())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what was learned to a file, which appears whole or not at all.
+
+        Raises
+        ------
+        ValueError
+            If nothing was learned yet.
+        OSError
+            If the disk refuses. An old file is still there then.
+        """
+        learned = self._learned()
+        parameters = {name: _plain(value) for name, value in self.get_params().items()}
+        self._format.write(path, {"parameters": parameters}, learned)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Open what `save` wrote; every byte of it is verified.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        IndexCorruptError
+            If it is not what was written.
+        FormatVersionError
+            If it is whole, but of a newer format.
+        """
+        metadata, arrays = cls._format.read(path, mmap=False)
+        try:
+            if metadata.keys() != {"parameters"} or not isinstance(metadata["parameters"], dict):
+                raise ValueError(f"the metadata are not those of {cls._format.name}")
+            estimator = cls(**metadata["parameters"])
+            estimator._take(arrays)
+        except (TypeError, ValueError) as error:
+            raise IndexCorruptError(Path(path), cls._format.kind, 0, str(error)) from None
+        return estimator
+
+    def _nothing_learned(self) -> ValueError:
+        return ValueError(f"this {type(self).__name__} has learned nothing: call fit first")
+
+
+def chosen(value: Any, name: str, choices: tuple[str | None, ...]) -> str | None:
+    """Return `value`, one of `choices`."""
+    if not (value is None or isinstance(value, str)) or value not in choices:
+        *most, last = map(repr, choices)
+        raise ValueError(f"{name} must be {', '.join(most)} or {last}, got {value!r}")
+    return value
+
+
+def expect(arrays: Arrays, *names: str) -> None:
+    """Refuse arrays from a file that are not those of `names`, finite."""
+    if set(arrays) != set(names):
+        raise ValueError(f"there must be the arrays {', '.join(names)}")
+    for name, array in arrays.items():
+        if array.dtype not in (np.uint8, np.float32, np.float64) or not np.isfinite(array).all():
+            raise ValueError(f"{name} must hold finite numbers")
+
+
+def _plain(value: Any) -> bool | int | float | str | None:
+    """Return an argument as a JSON value; None for words and mixtures, which are learned arrays."""
+    scalar = value.item() if isinstance(value, np.generic) else value
+    return scalar if isinstance(scalar, bool | int | float | str) else None
+
+
+def _shown(value: Any) -> str:
+    return f"array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Encoders by visual words: where the words come from, and which of them a descriptor has."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _check, _core
+from ..words import KMeans, Vocabulary, assign
+from ._encoder import Encoder
+from ._estimator import Arrays, expect
+from ._images import Descriptors
+
+Words = int | Vocabulary | KMeans | ArrayLike
+
+_PER_WORD = 256  # descriptors to learn from, as Vocabulary.from_descriptors has them
+
+
+class WordEncoder(Encoder):
+    """An encoder whose vectors are made of the nearest words of descriptors."""
+
+    words: Words | None
+    assignments: int
+    sigma: float | None
+    words_: NDArray[Any]
+    sigma_: float
+
+    def fit(self, X: Descriptors, y: object = None) -> Self:
+        """Learn from descriptors of photos: the words, where they are not given, and the rest.
+
+        Parameters
+        ----------
+        X : sequence of array_like, shape (n_i, n_dims), or (values, offsets)
+            As in `transform`: descriptors of other photos than will be searched.
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `X` has the wrong type or shape, holds NaN or infinity, has no descriptors, or fewer
+            distinct ones than words; or if an argument of the constructor is out of range.
+        """
+        sample, threads = self._sample(X, _PER_WORD * _number_of(self.words))
+        words = given_words(self.words)
+        if words is None:
+            model = _model(self.words, _check.seed(self.random_state), threads)
+            words = model.fit(sample).cluster_centers_
+        elif words.shape[1] != sample.shape[1]:
+            raise ValueError(
+                f"words must have the {sample.shape[1]} columns of X, got shape {words.shape}"
+            )
+        nearest = assign(sample, words, threads=threads)
+        mean = float(nearest.distances.mean(dtype=np.float64))
+        self.words_ = words
+        self.sigma_ = float(np.sqrt(mean / sample.shape[1]))
+        return self
+
+    def _current_words(self) -> NDArray[Any]:
+        """Return the words that were learned, or those that were given, where that is enough."""
+        if hasattr(self, "words_"):
+            return self.words_
+        words = given_words(self.words)
+        if words is None or self.pca is not None:
+            raise self._nothing_learned()
+        self.pca_ = None
+        return words
+
+    def _n_dims(self) -> int:
+        words = self._current_words()
+        return words.shape[1] if self.pca_ is None else len(self.pca_.mean_)
+
+    def _assigned(
+        self, values: NDArray[Any], words: NDArray[Any], threads: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the nearest words of descriptors, and how much each counts: no columns if 1."""
+        k = min(_check.count(self.assignments, "assignments"), len(words))
+        nearest = assign(values, words, k, threads=threads)
+        if k == 1:
+            return nearest.ids, np.empty((len(values), 0), np.float32)
+        weights = _core.soft_weights(nearest.distances, self._scale(), threads)
+        return nearest.ids, weights
+
+    def _scale(self) -> float:
+        """Return what squared distances are multiplied with in the exponent."""
+        if self.sigma is not None:
+            return 0.5 / _check.positive(self.sigma, "sigma") ** 2
+        if not hasattr(self, "sigma_"):
+            raise ValueError("sigma must be given with assignments > 1, or learned: call fit first")
+        # Of descriptors that all are words only the nearest counts.
+        return min(0.5 / self.sigma_**2, 1e300) if self.sigma_ > 0 else 1e300
+
+    def _learned(self) -> Arrays:
+        if not hasattr(self, "words_"):
+            raise self._nothing_learned()
+        return {"words": self.words_, "sigma": np.array([self.sigma_]), **self._pca_arrays()}
+
+    def _take(self, arrays: Arrays) -> None:
+        arrays = self._take_pca(arrays)
+        expect(arrays, "words", "sigma")
+        words, sigma = arrays["words"], arrays["sigma"]
+        if words.ndim != 2 or 0 in words.shape or words.dtype == np.float64:
+            raise ValueError("words must be rows of bytes or float32")
+        if sigma.shape != (1,) or sigma[0] < 0:
+            raise ValueError("sigma must be one number")
+        if self.pca_ is not None and words.shape[1] != len(self.pca_.components_):
+            raise ValueError("words must have as many columns as the PCA has components")
+        self.words_, self.sigma_ = words, float(sigma[0])
+        if self.words is None:  # they were given
+            self.words = words
+
+
+def given_words(words: Any) -> NDArray[Any] | None:
+    """Return words that are there already, or None where they must be learned."""
+    if isinstance(words, Vocabulary):
+        return words.words
+    if isinstance(words, KMeans):
+        return getattr(words, "cluster_centers_", None)
+    if words is None:
+        raise TypeError("words must be a number, a Vocabulary, a KMeans or an array, got None")
+    if np.ndim(words) == 0:
+        return None
+    array = _check.descriptors(words, "words")
+    if array.size == 0:
+        raise ValueError(f"words must hold at least one word, got shape {array.shape}")
+    return array
+
+
+def _number_of(words: Any) -> int:
+    if isinstance(words, KMeans):
+        return _check.count(words.num_words, "num_words")
+    given = given_words(words)
+    return _check.count(words, "words") if given is None else len(given)
+
+
+def _model(words: Any, random_state: int, threads: int) -> KMeans:
+    if isinstance(words, KMeans):
+        return KMeans(**words.get_params())
+    return KMeans(_check.count(words, "words"), random_state=random_state, threads=threads)
