@@ -19,6 +19,7 @@ void bind_kmeans_tree(py::module_& m);
 void bind_lsh(py::module_& m);
 void bind_geometry(py::module_& m);
 void bind_match(py::module_& m);
+void bind_match_kernel(py::module_& m);
 void bind_estimate(py::module_& m);
 }  // namespace trouvaille::python
 
@@ -40,5 +41,6 @@ PYBIND11_MODULE(_core, m) {
     trouvaille::python::bind_lsh(m);
     trouvaille::python::bind_geometry(m);
     trouvaille::python::bind_match(m);
+    trouvaille::python::bind_match_kernel(m);
     trouvaille::python::bind_estimate(m);
 }

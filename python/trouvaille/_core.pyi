@@ -456,6 +456,65 @@ class InvertedReader:
         masks: Sequence[NDArray[np.uint64] | None] | None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]: ...
 
+# match kernels
+# A block is words, starts, photos, signatures; with bitmap, factors and ids where it is searched.
+# Queries are offsets, factors, words, weights, features, signatures.
+max_signature_photos: int
+max_signature_words: int
+
+def build_signatures(
+    words: NDArray[np.uint32],
+    photos: NDArray[np.uint16],
+    signatures: NDArray[np.uint8],
+    num_words: int,
+) -> tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint16], NDArray[np.uint8]]: ...
+def check_signatures(
+    block: tuple[NDArray[Any], ...], num_words: int, photos: int, bits: int
+) -> None: ...
+def photo_counts(
+    block: tuple[NDArray[Any], ...], alive: NDArray[np.uint64], num_words: int
+) -> NDArray[np.int64]: ...
+def self_similarities(
+    block: tuple[NDArray[Any], ...],
+    weights: NDArray[np.float64],
+    similarities: NDArray[np.float64],
+    photos: int,
+) -> NDArray[np.float64]: ...
+def self_similarities_of_rows(
+    offsets: NDArray[np.int64],
+    words: NDArray[np.uint32],
+    signatures: NDArray[np.uint8],
+    weights: NDArray[np.float64],
+    similarities: NDArray[np.float64],
+) -> NDArray[np.float64]: ...
+def search_match_kernel(
+    blocks: list[tuple[NDArray[Any], ...]],
+    queries: tuple[NDArray[Any], ...],
+    similarities: NDArray[np.float64],
+    intra: bool,
+    inter: bool,
+    k: int,
+    threads: int,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]: ...
+@overload
+def binary_residuals(
+    x: NDArray[np.uint8],
+    words: NDArray[np.uint8],
+    nearest: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    aggregated: bool,
+    threads: int,
+) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.uint8]]: ...
+@overload
+def binary_residuals(
+    x: NDArray[np.float32],
+    words: NDArray[np.float32],
+    nearest: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    aggregated: bool,
+    threads: int,
+) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.uint8]]: ...
+
 # geometry
 def verify(
     query_frames: NDArray[np.float32],

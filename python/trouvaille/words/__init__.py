@@ -4,6 +4,7 @@
 from ..neighbors import Neighbors
 from ._cost import Cost
 from .assignment import SoftWords, assign
+from .hamming_embedding import HammingEmbedding
 from .importers import ColmapVocabulary, from_colmap, from_dbow, from_fbow
 from .kmeans import KMeans, Progress
 from .vocabulary import Vocabulary
@@ -12,6 +13,7 @@ from .vocabulary_tree import VocabularyTree
 __all__ = [
     "ColmapVocabulary",
     "Cost",
+    "HammingEmbedding",
     "KMeans",
     "Neighbors",
     "Progress",

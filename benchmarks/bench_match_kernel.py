@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hamming embedding and the match kernels beside tf-idf: quality on real photos, memory and time.
+
+Each labelled set of $TROUVAILLE_DATA plus all distractors, with words, projections and medians
+learned on the distractors and the *other* sets; no verification. Then the time of a search by ASMK
+beside the published algorithm in NumPy, and how fast lists are scanned. Features and words are kept
+between runs where TROUVAILLE_BENCH_DATA names a folder: they take most of the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness import compare, record, single_thread
+
+single_thread()
+
+import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+from sift_data import kept_file  # noqa: E402
+from trouvaille import features  # noqa: E402
+from trouvaille.evaluation import GroundTruth, mean_average_precision  # noqa: E402
+from trouvaille.index import ASMK, SMK, HammingIndex, InvertedFile  # noqa: E402
+from trouvaille.words import HammingEmbedding, KMeans, assign  # noqa: E402
+
+SETS = ("smvs_books", "smvs_landmarks", "grocery_packages")
+NUM_WORDS = 20_000
+MAX_FEATURES, MAX_SIZE = 1_000, 800
+QUERY_WORDS = 5
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Descriptors of photos, and the nearest words of each."""
+
+    names: list[str]
+    values: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    words: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def of(self, array: NDArray[Any]) -> list[NDArray[Any]]:
+        """An array of a row a descriptor, by photo."""
+        return np.split(array, self.offsets[1:-1])
+
+
+def kept(name: str, make: Callable[[], dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    path = kept_file(f"match_kernel_{name}.npz")
+    if path is not None and path.is_file():
+        with np.load(path) as arrays:
+            return dict(arrays)
+    arrays = make()
+    if path is not None:
+        aside = path.with_name(f".{os.getpid()}.{path.name}")
+        np.savez(aside, **arrays)
+        aside.replace(path)
+    return arrays
+
+
+def photos_of(data: Path, folder: str) -> Photos:
+    def make() -> dict[str, NDArray[Any]]:
+        paths = sorted((data / folder).glob("*.jpg"))
+        found = [
+            extraction.features.descriptors
+            for extraction in features.extract_all(
+                paths, max_features=MAX_FEATURES, max_size=MAX_SIZE, workers=1
+            )
+        ]
+        return {
+            "names": np.array([path.name for path in paths]),
+            "values": np.concatenate(found),
+            "offsets": np.cumsum([0, *map(len, found)]),
+        }
+
+    arrays = kept(f"{folder}_{MAX_FEATURES}", make)
+    return Photos(arrays["names"].tolist(), arrays["values"], arrays["offsets"])
+
+
+def chosen(photos: Photos, names: Sequence[str]) -> Photos:
+    numbers = [photos.names.index(name) for name in names]
+    parts = photos.of(photos.values)
+    values = [parts[i] for i in numbers]
+    return Photos(list(names), np.concatenate(values), np.cumsum([0, *map(len, values)]))
+
+
+def joined(a: Photos, b: Photos) -> Photos:
+    return Photos(
+        a.names + b.names,
+        np.concatenate([a.values, b.values]),
+        np.concatenate([a.offsets, a.offsets[-1] + b.offsets[1:]]),
+    )
+
+
+def with_words(photos: Photos, words: NDArray[np.uint8], k: int) -> Photos:
+    found = assign(photos.values, words, k).ids
+    return Photos(photos.names, photos.values, photos.offsets, found)
+
+
+class Method:
+    """An index of photos by their words, and the ranking of each query."""
+
+    def __init__(self, index: Any, add: Any, queries: list[Any]) -> None:
+        self.index, self.queries = index, queries
+        index.add(add) if not isinstance(add, tuple) else index.add(*add)
+
+    def search(self, query: Any, k: int) -> NDArray[np.int64]:
+        return self.index.search(query, k, threads=1).ids[0]
+
+
+def tf_idf(database: Photos, queries: Photos) -> Method:
+    def rows(photos: Photos) -> NDArray[Any]:
+        import scipy.sparse
+
+        words = photos.words[:, 0]
+        shape = (len(photos), NUM_WORDS)
+        return scipy.sparse.csr_array((np.ones(len(words)), words, photos.offsets), shape=shape)
+
+    index = InvertedFile(NUM_WORDS, metric="cosine", weighting="tfidf", burstiness="sqrt")
+    matrix = rows(queries)
+    return Method(index, rows(database), [matrix[[i]] for i in range(len(queries))])
+
+
+def hamming(
+    database: Photos,
+    queries: Photos,
+    embedding: HammingEmbedding,
+    burstiness: str | None,
+    query_words: int = 1,
+    threshold: int | None = None,
+) -> Method:
+    def signed(photos: Photos, k: int) -> list[Any]:
+        words = photos.words[:, :k]
+        signatures = embedding.transform(photos.values, words, threads=1)
+        return list(zip(photos.of(words), photos.of(signatures), strict=True))
+
+    index = HammingIndex(NUM_WORDS, embedding.n_bits, burstiness=burstiness, threshold=threshold)
+    asked = [[query] for query in signed(queries, query_words)]
+    return Method(index, signed(database, 1), asked)
+
+
+class Kernel(Method):
+    """SMK or ASMK, given the words of descriptors."""
+
+    def __init__(self, index: ASMK | SMK, database: Photos, queries: Photos) -> None:
+        self.index = index
+        index.add((database.values, database.offsets), nearest=database.words[:, 0], threads=1)
+        k = index.query_words
+        words = queries.words[:, :k]
+        self.queries = list(zip(queries.of(queries.values), queries.of(words), strict=True))
+
+    def search(self, query: Any, k: int) -> NDArray[np.int64]:
+        values, words = query
+        return self.index.search([values], k, nearest=words, threads=1).ids[0]
+
+
+def bytes_of(method: Method, n_features: int) -> float:
+    if isinstance(method.index, InvertedFile):
+        return method.index.stats().postings_bytes / n_features
+    stats = method.index.stats()
+    return stats.bytes_a_posting * stats.n_postings / n_features
+
+
+def measure(method: Method, database: Photos, truth: GroundTruth) -> dict[str, float]:
+    """Mean average precision, without the query itself; bytes; and the median time of a query."""
+    rankings, seconds = [], []
+    method.search(method.queries[0], 1)
+    for query, asked in zip(truth.queries, method.queries, strict=True):
+        start = time.perf_counter()
+        ids = method.search(asked, len(database))
+        seconds.append(time.perf_counter() - start)
+        rankings.append([database.names[i] for i in ids if database.names[i] != query.image])
+    return {
+        "mAP": mean_average_precision(
+            rankings,
+            [query.positives for query in truth.queries],
+            [query.junk for query in truth.queries],
+        ),
+        "bytes a feature": bytes_of(method, len(database.values)),
+        "ms a query": 1000 * float(np.median(seconds)),
+    }
+
+
+def vocabulary_of(others: Photos, tested: str, threads: int) -> NDArray[np.uint8]:
+    def make() -> dict[str, NDArray[Any]]:
+        words = KMeans(NUM_WORDS, iterations=6, threads=threads).fit(others.values)
+        return {"words": words.cluster_centers_}
+
+    return kept(f"{tested}_{NUM_WORDS}_words", make)["words"]
+
+
+def quality(data: Path, tested: str) -> tuple[NDArray[np.uint8], Photos, Photos]:
+    truth = GroundTruth.load(data / tested / "gt.json")
+    everything = {name: photos_of(data, name) for name in (*SETS, "distractors")}
+    others = everything["distractors"]
+    for name in SETS:
+        if name != tested:
+            others = joined(others, everything[name])
+    words = vocabulary_of(others, tested, 1)
+    database = joined(chosen(everything[tested], truth.database), everything["distractors"])
+    database = with_words(database, words, 1)
+    queries = chosen(everything[tested], [query.image for query in truth.queries])
+    start = time.perf_counter()
+    queries = with_words(queries, words, QUERY_WORDS)
+    milliseconds = 1000 * (time.perf_counter() - start) / len(queries)
+    ids = assign(others.values, words, 1).ids[:, 0]
+    embeddings = {
+        n_bits: HammingEmbedding(n_bits).fit(others.values, ids, num_words=NUM_WORDS, threads=1)
+        for n_bits in (64, 128)
+    }
+    he = partial(hamming, database, queries)
+    methods: dict[str, Callable[[], Method]] = {
+        "tf-idf": lambda: tf_idf(database, queries),
+        "HE, 64 bits": lambda: he(embeddings[64], None),
+        "HE, 64 bits, bursts within photos": lambda: he(embeddings[64], "intra"),
+        "HE, 64 bits, bursts": lambda: he(embeddings[64], "both"),
+        "HE, 64 bits, bursts, 5 words": lambda: he(embeddings[64], "both", QUERY_WORDS),
+        "HE, 128 bits, bursts, 5 words": lambda: he(embeddings[128], "both", QUERY_WORDS),
+        "SMK": lambda: Kernel(SMK(words), database, queries),
+        "ASMK": lambda: Kernel(ASMK(words), database, queries),
+        "ASMK, no idf": lambda: Kernel(ASMK(words, idf=None), database, queries),
+    }
+    for name, method in methods.items():
+        record(
+            f"{tested} + distractors, {name}",
+            measure(method(), database, truth),
+            table="tf-idf, Hamming embedding and match kernels, before verification",
+            threads=1,
+            notes=f"{NUM_WORDS:,} words of other sets, {MAX_FEATURES:,} features; their words "
+            f"take {milliseconds:.1f} ms a query more ({QUERY_WORDS} each)",
+        )
+    return words, database, queries
+
+
+def published(index: dict[int, Any], norms: NDArray[np.float64], query: Any) -> NDArray[Any]:
+    """ASMK as published, a word of the query at a time, in NumPy: XOR, counts, powers, sums."""
+    scores = np.zeros(len(norms))
+    for word, signature in zip(*query, strict=True):
+        if word in index:
+            photos, signatures = index[word]
+            distances = np.bitwise_count(signatures ^ signature).sum(axis=1)
+            similarity = 1 - 2 * distances / (64 * signatures.shape[1])
+            passing = similarity >= 0
+            scores[photos[passing]] += similarity[passing] ** 3 / norms[photos[passing]]
+    return np.argsort(-scores, kind="stable")
+
+
+def speed(words: NDArray[np.uint8], database: Photos, queries: Photos) -> None:
+    """The same signatures through ours and through NumPy, one query after another."""
+    index = ASMK(words, idf=None)
+    index.add((database.values, database.offsets), nearest=database.words[:, 0], threads=1)
+    held: dict[int, Any] = {}
+    counts = np.zeros(len(database))
+    for block in index._content.blocks:
+        of_each, photos, signatures = block.postings()
+        counts += np.bincount(photos, minlength=len(database))
+        starts = np.flatnonzero(np.diff(of_each, prepend=-1))
+        for begin, end in zip(starts, [*starts[1:], len(of_each)], strict=True):
+            held[int(of_each[begin])] = photos[begin:end], signatures[begin:end].view(np.uint64)
+    norms = np.sqrt(counts)
+    some = list(zip(queries.of(queries.values), queries.of(queries.words), strict=True))[:20]
+    rows = [index._residuals([x], nearest, QUERY_WORDS, 1) for x, nearest in some]
+    asked = [(row.words.tolist(), row.signatures.view(np.uint64)) for row in rows]
+    compare(
+        f"ASMK, {len(database)} photos, {len(database.values):,} features, {len(words):,} words",
+        {
+            "ours": lambda: [
+                index.search([x], len(database), nearest=n, threads=1).ids[0] for x, n in some
+            ],
+            "published, in NumPy": lambda: [published(held, norms, query) for query in asked],
+        },
+        items=len(some),
+        unit="ms/query",
+        quality=lambda _, found: {"first_photos": float(np.sum([ids[0] for ids in found]))},
+        notes="ours aggregates the query's residuals too; the peer is given them",
+    )
+
+
+def scans(n: int, n_bits: int) -> None:
+    """Lists much longer than the cache: how many bytes of signatures a second."""
+    from trouvaille.index.signature_block import SignatureRows
+
+    rng = np.random.default_rng(0)
+    n_bytes, photos = n_bits // 8, 20_000
+    signatures = rng.integers(0, 256, (n, n_bytes), dtype=np.uint8)
+    offsets = np.linspace(0, n, photos + 1).astype(np.int64)
+    index = HammingIndex(1_000, n_bits, idf=None, burstiness=None)
+    index._add(
+        SignatureRows(offsets, rng.integers(0, 1_000, n).astype(np.uint32), signatures), None
+    )
+    query = [(np.arange(1_000), signatures[:1_000])]  # every list once
+    codes = signatures.view(np.uint64)
+    out = np.empty_like(codes)
+    compare(
+        f"scan of {n:,} signatures of {n_bits} bits, in 1,000 lists",
+        {
+            "ours": lambda: index.search(query, 10, threads=1),
+            "read by NumPy": lambda: codes.sum(),
+            "XOR by NumPy": lambda: np.bitwise_xor(codes, codes[0], out=out),
+        },
+        items=n,
+        unit="ns/signature",
+        notes="the peers read the same bytes, and find nothing",
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sets", nargs="*", default=list(SETS), help="labelled sets")
+    arguments = parser.parse_args()
+    if not os.environ.get("TROUVAILLE_DATA"):
+        print("skipped: TROUVAILLE_DATA names no folder of labelled photos")
+        sys.exit(0)
+    for tested_set in arguments.sets:
+        last = quality(Path(os.environ["TROUVAILLE_DATA"]), tested_set)
+    speed(*last)
+    for bits in (64, 128):
+        scans(8_000_000, bits)

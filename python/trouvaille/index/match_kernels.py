@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Selective match kernels: photos compared by the binary residuals of their features."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _check, _core
+from .._array_file import ArrayFile
+from ..words import Vocabulary, assign
+from ._photos import Photos, descriptors_of
+from .match_index import Idf, MatchIndex, Weights
+from .results import SearchResult
+from .signature_block import SignatureRows
+
+
+class _MatchKernel(MatchIndex):
+    """What SMK and ASMK have in common."""
+
+    _aggregated: ClassVar[bool]
+
+    def __init__(
+        self,
+        words: Vocabulary | ArrayLike,
+        *,
+        alpha: float = 3.0,
+        similarity_threshold: float = 0.0,
+        query_words: int = 5,
+        idf: Idf = "following",
+    ) -> None:
+        given = words.words if isinstance(words, Vocabulary) else words
+        vocabulary = _check.descriptors(given, "words")
+        if vocabulary.size == 0:
+            raise ValueError(f"words must hold at least one word, got shape {vocabulary.shape}")
+        num_words, n_dims = vocabulary.shape
+        _check.count(num_words, "the number of words", maximum=_core.max_signature_words)
+        _check.count(n_dims, "the columns of words", maximum=8 * _core.max_code_bytes)
+        self.words = vocabulary
+        if vocabulary.flags.writeable:
+            self.words = vocabulary.copy()
+            self.words.flags.writeable = False
+        self.alpha = _check.positive(alpha, "alpha")
+        self.similarity_threshold = _check.between(
+            similarity_threshold, "similarity_threshold", -1, 1
+        )
+        self.query_words = _check.count(query_words, "query_words")
+        super().__init__(num_words, n_dims, idf)
+
+    def _parameters(self) -> dict[str, Any]:
+        return {
+            "alpha": self.alpha,
+            "similarity_threshold": self.similarity_threshold,
+            "query_words": self.query_words,
+        }
+
+    def _own_arrays(self) -> dict[str, NDArray[Any]]:
+        return {"vocabulary": self.words}
+
+    @classmethod
+    def _arguments(cls, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        if "vocabulary" not in arrays:
+            raise ValueError("there must be an array vocabulary")
+        return {"words": arrays.pop("vocabulary")}
+
+    def _similarities(self) -> Weights:
+        table = np.zeros(8 * -(-self.n_bits // 8) + 1)
+        for distance in range(self.n_bits + 1):
+            u = 1 - 2 * distance / self.n_bits
+            if u >= self.similarity_threshold:
+                table[distance] = math.copysign(math.pow(abs(u), self.alpha), u)
+        return table
+
+    def _self_similarities(self) -> Weights:
+        return self._similarities()
+
+    def add(
+        self,
+        photos: Photos,
+        ids: ArrayLike | None = None,
+        *,
+        nearest: ArrayLike | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Add photos.
+
+        Parameters
+        ----------
+        photos : sequence of array_like of uint8 or float, or (descriptors, offsets)
+            Of each photo its descriptors, shape (n, n_dims), n may be 0; or those of all photos
+            one behind the other, those of photo i being ``offsets[i]`` to ``offsets[i + 1]``.
+        ids : array_like of int, shape (n_photos,), optional
+            Distinct from each other and from those of the index, and not negative. By default
+            they follow the largest there ever was.
+        nearest : array_like of int, shape (n_descriptors,) or (n_descriptors, m), optional
+            The words of all photos' descriptors, where they are known. By default the nearest one.
+        threads : int, optional
+            One for each core by default.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of the wrong type or shape, descriptors are not finite, a word is
+            none, or an id is taken. Nothing is added then.
+        """
+        self._add(self._residuals(photos, nearest, 1, _check.threads(threads)), ids)
+
+    def search(
+        self,
+        photos: Photos,
+        k: int = 100,
+        *,
+        nearest: ArrayLike | None = None,
+        threads: int | None = None,
+    ) -> SearchResult:
+        """Find the `k` best photos for each query.
+
+        Parameters
+        ----------
+        photos : sequence of array_like of uint8 or float, or (descriptors, offsets)
+            As for `add`.
+        k : int
+            Places a query. It may be more than there are photos.
+        nearest : array_like of int, shape (n_descriptors,) or (n_descriptors, m), optional
+            The words of all queries' descriptors. By default the `query_words` nearest ones.
+        threads : int, optional
+            One for each core by default.
+
+        Returns
+        -------
+        SearchResult
+            ``scores`` and ``ids``, of shape (n_photos, k), best first; among equals the smaller
+            id. Photos that share no word have the score 0; places for which there is no photo
+            hold -infinity and -1.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of the wrong type or shape, descriptors are not finite, or a word is
+            none.
+        """
+        k, threads = _check.count(k, "k"), _check.threads(threads)
+        rows = self._residuals(photos, nearest, self.query_words, threads)
+        return self._search(rows, np.zeros(len(rows.words), np.uint32), k, threads)
+
+    def _residuals(
+        self, photos: Photos, nearest: ArrayLike | None, n_words: int, threads: int
+    ) -> SignatureRows:
+        values, offsets = descriptors_of(photos, self.n_bits)
+        words = self.words
+        if values.dtype != words.dtype:
+            values, words = values.astype(np.float32), words.astype(np.float32)
+        if nearest is None:
+            ids = assign(values, words, min(n_words, self.num_words), threads=threads).ids
+        else:
+            ids = self._checked_words(nearest, len(values))
+        return SignatureRows(
+            *_core.binary_residuals(values, words, ids, offsets, self._aggregated, threads)
+        )
+
+    def _checked_words(self, nearest: ArrayLike, n: int) -> NDArray[np.int64]:
+        given = _check.as_array(nearest, "nearest")
+        if given.size == 0:  # NumPy takes an empty list for numbers that are not whole
+            given = given.astype(np.int64)
+        ids = _check.array(given, "nearest", np.int64)
+        ids = ids[:, None] if ids.ndim == 1 else ids
+        if ids.ndim != 2 or len(ids) != n:
+            raise ValueError(
+                f"nearest must have a row for each of {n} descriptors, got {ids.shape}"
+            )
+        if ids.size and not 0 <= ids.min() <= ids.max() < self.num_words:
+            wrong = ids[(ids < 0) | (ids >= self.num_words)][0]
+            raise ValueError(f"nearest must hold words below {self.num_words}, got {wrong}")
+        return np.ascontiguousarray(ids)
+
+
+class SMK(_MatchKernel):
+    """Photos by the selective match kernel [1]_, over binary residuals.
+
+    Each feature has a signature in its word: the signs of its descriptor minus the word. Two that
+    differ in h of D bits are similar by ``u = 1 - 2 * h / D``, and count
+    ``sign(u) * abs(u)**alpha`` if u is not below the threshold. The kernel of two photos is the sum
+    of that, times the word's idf squared, over all pairs of features that share a word; the score
+    is the kernel divided by the roots of both photos' kernels with themselves.
+
+    Parameters
+    ----------
+    words : Vocabulary or array_like of uint8 or float, shape (num_words, n_dims)
+        The words; at most 2^24. Kept, and saved with the index. A signature has `n_dims` bits.
+    alpha : float
+        The exponent of a similarity; positive.
+    similarity_threshold : float
+        The least similarity that counts, from -1 to 1.
+    query_words : int
+        So many nearest words of a query's descriptor; those of the index have one each.
+    idf : {"following", None} or array_like of float, shape (num_words,)
+        What a word weighs: ``log(N / df)``, of the collection as it is; nothing; or what is given,
+        not negative.
+
+    References
+    ----------
+    .. [1] G. Tolias, Y. Avrithis, H. Jegou, "To aggregate or not to aggregate: selective match
+       kernels for image search", ICCV 2013.
+
+    Examples
+    --------
+    >>> index = SMK(np.uint8([[10, 10], [90, 90]]), idf=None)
+    >>> index.add([np.uint8([[12, 12]]), np.uint8([[12, 8], [95, 95]])])
+    >>> index.search([np.uint8([[11, 13]])], k=2)
+    SearchResult(scores=array([[0.70710678, 0.        ]]), ids=array([[0, 1]]))
+    """
+
+    _aggregated = False
+    _format = ArrayFile("smk", 1, "an index of SMK")
+
+
+class ASMK(_MatchKernel):
+    """Photos by the aggregated selective match kernel [1]_, over binary residuals.
+
+    A photo has one signature in each of its words: the signs of the sum of its descriptors there,
+    each minus the word. Two that differ in h of D bits are similar by ``u = 1 - 2 * h / D``, and
+    count ``sign(u) * abs(u)**alpha`` if u is not below the threshold. The kernel of two photos is
+    the sum of that, times the word's idf squared, over the words that they share; the score is the
+    kernel divided by the roots of both photos' kernels with themselves, so that a photo's with
+    itself is 1. What repeats in a photo counts once: ASMK needs nothing against bursts.
+
+    Parameters
+    ----------
+    words : Vocabulary or array_like of uint8 or float, shape (num_words, n_dims)
+        The words; at most 2^24. Kept, and saved with the index. A signature has `n_dims` bits.
+    alpha : float
+        The exponent of a similarity; positive.
+    similarity_threshold : float
+        The least similarity that counts, from -1 to 1.
+    query_words : int
+        So many nearest words of a query's descriptor; those of the index have one each.
+    idf : {"following", None} or array_like of float, shape (num_words,)
+        What a word weighs: ``log(N / df)``, of the collection as it is; nothing, as in [2]_; or
+        what is given, not negative.
+
+    Notes
+    -----
+    Scores are sums of float64 in the order of the words: the same bits for any number of threads,
+    on every CPU, for any batch of queries and any division into calls of `add` (but for what the C
+    library makes of log and pow). Where a residual is a sum of floats that cancels, a bit may
+    differ from a sum in another order.
+
+    References
+    ----------
+    .. [1] G. Tolias, Y. Avrithis, H. Jegou, "To aggregate or not to aggregate: selective match
+       kernels for image search", ICCV 2013.
+    .. [2] G. Tolias, T. Jenicek, O. Chum, "Learning and aggregating deep local descriptors for
+       instance-level recognition", ECCV 2020.
+
+    Examples
+    --------
+    >>> index = ASMK(np.uint8([[10, 10], [90, 90]]), idf=None)
+    >>> index.add([np.uint8([[12, 12]]), np.uint8([[12, 8], [95, 95]])])
+    >>> index.search([np.uint8([[11, 13]])], k=2)
+    SearchResult(scores=array([[0.70710678, 0.        ]]), ids=array([[0, 1]]))
+    """
+
+    _aggregated = True
+    _format = ArrayFile("asmk", 1, "an index of ASMK")

@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hamming embedding: a binary signature that says where in its word's cell a descriptor lies."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _check, _core
+from .._array_file import ArrayFile
+from ..errors import IndexCorruptError
+
+_FORMAT = ArrayFile("hamming_embedding", 1, "a Hamming embedding")
+_BLOCK = 1 << 18  # bits of a block of rows, a thread: the numbers they come from stay in cache
+_PARAMETERS = ("n_bits", "min_points", "random_state")
+
+
+class HammingEmbedding:
+    """Descriptors of a word → bits, of which those of near descriptors are equal for the most part.
+
+    A random orthogonal projection takes descriptors to `n_bits` numbers; each bit says whether its
+    number is above the median of those of the word's descriptors [1]_. `HammingIndex` searches
+    photos by such signatures.
+
+    Parameters
+    ----------
+    n_bits : int
+        Length of a signature; at most the dimensions of the descriptors.
+    min_points : int
+        A word with fewer descriptors to learn from has the medians of all descriptors.
+    random_state : int
+        Seed of the projection.
+
+    Attributes
+    ----------
+    projection_ : ndarray of float32, shape (n_dims, n_bits)
+        Its columns are orthonormal.
+    medians_ : ndarray of float32, shape (num_words, n_bits)
+        What the numbers of a word's descriptors are compared with.
+
+    Notes
+    -----
+    Bit i of a signature is in byte ``i // 8``, where it is worth ``1 << i % 8``; what is left of
+    the last byte is 0. Projection, medians and bits are the same for any number of threads and on
+    every CPU. `fit` takes ``4 * n_bits`` bytes a descriptor, twice.
+
+    References
+    ----------
+    .. [1] H. Jegou, M. Douze, C. Schmid, "Hamming embedding and weak geometric consistency for
+       large scale image search", ECCV 2008.
+
+    Examples
+    --------
+    >>> X = np.random.default_rng(0).integers(0, 256, (100, 16), dtype=np.uint8)
+    >>> embedding = HammingEmbedding(12).fit(X, np.arange(100) % 3)
+    >>> embedding.transform(X[:5], [0, 1, 2, 0, 1]).shape
+    (5, 2)
+    """
+
+    projection_: NDArray[np.float32]
+    medians_: NDArray[np.float32]
+
+    def __init__(self, n_bits: int = 64, *, min_points: int = 8, random_state: int = 0) -> None:
+        self.n_bits = n_bits
+        self.min_points = min_points
+        self.random_state = random_state
+
+    def fit(
+        self,
+        X: ArrayLike,
+        words: ArrayLike,
+        *,
+        num_words: int | None = None,
+        threads: int | None = None,
+    ) -> Self:
+        """Draw the projection, and learn the medians.
+
+        Parameters
+        ----------
+        X : array_like of uint8 or float, shape (n, n_dims)
+            Descriptors, one or more.
+        words : array_like of int, shape (n,)
+            The word of each.
+        num_words : int, optional
+            Words that there are; by default up to the greatest of `words`.
+        threads : int, optional
+            One for each core by default.
+
+        Returns
+        -------
+        HammingEmbedding
+            Itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of the wrong type or shape, `X` has no rows, fewer columns than
+            `n_bits`, NaN, infinity, or numbers whose sums float32 does not hold, or a word is none.
+        """
+        X = _check.descriptors(X, "X")
+        n_bits = _check.count(self.n_bits, "n_bits", maximum=8 * _core.max_code_bytes)
+        min_points = _check.count(self.min_points, "min_points")
+        seed = _check.seed(self.random_state)
+        threads = _check.threads(threads)
+        if len(X) == 0:
+            raise ValueError(f"X must have rows to learn from, got shape {X.shape}")
+        if n_bits > X.shape[1]:
+            raise ValueError(
+                f"n_bits must be at most the {X.shape[1]} columns of X: so many directions are "
+                f"orthogonal; got {n_bits}"
+            )
+        ids = _check.array(words, "words", np.int64, ndim=1)
+        if num_words is None:
+            num_words = int(ids.max(initial=0)) + 1
+        num_words = _check.count(num_words, "num_words", maximum=_core.max_signature_words)
+        _check_words(ids, (len(X),), num_words)
+        projection = _orthonormal(X.shape[1], n_bits, seed)
+        values = _core.project(X, projection, np.zeros(n_bits, np.float32), threads)
+        if not np.isfinite(values).all():
+            raise ValueError("X must be of numbers whose sums are finite: scale them to about 1")
+        self.projection_ = projection
+        self.medians_ = _medians(values, ids, num_words, min_points)
+        return self
+
+    def transform(
+        self, X: ArrayLike, words: ArrayLike, *, threads: int | None = None
+    ) -> NDArray[np.uint8]:
+        """Return the signatures of descriptors in their words.
+
+        Parameters
+        ----------
+        X : array_like of uint8 or float, shape (n, n_dims)
+            Descriptors.
+        words : array_like of int, shape (n,) or (n, k)
+            The word of each, or several.
+        threads : int, optional
+            One for each core by default.
+
+        Returns
+        -------
+        ndarray of uint8, shape (n, ceil(n_bits / 8)) or (n, k, ceil(n_bits / 8))
+            Bits, the least significant of a byte first.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of the wrong type or shape, `X` holds NaN or infinity, a word is none
+            that there is, or `fit` was not called.
+        """
+        self._require_fitted()
+        n_dims, n_bits = self.projection_.shape
+        X = _check.descriptors(X, "X", n_dims)
+        threads = _check.threads(threads)
+        given = _check.as_array(words, "words")
+        if given.size == 0:  # NumPy takes an empty list for numbers that are not whole
+            given = given.astype(np.int64)
+        ids = _check.array(given, "words", np.int64)
+        if ids.ndim not in (1, 2):
+            raise ValueError(f"words must be 1-D or 2-D, got shape {ids.shape}")
+        _check_words(ids, (len(X), *ids.shape[1:]), len(self.medians_))
+        signatures = np.empty((*ids.shape, -(-n_bits // 8)), np.uint8)
+        offsets = np.zeros(n_bits, np.float32)
+        of_a_row = n_bits * math.prod(ids.shape[1:])
+        step = max(threads * _BLOCK // max(of_a_row, 1), 1)
+        for begin in range(0, len(X), step):
+            part = slice(begin, begin + step)
+            values = _core.project(X[part], self.projection_, offsets, threads)
+            if ids.ndim == 2:
+                values = values[:, None]
+            bits = values > self.medians_[ids[part]]
+            signatures[part] = np.packbits(bits, axis=-1, bitorder="little")
+        return signatures
+
+    def fit_transform(
+        self, X: ArrayLike, words: ArrayLike, *, threads: int | None = None
+    ) -> NDArray[np.uint8]:
+        """Return the signatures of descriptors that are learned from; see `fit`."""
+        return self.fit(X, words, threads=threads).transform(X, words, threads=threads)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what was learned to a file, which appears whole or not at all.
+
+        Raises
+        ------
+        ValueError
+            If `fit` was not called.
+        OSError
+            If the disk refuses. An old file is still there then.
+        """
+        self._require_fitted()
+        arrays = {"projection": self.projection_, "medians": self.medians_}
+        _FORMAT.write(path, {"parameters": self.get_params()}, arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Open what `save` wrote; every byte of it is verified.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        IndexCorruptError
+            If it is not what was written.
+        FormatVersionError
+            If it is whole, but of a newer format.
+        """
+        metadata, arrays = _FORMAT.read(path, mmap=False)
+        try:
+            if metadata.keys() != {"parameters"} or not isinstance(metadata["parameters"], dict):
+                raise ValueError("the metadata are not those of a Hamming embedding")
+            embedding = cls(**metadata["parameters"])
+            embedding._take(arrays)
+        except (TypeError, ValueError) as error:
+            raise IndexCorruptError(Path(path), _FORMAT.kind, 0, str(error)) from None
+        return embedding
+
+    def _take(self, arrays: dict[str, NDArray[Any]]) -> None:
+        if arrays.keys() != {"projection", "medians"}:
+            raise ValueError("there must be the arrays projection and medians")
+        for name, array in arrays.items():
+            is_finite = array.dtype == np.float32 and np.isfinite(array).all()
+            if not is_finite or array.ndim != 2 or array.shape[1] != self.n_bits or array.size == 0:
+                raise ValueError(f"{name} must be finite float32, a column a bit")
+        self.projection_, self.medians_ = arrays["projection"], arrays["medians"]
+
+    def _require_fitted(self) -> None:
+        if not hasattr(self, "medians_"):
+            raise ValueError("the HammingEmbedding has learned nothing: call fit first")
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's arguments (`deep` changes nothing: none is an estimator)."""
+        return {name: getattr(self, name) for name in _PARAMETERS}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change arguments of the constructor; an unknown name is a ValueError."""
+        unknown = sorted(params.keys() - set(_PARAMETERS))
+        if unknown:
+            raise ValueError(
+                f"HammingEmbedding has no parameter {unknown[0]!r}; it has {', '.join(_PARAMETERS)}"
+            )
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
+        return f"HammingEmbedding({given})"
+
+
+def _check_words(ids: NDArray[np.int64], shape: tuple[int, ...], num_words: int) -> None:
+    if ids.shape != shape:
+        raise ValueError(f"words must have shape {shape}, a row a descriptor, got {ids.shape}")
+    if ids.size and not 0 <= ids.min() <= ids.max() < num_words:
+        wrong = ids[(ids < 0) | (ids >= num_words)].flat[0]
+        raise ValueError(f"words must be from 0 to {num_words - 1}, got {wrong}")
+
+
+def _orthonormal(n_dims: int, n_bits: int, seed: int) -> NDArray[np.float32]:
+    """Return random orthonormal columns, the same bits on every machine.
+
+    Products are elementwise and `fsum` rounds once, so nothing depends on how a library sums. Sums
+    of twelve uniform numbers are normal enough.
+    """
+    words = np.frombuffer(_core.random_bytes(seed, 0, 12 * n_bits * n_dims), "<u4")
+    columns = (words.reshape(n_bits, n_dims, 12) * 2.0**-32).sum(axis=2) - 6
+    for i, column in enumerate(columns):
+        for _ in range(2):  # what rounding left of the others goes the second time
+            for other in columns[:i]:
+                column -= math.fsum((column * other).tolist()) * other
+        column /= math.sqrt(math.fsum((column * column).tolist()))
+    return np.ascontiguousarray(columns.T, np.float32)
+
+
+def _medians(
+    values: NDArray[np.float32], ids: NDArray[np.int64], num_words: int, min_points: int
+) -> NDArray[np.float32]:
+    """Return the medians of the values of each word, or of all where there are too few."""
+    medians = np.tile(_median(values), (num_words, 1))
+    order = np.argsort(ids, kind="stable")
+    starts = np.searchsorted(ids[order], np.arange(num_words + 1))
+    for word in np.flatnonzero(np.diff(starts) >= min_points):
+        medians[word] = _median(values[order[starts[word] : starts[word + 1]]])
+    return medians
+
+
+def _median(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the median of each column: of an even number, the mean of the two in the middle."""
+    n = len(values)
+    low, high = (n - 1) // 2, n // 2
+    middle: NDArray[np.float32] = np.partition(values, [low, high], axis=0)
+    return np.asarray(middle[low] / 2 + middle[high] / 2)
