@@ -2,6 +2,8 @@
 """Hamming embedding, SMK and ASMK in an inverted file: the sums that NumPy finds pair by pair."""
 
 import itertools
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -55,12 +57,12 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize("burstiness", BURSTINESS)
 @pytest.mark.parametrize("n_bits", [8, 13, 64, 128, 200, 256])
-def test_hamming_scores(rng, isa, threads, burstiness, n_bits):
+def test_hamming_scores(rng, isa, burstiness, n_bits):
     photos = signed_photos(rng, 30, 7, n_bits)
     queries = signed_photos(rng, 4, 7, n_bits, k=3)
     index = HammingIndex(7, n_bits, burstiness=burstiness)
     index.add(photos)
-    found = index.search(queries, k=35, threads=threads)
+    found = index.search(queries, k=35, threads=2)
     threshold, sigma = 3 * n_bits // 8, n_bits / 4
     scores = [
         reference.hamming_scores(query, photos, 7, threshold, sigma, burstiness)
@@ -343,12 +345,12 @@ def residuals_of(photos, words, k, aggregated):
 @pytest.mark.parametrize("kind", [SMK, ASMK])
 @pytest.mark.parametrize("idf", ["following", None])
 @pytest.mark.parametrize("n_dims", [5, 16, 64, 128])
-def test_match_kernels(rng, isa, threads, kind, idf, n_dims):
+def test_match_kernels(rng, isa, kind, idf, n_dims):
     words = rng.integers(0, 256, (12, n_dims), dtype=np.uint8)
     photos, queries = described_photos(rng, 20, n_dims), described_photos(rng, 3, n_dims)
     index = kind(words, query_words=4, idf=idf)
-    index.add(photos, threads=threads)
-    found = index.search(queries, k=25, threads=threads)
+    index.add(photos, threads=2)
+    found = index.search(queries, k=25, threads=2)
     aggregated = kind is ASMK
     own = residuals_of(photos, words, 1, aggregated)
     weights = np.ones(12)
@@ -377,6 +379,36 @@ def test_the_published_ranking(rng, alpha, threshold):
         found = index.search([query], k=len(photos))
         np.testing.assert_allclose(found.scores[0], scores[ranking], rtol=1e-12, atol=1e-15)
         np.testing.assert_array_equal(found.ids[0], ranking)
+
+
+@pytest.mark.parametrize("idf", ["following", None])
+def test_the_published_package(rng, idf):
+    kernel = pytest.importorskip("asmk.kernel", reason="asmk is not installed")
+    inverted_file = pytest.importorskip("asmk.inverted_file")
+    words = rng.integers(0, 256, (40, 64), dtype=np.uint8)
+    photos = [x for x in described_photos(rng, 30, 64, most=60) if len(x)]
+    queries = [np.clip(x + rng.normal(0, 20, x.shape), 0, 255).astype(np.uint8) for x in photos]
+    index = ASMK(words, idf=idf)
+    index.add(photos)
+    peer = kernel.ASMKKernel(SimpleNamespace(centroids=words.astype(np.float32)), binary=True)
+    joined = np.concatenate(photos)
+    numbers = np.repeat(np.arange(len(photos)), [len(x) for x in photos])
+    held = inverted_file.IVF.initialize_empty(codebook_size=40, use_idf=idf is not None)
+    nearest = assign(joined, words, 1).ids
+    held.add(*peer.aggregate(joined.astype(np.float32), nearest, numbers))
+    for query in queries:
+        ids, scores = held.search(
+            *peer.aggregate_image(query.astype(np.float32), assign(query, words, 5).ids),
+            similarity_func=partial(peer.similarity, alpha=3.0, similarity_threshold=0.0),
+            topk=len(photos),
+        )
+        found = index.search([query], k=len(photos))
+        if idf == "following":  # a word that no photo has weighs 1 in the peer's query norm
+            scores = scores * (found.scores[0, 0] / scores[0])
+        np.testing.assert_allclose(found.scores[0], scores, rtol=1e-5, atol=1e-7)
+        clear = np.abs(np.diff(scores, append=-1, prepend=2)) > 1e-6
+        clear = clear[1:] & clear[:-1]
+        np.testing.assert_array_equal(found.ids[0][clear], ids[clear])
 
 
 @pytest.mark.parametrize("kind", [SMK, ASMK])
