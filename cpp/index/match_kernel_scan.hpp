@@ -93,7 +93,7 @@ inline void find_lists(const Job& job, Scratch& scratch) {
 }
 
 ALWAYS_INLINE void prefetch_ahead(const Job& job, const Scratch& scratch, std::size_t i) {
-    constexpr std::size_t ahead = 6, most_bytes = 1024;
+    constexpr std::size_t ahead = 4, most_bytes = 1024;
     if (i + ahead >= scratch.lists.size()) return;
     const PostingRange list = scratch.lists[i + ahead];
     const Signatures& postings = job.block.postings;
@@ -106,13 +106,16 @@ template <class Kernel, std::size_t Bytes, class Matched>
 ALWAYS_INLINE void scan_list(const MatrixView<const std::uint8_t>& rows, PostingRange list,
                              const std::uint8_t* query, std::int32_t limit, Scratch& scratch,
                              Matched matched) {
-    constexpr std::size_t few = 12;  // rows that are sooner compared one by one
+    constexpr std::size_t few = 12;       // rows that are sooner compared one by one
+    constexpr std::size_t ahead = 4'096;  // bytes: measured to hide how late memory answers
     const std::size_t bytes = Bytes == 0 ? rows.cols : Bytes;
     alignas(64) std::int32_t distances[group_rows];
     while (list.size() >= few) {
         const std::size_t n = std::min(group_rows, list.size());
         scratch.poll.did(n * (bytes / 8 + 1));
         const std::uint8_t* at = rows.data + list.begin * bytes;
+        if (list.size() * bytes >= ahead + group_rows * bytes)
+            prefetch(at + ahead, group_rows * bytes);
         if (list.begin + group_rows > rows.rows) {  // a group would go beyond the end
             std::memcpy(scratch.tail.data(), at, (rows.rows - list.begin) * bytes);
             at = scratch.tail.data();
