@@ -2,6 +2,7 @@
 """Hamming embedding, SMK and ASMK in an inverted file: the sums that NumPy finds pair by pair."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import SimpleNamespace
 
@@ -329,6 +330,32 @@ def test_a_file_that_lies_is_refused(lie, tmp_path, rng):
     HammingIndex._format.write(tmp_path / "index", metadata, arrays)
     with pytest.raises(IndexCorruptError):
         HammingIndex.load(tmp_path / "index")
+
+
+@KINDS
+def test_searches_see_the_photos_from_when_they_began(kind):
+    index, queries = small(kind, n=0)
+    photos = small(kind, seed=1)[1]
+    expected = []
+    for n in range(4):
+        expected.append(index.search(queries, k=9))
+        index.add(photos[n : n + 1])
+    index.remove([0, 1, 2])
+
+    def search(_):
+        return index.search(queries, k=9)
+
+    with ThreadPoolExecutor(3) as pool:
+        waiting = pool.map(search, range(200))
+        for _ in range(20):
+            for n in range(3):
+                index.add(photos[n : n + 1], ids=[n])
+            index.remove([2])
+            index.remove([1])
+            index.remove([0])
+        for found in waiting:
+            n = int((found.ids[0] >= 0).sum())
+            assert_same(found, expected[n])
 
 
 # ---- match kernels
