@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <cassert>
+#include <type_traits>
 
 #include "core/interrupt.hpp"
 #include "core/parallel.hpp"
+#include "core/prefetch.hpp"
 #include "core/size.hpp"
 
 namespace trouvaille {
@@ -50,22 +52,40 @@ std::size_t run_length(std::span<const Member> members, std::size_t begin, bool 
     return end - begin;
 }
 
-template <class T>
-void write_signature(MatrixView<const T> x, const T* word, std::span<const Member> members,
-                     std::span<double> sums, std::uint8_t* signature) {
-    std::fill(sums.begin(), sums.end(), 0.0);
+/// Signs of the sum of descriptors minus word.
+template <class Sum, class T>
+void write_signs(MatrixView<const T> x, const T* word, std::span<const Member> members,
+                 std::vector<Sum>& sums, std::uint8_t* signature) {
+    sums.assign(x.cols, 0);
     for (const Member& member : members) {
         const T* row = x.row(member.row);
-        for (std::size_t j = 0; j < sums.size(); ++j)
-            sums[j] += static_cast<double>(row[j]) - static_cast<double>(word[j]);
+        for (std::size_t j = 0; j < x.cols; ++j)
+            sums[j] += static_cast<Sum>(row[j]) - static_cast<Sum>(word[j]);
     }
-    for (std::size_t j = 0; j < sums.size(); j += 8) {
+    for (std::size_t j = 0; j < x.cols; j += 8) {
         unsigned bits = 0;
-        for (std::size_t b = 0; b < std::min<std::size_t>(8, sums.size() - j); ++b)
+        for (std::size_t b = 0; b < std::min<std::size_t>(8, x.cols - j); ++b)
             bits |= static_cast<unsigned>(sums[j + b] > 0) << b;
         signature[j / 8] = static_cast<std::uint8_t>(bits);
     }
 }
+
+/// Sums of one photo's signatures: whole numbers for bytes.
+template <class T>
+class Signs {
+  public:
+    void write(MatrixView<const T> x, const T* word, std::span<const Member> members,
+               std::uint8_t* signature) {
+        constexpr std::size_t most = std::size_t{1} << 23;  // differences of bytes in 31 bits
+        if constexpr (std::is_same_v<T, std::uint8_t>)
+            if (members.size() < most) return write_signs(x, word, members, whole_, signature);
+        write_signs(x, word, members, sums_, signature);
+    }
+
+  private:
+    std::vector<std::int32_t> whole_;
+    std::vector<double> sums_;
+};
 
 }  // namespace
 
@@ -93,16 +113,18 @@ Residuals binary_residuals(MatrixView<const T> x, MatrixView<const T> words,
     out.words.resize(index(out.offsets.back()));
     out.signatures.resize(checked_mul(out.words.size(), bytes, "signatures * bytes"));
     parallel_for(photos, 1, threads, [&](std::size_t p, std::size_t) {
+        constexpr std::size_t ahead = 8;  // members: what is read at random is asked for early
         InterruptPoll poll;
-        std::vector<double> sums(x.cols);
+        Signs<T> signs;
         const std::span<const Member> own = of_photo(p);
         std::size_t at = index(out.offsets[p]);
         for (std::size_t i = 0, n = 0; i < own.size(); i += n, ++at) {
             n = run_length(own, i, aggregated);
             poll.did(n * (x.cols + 1));
             out.words[at] = own[i].word;
-            write_signature(x, words.row(own[i].word), own.subspan(i, n), std::span(sums),
-                            out.signatures.data() + at * bytes);
+            if (i + ahead < own.size()) prefetch(words.row(own[i + ahead].word), words.cols);
+            signs.write(x, words.row(own[i].word), own.subspan(i, n),
+                        out.signatures.data() + at * bytes);
         }
     });
     return out;

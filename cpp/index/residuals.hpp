@@ -23,8 +23,8 @@ struct Residuals {
 /// has one signature of a word, of the sum over all its descriptors there (Tolias, Avrithis, Jegou:
 /// To aggregate or not to aggregate, ICCV 2013); otherwise one of each, in their order.
 ///
-/// Differences and sums are of doubles, in the order of the descriptors: exact for bytes, and the
-/// same bits for any number of threads. Requires x and words of the same columns, numbers of words
+/// Sums of bytes are exact, others of doubles in the order of the descriptors: so they are the same
+/// bits for any number of threads. Requires x and words of the same columns, numbers of words
 /// in `nearest`, and as many rows of it as x has. Throws Interrupted (core/interrupt.hpp).
 template <class T>
 Residuals binary_residuals(MatrixView<const T> x, MatrixView<const T> words,
