@@ -12,11 +12,17 @@ import pytest
 import scipy.sparse
 
 import hostile
+import hostile_match_kernel
 import hostile_neighbors
 import hostile_trees
 from hostile import EITHER, EXACT, ROLES
 
-KERNELS = hostile.KERNELS + hostile_neighbors.KERNELS + hostile_trees.KERNELS
+KERNELS = (
+    hostile.KERNELS
+    + hostile_neighbors.KERNELS
+    + hostile_trees.KERNELS
+    + hostile_match_kernel.KERNELS
+)
 
 
 @dataclass(frozen=True)

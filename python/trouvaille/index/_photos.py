@@ -33,6 +33,6 @@ def descriptors_of(photos: Photos, n_dims: int) -> tuple[NDArray[Any], NDArray[n
 
 def _one(photo: ArrayLike, name: str, n_dims: int) -> NDArray[Any]:
     given = _check.as_array(photo, name)
-    if given.size == 0:  # of a photo without features, which may have lost its columns
+    if given.shape == (0,):  # of a photo without features: an empty list
         return np.zeros((0, n_dims), np.uint8)
     return _check.descriptors(given, name, n_dims)

@@ -218,13 +218,13 @@ class HammingIndex(MatchIndex):
     def _signatures(self, given: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.uint8]:
         n_bytes = -(-self.n_bits // 8)
         array = _check.as_array(given, name)
-        if array.size == 0 and math.prod(shape) == 0:
+        if array.shape == (0,) and math.prod(shape) == 0:  # an empty list
             return np.zeros((0, n_bytes), np.uint8)
         signatures = _check.array(array, name, np.uint8)
         if signatures.shape != (*shape, n_bytes):
             raise ValueError(
-                f"{name} must have shape {(*shape, n_bytes)}, for {self.n_bits} bits of each word, "
-                f"got {signatures.shape}"
+                f"{name} must have shape {(*shape, n_bytes)}, {self.n_bits} bits for each of the "
+                f"words, got {signatures.shape}"
             )
         if self.n_bits % 8 and (signatures[..., -1] >> self.n_bits % 8).any():
             raise ValueError(f"{name} have bits beyond the {self.n_bits} that there are")
