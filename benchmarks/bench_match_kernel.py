@@ -237,8 +237,8 @@ def quality(data: Path, tested: str) -> tuple[NDArray[np.uint8], Photos, Photos]
             measure(method(), database, truth),
             table="tf-idf, Hamming embedding and match kernels, before verification",
             threads=1,
-            notes=f"{NUM_WORDS:,} words of other sets, {MAX_FEATURES:,} features; their words "
-            f"take {milliseconds:.1f} ms a query more ({QUERY_WORDS} each)",
+            notes=f"{NUM_WORDS:,} words of other sets, {MAX_FEATURES:,} features; a query's words "
+            f"and HE's signatures are given; {QUERY_WORDS} words: {milliseconds:.1f} ms a query",
         )
     return words, database, queries
 
