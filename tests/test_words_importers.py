@@ -498,7 +498,10 @@ def test_says_how_to_convert_older_files_of_colmap(tmp_path, first):
         from_colmap(tmp_path / "words.bin")
 
 
-def test_refuses_newer_files_of_colmap(tmp_path):
+def test_refuses_other_versions_of_colmap(rng, tmp_path):
+    (tmp_path / "words.bin").write_bytes(Colmap(rng).index())
+    with pytest.raises(ValueError, match="no version"):
+        from_colmap(tmp_path / "words.bin")
     (tmp_path / "words.bin").write_bytes(struct.pack("<iii", 2, 128, 64))
     with pytest.raises(ValueError, match="version 2"):
         from_colmap(tmp_path / "words.bin")

@@ -26,7 +26,7 @@ class Reader:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._content = self.path.read_bytes()
-        self._at = 0
+        self.position = 0
 
     def refusal(self, reason: str) -> ValueError:
         """Return an error that names the file."""
@@ -40,18 +40,19 @@ class Reader:
         """Return the next `count` numbers, as a view of the file's bytes."""
         kind = np.dtype(dtype).newbyteorder("<")
         if count < 0:
-            raise self.refusal(f"{what}: there are not {count} at offset {self._at}")
+            raise self.refusal(f"{what}: there are not {count} at offset {self.position}")
         self.require(count * kind.itemsize, what)
-        found = np.frombuffer(self._content, kind, count, self._at)
-        self._at += count * kind.itemsize
+        found = np.frombuffer(self._content, kind, count, self.position)
+        self.position += count * kind.itemsize
         return found
 
     def require(self, size: int, what: str) -> None:
         """Refuse a file that has not so many bytes left: before what they need is allocated."""
-        left = len(self._content) - self._at
+        left = len(self._content) - self.position
         if size > left:
             raise self.refusal(
-                f"{size} bytes of {what} do not fit at offset {self._at}, where {left} are left"
+                f"{size} bytes of {what} do not fit at offset {self.position}, "
+                f"where {left} are left"
             )
 
     def floats(self, count: int, what: str) -> NDArray[np.float32]:
@@ -69,9 +70,9 @@ class Reader:
 
     def end(self) -> None:
         """Refuse what is left of the file."""
-        left = len(self._content) - self._at
+        left = len(self._content) - self.position
         if left:
-            raise self.refusal(f"{left} bytes follow the vocabulary, at offset {self._at}")
+            raise self.refusal(f"{left} bytes follow the vocabulary, at offset {self.position}")
 
 
 def table(lines: Iterable[str]) -> NDArray[np.float64]:

@@ -170,6 +170,8 @@ def from_colmap(path: str | os.PathLike[str]) -> ColmapVocabulary:
 
 
 def _of_other_version(version: int) -> str:
+    if version == int.from_bytes(b"IwSh", "little"):
+        return "is of a COLMAP between releases, of spring 2025: it has no version"
     if version > 255 or version < 1:  # in older files the number of words comes first
         return (
             "is no vocabulary tree of COLMAP since May 2025. If an older one wrote it, whose words "
@@ -184,13 +186,14 @@ def _read_words(reader: Reader, num_words: int, n_bits: int) -> tuple[NDArray[An
     kind = np.dtype(
         [("status", "u1"), ("idf", "<f4"), ("thresholds", "<f4", (n_bits,)), ("entries", "<u4")]
     )
-    reader.require(num_words * kind.itemsize, "words")
-    words = np.empty(num_words, kind)
-    for i in range(num_words):
-        words[i] = reader.numbers(np.uint8, kind.itemsize, "a word").view(kind)[0]
-        entries = int(words[i]["entries"])
-        if entries:
-            reader.numbers(np.uint8, 32 * entries, "entries of a word")
+    begin = reader.position
+    words = reader.numbers(kind, num_words, "words")
+    if words["entries"].any():  # then they are further apart
+        reader.position = begin
+        words = np.empty(num_words, kind)
+        for i in range(num_words):
+            words[i] = reader.numbers(kind, 1, "a word")[0]
+            reader.numbers(np.uint8, 32 * int(words[i]["entries"]), "entries of a word")
     if not (np.isfinite(words["idf"]).all() and np.isfinite(words["thresholds"]).all()):
         raise reader.refusal("weights and thresholds must be finite")
     return (
