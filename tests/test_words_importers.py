@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import reference
@@ -220,6 +220,16 @@ def test_refuses_other_yaml(tmp_path, old, new, message):
     assert old in whole
     path.write_text(whole.replace(old, new, 1))
     with pytest.raises(ValueError, match=rf"words\.yml: .*{message}"):
+        from_dbow(path)
+
+
+@pytest.mark.parametrize("filler", ["\n", " ", "{", '"', "{ nodeId:1,", '{ wordId:0 "'])
+@pytest.mark.parametrize("after", ["vocabulary:\n", "nodes:\n", "words:\n"])
+def test_long_nonsense_in_yaml_is_refused_in_linear_time(tmp_path, after, filler):
+    path = write_yaml(tmp_path / "words.yml", np.full((len(PARENTS), 32), 1, np.uint8))
+    whole = path.read_text().replace("   k: 9\n", "")
+    path.write_text(whole.replace(after, after + filler * 300_000, 1))
+    with pytest.raises(ValueError, match=r"words\.yml"):
         from_dbow(path)
 
 
@@ -573,7 +583,6 @@ def whole_files(tmp_path_factory):
 
 @pytest.mark.parametrize("name", list(READERS))
 @given(data=st.data())
-@settings(max_examples=150)
 def test_damaged_files_give_a_value_error_or_a_vocabulary(whole_files, tmp_path, name, data):
     content = bytearray(data.draw(st.sampled_from(whole_files[name])))
     for _ in range(data.draw(st.integers(1, 4))):

@@ -1,5 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file of a vocabulary tree: its arrays, its parameters and what else is known of it."""
+"""The file of a vocabulary tree: its arrays, its parameters and what else is known of it.
+
+Arrays in one file (`_array_file`), of kind ``vocabulary_tree``. `metadata` has exactly the members
+``parameters`` (an object: branching, depth, iterations and random_state), ``metric`` ("l2" or
+"hamming"), ``inertia`` (a number, or null of a tree that was imported) and ``source`` (an object).
+Of n nodes and V words the arrays are ``centers`` (uint8 or float32, n rows, finite), ``children``
+(uint32, n + 2), ``leaves`` (int64, V) and, where there are weights, ``weights`` (float64, n,
+finite); `VocabularyTree` says what they mean.
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def parse(
     """Return header, parents, words, descriptors and weights; a ValueError says what is wrong."""
     head, nodes_at, rest = text.partition("nodes:")
     nodes, words_at, words = rest.partition("words:")
-    if not (nodes_at and words_at and re.search(r"^vocabulary:\s*$", head, re.MULTILINE)):
+    if not (nodes_at and words_at and re.search(r"^vocabulary:[ \t\r]*$", head, re.MULTILINE)):
         raise ValueError("is not a vocabulary of DBoW: it must have vocabulary, nodes and words")
     found = _NODE.findall(nodes)
     if not found or nodes.count("{") != len(found):
@@ -56,7 +56,7 @@ def parse(
 def _header(head: str) -> Header:
     numbers = []
     for key in _KEYS:
-        match = re.search(rf"^\s+{key}:\s*(\d{{1,9}})\s*$", head, re.MULTILINE)
+        match = re.search(rf"^[ \t]+{key}:[ \t]*(\d{{1,9}})[ \t\r]*$", head, re.MULTILINE)
         if match is None:
             raise ValueError(f"vocabulary must have a whole number {key}")
         numbers.append(int(match[1]))

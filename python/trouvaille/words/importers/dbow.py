@@ -52,7 +52,9 @@ def from_dbow(path: str | os.PathLike[str], *, bits: bool | None = None) -> Voca
         Of bits (``metric_ == "hamming"``), or of float32. Words have the numbers, and nodes the
         weights that they have in the file: DBoW's are 0 but for leaves, and are those of its
         ``weighting``, which `source_` names beside the ``scoring``. `transform` returns the words
-        that DBoW does: where two children are equally near, both take the first.
+        that DBoW does: where two children are equally near, both take the first. So are rows of
+        ``bags(photos, levels=False)`` its vectors, before it normalises these, unless the weighting
+        is IDF or BINARY: then DBoW counts a word once.
 
     Raises
     ------
