@@ -51,6 +51,7 @@ std::vector<std::uint8_t> packed(MatrixView<const std::uint8_t> centers) {
 #if TROUVAILLE_X86
 constexpr std::size_t together = 8;  // points: as many sums as hide the latency of one
 
+/// Points to be compared with the same centres.
 struct Together {
     std::vector<std::int8_t> values;  // less 128, each point in whole units
     std::array<std::int32_t, together> norms;
@@ -74,48 +75,67 @@ struct Together {
     }
 };
 
-// Less |q|^2, which changes no order, a distance is |c|^2 - 2 c q: it fits 32 bits.
+/// Of each point and 16 centres.
+struct Scores {
+    __m512i of[together];
+};
+
+/// Less |q|^2, which changes no order, a distance is |c|^2 - 2 c q: it fits 32 bits.
+TARGET_AVX512 ALWAYS_INLINE Scores score_panel(const Together& queries, const std::uint8_t* at) {
+    Scores scores;
+    for (__m512i& score : scores.of) score = _mm512_setzero_si512();
+    for (std::size_t d = 0; d < queries.size; d += unit, at += panel * unit) {
+        const __m512i centers = _mm512_loadu_si512(at);
+#pragma GCC unroll 8
+        for (std::size_t i = 0; i < together; ++i) {
+            std::int32_t four;
+            std::memcpy(&four, queries.point(i) + d, sizeof four);
+            scores.of[i] = _mm512_dpbusd_epi32(scores.of[i], centers, _mm512_set1_epi32(four));
+        }
+    }
+    const __m512i terms = _mm512_loadu_si512(at);
+    for (__m512i& score : scores.of) score = _mm512_sub_epi32(terms, _mm512_slli_epi32(score, 1));
+    return scores;
+}
+
+/// The nearest so far, in each lane by itself: of panels in turn.
+struct Best {
+    Scores scores, ids;
+
+    TARGET_AVX512 ALWAYS_INLINE Best() {
+        for (__m512i& score : scores.of)
+            score = _mm512_set1_epi32(std::numeric_limits<std::int32_t>::max());
+        ids = scores;
+    }
+    TARGET_AVX512 ALWAYS_INLINE void keep(const Scores& more, std::size_t first) {
+        const __m512i lane =
+            _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        const __m512i own =
+            _mm512_add_epi32(lane, _mm512_set1_epi32(static_cast<std::int32_t>(first)));
+#pragma GCC unroll 8
+        for (std::size_t i = 0; i < together; ++i) {
+            const __mmask16 nearer = _mm512_cmplt_epi32_mask(more.of[i], scores.of[i]);
+            scores.of[i] = _mm512_min_epi32(scores.of[i], more.of[i]);
+            ids.of[i] = _mm512_mask_mov_epi32(ids.of[i], nearer, own);
+        }
+    }
+};
+
 TARGET_AVX512 void nearest_in_panels(const std::vector<std::uint8_t>& panels,
                                      MatrixView<const std::uint8_t> points, std::int32_t* distances,
                                      std::int64_t* ids) {
-    const std::size_t units = ceil_div(points.cols, unit), line_bytes = panel * unit;
     const std::size_t bytes = center_bytes<std::uint8_t>(points.cols);
-    const std::size_t count = panels.size() / bytes;
-    const __m512i farthest = _mm512_set1_epi32(std::numeric_limits<std::int32_t>::max());
-    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     Together queries(points.cols);
     for (std::size_t begin = 0; begin < points.rows; begin += together) {
         queries.start(points.slice(begin, points.rows));
-        __m512i best[together], best_ids[together];
-        for (std::size_t i = 0; i < together; ++i) best[i] = best_ids[i] = farthest;
-        for (std::size_t p = 0; p < count; ++p) {
-            const std::uint8_t* at = &panels[p * bytes];
-            __m512i sums[together];
-            for (auto& sum : sums) sum = _mm512_setzero_si512();
-            for (std::size_t u = 0; u < units; ++u, at += line_bytes) {
-                const __m512i centers = _mm512_loadu_si512(at);
-#pragma GCC unroll 8
-                for (std::size_t i = 0; i < together; ++i) {
-                    std::int32_t four;
-                    std::memcpy(&four, queries.point(i) + u * unit, sizeof four);
-                    sums[i] = _mm512_dpbusd_epi32(sums[i], centers, _mm512_set1_epi32(four));
-                }
-            }
-            const __m512i terms = _mm512_loadu_si512(at);
-            const __m512i own =
-                _mm512_add_epi32(lane, _mm512_set1_epi32(static_cast<std::int32_t>(p * panel)));
-#pragma GCC unroll 8
-            for (std::size_t i = 0; i < together; ++i) {
-                const __m512i score = _mm512_sub_epi32(terms, _mm512_slli_epi32(sums[i], 1));
-                const __mmask16 nearer = _mm512_cmplt_epi32_mask(score, best[i]);
-                best[i] = _mm512_min_epi32(best[i], score);
-                best_ids[i] = _mm512_mask_mov_epi32(best_ids[i], nearer, own);
-            }
-        }
+        Best best;
+        for (std::size_t p = 0; p * bytes < panels.size(); ++p)
+            best.keep(score_panel(queries, &panels[p * bytes]), p * panel);
         for (std::size_t i = 0; i < std::min(together, points.rows - begin); ++i) {
-            const std::int32_t least = _mm512_reduce_min_epi32(best[i]);
-            const __mmask16 equal = _mm512_cmpeq_epi32_mask(best[i], _mm512_set1_epi32(least));
-            ids[begin + i] = _mm512_mask_reduce_min_epi32(equal, best_ids[i]);
+            const std::int32_t least = _mm512_reduce_min_epi32(best.scores.of[i]);
+            const __mmask16 equal =
+                _mm512_cmpeq_epi32_mask(best.scores.of[i], _mm512_set1_epi32(least));
+            ids[begin + i] = _mm512_mask_reduce_min_epi32(equal, best.ids.of[i]);
             distances[begin + i] = least + queries.norms[i];
         }
     }
