@@ -12,6 +12,7 @@ import interrupts
 import reference
 from trouvaille import _core
 from trouvaille.errors import IndexCorruptError
+from trouvaille.neighbors import Graph
 from trouvaille.words import KMeans, assign
 from trouvaille.words._points import rooted
 
@@ -64,18 +65,16 @@ def test_approximate_with_equal_centers():
 def test_a_search_from_its_answer_finds_nothing_farther(rng):
     points = rng.integers(0, 256, (2000, 16), np.uint8)
     points[1000:1500] = points[:500]  # copies have no edges of their own
-    from trouvaille.neighbors.graph import Graph, nearest_from
-
     graph = Graph(8, build_width=16).build(points)
     Q = rng.integers(0, 256, (300, 16), np.uint8)
     starts = rng.integers(0, len(points), len(Q))
-    distances, ids = nearest_from(graph, Q, starts, 1, 1)
+    distances, ids = graph._nearest_from(Q, starts, 1, 1)
     all_distances = reference.squared_distances(Q, points)
     of_starts = all_distances[np.arange(len(Q)), starts]
     assert (distances[:, 0] <= of_starts).all()
     np.testing.assert_array_equal(distances[:, 0], all_distances[np.arange(len(Q)), ids[:, 0]])
     exact = assign(Q, points)
-    again = nearest_from(graph, Q, exact.ids[:, 0], 1, 1)
+    again = graph._nearest_from(Q, exact.ids[:, 0], 1, 1)
     np.testing.assert_array_equal(again[0], exact.distances)
 
 

@@ -198,40 +198,39 @@ class Graph(Structure):
             state.points, *_graph(state), queries, k, width, state.bitmap, threads
         )
 
+    def _nearest_from(
+        self,
+        queries: NDArray[Any],
+        starts: NDArray[np.int64] | None,
+        width: int,
+        threads: int,
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return the distance and the row of the nearest point to each query, shape (n, 1).
+
+        Queries are of the points' dtype. Besides the entry a walk begins at the row that `starts`
+        has for its query: what it finds is no farther than that.
+        """
+        state = self._built_state()
+        neighbors, entry, copies = _graph(state)
+        begin = None
+        if starts is not None:
+            original = np.arange(len(state.points), dtype=np.uint32)
+            original[(copies & 0xFFFFFFFF).astype(np.int64)] = copies >> 32
+            begin = original[starts]
+        return _core.search_graph(
+            state.points,
+            neighbors,
+            entry,
+            copies,
+            queries,
+            1,
+            min(width, len(state.points)),
+            state.bitmap,
+            threads,
+            begin,
+        )
+
 
 def _graph(state: State) -> tuple[NDArray[np.uint32], int, NDArray[np.uint64]]:
     arrays = state.arrays
     return arrays["neighbors"], int(arrays["entry"][0]), arrays["copies"]
-
-
-def nearest_from(
-    index: Graph,
-    queries: NDArray[Any],
-    starts: NDArray[np.int64] | None,
-    width: int,
-    threads: int,
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return the distance and the row of the nearest point to each query, shape (n_queries, 1).
-
-    Queries are of the points' dtype. Besides the entry a walk begins at the row that `starts` has
-    for its query: what it finds is no farther than that.
-    """
-    state = index._built_state()
-    neighbors, entry, copies = _graph(state)
-    begin = None
-    if starts is not None:
-        original = np.arange(len(state.points), dtype=np.uint32)
-        original[(copies & 0xFFFFFFFF).astype(np.int64)] = copies >> 32
-        begin = original[starts]
-    return _core.search_graph(
-        state.points,
-        neighbors,
-        entry,
-        copies,
-        queries,
-        1,
-        min(width, len(state.points)),
-        state.bitmap,
-        threads,
-        begin,
-    )

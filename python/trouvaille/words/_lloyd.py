@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from ..neighbors.graph import Graph, nearest_from
+from ..neighbors.graph import Graph
 from ._points import Points, in_chunks
 
 # Of the graph of centres, which every round builds anew: as many edges as a search at a precision
@@ -68,7 +68,7 @@ class Lloyd:
         else:
             before = self.labels[rows]
             starts = None if len(before) and before[0] < 0 else before
-            found = nearest_from(graph, chunk, starts, self._width or 1, self._threads)
+            found = graph._nearest_from(chunk, starts, self._width or 1, self._threads)
         self.distances[rows], self.labels[rows] = found[0][:, 0], found[1][:, 0]
 
     def update(self, dtype: np.dtype[Any] | None = None) -> None:
