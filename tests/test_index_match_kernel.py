@@ -89,6 +89,19 @@ def test_one_word_only(rng, isa, burstiness):
     assert (follows.search(photos[:1], k=2).scores == 0).all()
 
 
+def test_extreme_options():
+    signatures = np.uint8([[0], [1]])
+    for sigma, expected in ((1e-200, 1), (1e300, 2)):
+        index = HammingIndex(1, 8, threshold=8, sigma=sigma, burstiness=None, idf=[1e30])
+        index.add([([0, 0], signatures), ([0], [[255]])])
+        found = index.search([([0], signatures[:1])], k=2)
+        np.testing.assert_allclose(sorted(found.scores[0]), sorted([expected / 2, expected - 1]))
+    for alpha in (1e-300, 1e300):
+        index = ASMK([[5, 5]], alpha=alpha, idf=None)
+        index.add([[[6, 6]], [[4, 4]]])
+        assert index.search([[[9, 9]]], k=2).scores.tolist() == [[1, 0]]
+
+
 def test_bursts_count_less(rng):
     signature = np.zeros((9, 8), np.uint8)
     photos = [([0] * 9, signature), ([0, 1], signature[:2])]

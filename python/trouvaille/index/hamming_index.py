@@ -120,7 +120,8 @@ class HammingIndex(MatchIndex):
     def _similarities(self) -> Weights:
         table = np.zeros(8 * -(-self.n_bits // 8) + 1)
         for distance in range(self.threshold + 1):
-            table[distance] = math.exp(-((distance / self.sigma) ** 2))
+            ratio = distance / self.sigma
+            table[distance] = math.exp(-ratio * ratio)
         return table
 
     def _self_similarities(self) -> Weights:
