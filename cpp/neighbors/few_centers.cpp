@@ -8,15 +8,11 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
-#include <mutex>
 #include <numeric>
-#include <span>
 #include <type_traits>
 #include <vector>
 
 #include "core/cpu.hpp"
-#include "core/interrupt.hpp"
-#include "core/parallel.hpp"
 #include "core/target.hpp"
 #include "neighbors/kmeans_panels.hpp"
 
@@ -146,58 +142,6 @@ bool compares_panels() {
     return TROUVAILLE_X86 && active_isa() == Isa::avx512;
 }
 
-// ---- sums
-
-template <class T>
-using SumOf = std::conditional_t<std::is_same_v<T, float>, double, std::uint32_t>;
-
-template <class T>
-struct Sums {
-    std::vector<SumOf<T>> sums;
-    std::vector<std::size_t> counts;
-
-    explicit Sums(MatrixView<T> centers)
-        : sums(centers.rows * centers.cols), counts(centers.rows) {}
-};
-
-template <class T>
-ALWAYS_INLINE void add_rows(MatrixView<const T> points, const std::int64_t* labels, Sums<T>& to) {
-    for (std::size_t i = 0; i < points.rows; ++i) {
-        const auto c = static_cast<std::size_t>(labels[i]);
-        const T* point = points.row(i);
-        SumOf<T>* sum = &to.sums[c * points.cols];
-        for (std::size_t d = 0; d < points.cols; ++d) sum[d] += SumOf<T>{point[d]};
-        ++to.counts[c];
-    }
-}
-
-template <class T>
-using Add = void (*)(MatrixView<const T>, const std::int64_t*, Sums<T>&);
-
-template <class T>
-void add_scalar(MatrixView<const T> points, const std::int64_t* labels, Sums<T>& to) {
-    add_rows(points, labels, to);
-}
-#if TROUVAILLE_X86
-template <class T>
-TARGET_AVX2 void add_avx2(MatrixView<const T> points, const std::int64_t* labels, Sums<T>& to) {
-    add_rows(points, labels, to);
-}
-template <class T>
-TARGET_AVX512 void add_avx512(MatrixView<const T> points, const std::int64_t* labels, Sums<T>& to) {
-    add_rows(points, labels, to);
-}
-template <class T>
-constexpr Add<T> adders[isa_count] = {add_scalar<T>, add_avx2<T>, add_avx512<T>};
-#else
-template <class T>
-constexpr Add<T> adders[isa_count] = {add_scalar<T>, add_scalar<T>, add_scalar<T>};
-#endif
-
-bool has_empty(const std::vector<std::size_t>& counts) {
-    return std::find(counts.begin(), counts.end(), 0) != counts.end();
-}
-
 }  // namespace
 
 template <class T>
@@ -236,47 +180,5 @@ void FewCenters<T>::nearest(MatrixView<const T> points, Distance<T>* distances,
 
 template class FewCenters<std::uint8_t>;
 template class FewCenters<float>;
-
-bool move_few_centers(MatrixView<const std::uint8_t> points, std::span<const std::int64_t> labels,
-                      MatrixView<std::uint8_t> centers, int threads) {
-    constexpr std::size_t grain = 1 << 14;  // whose sums fit 32 bits
-    const auto add = pick(adders<std::uint8_t>);
-    std::vector<std::uint64_t> sums(centers.rows * centers.cols);
-    std::vector<std::size_t> counts(centers.rows);
-    std::mutex mutex;
-    parallel_for(points.rows, grain, threads, [&](std::size_t begin, std::size_t end) {
-        Sums<std::uint8_t> part(centers);
-        add(points.slice(begin, end), &labels[begin], part);
-        const std::lock_guard lock(mutex);
-        for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += part.sums[i];
-        for (std::size_t c = 0; c < counts.size(); ++c) counts[c] += part.counts[c];
-    });
-    if (has_empty(counts)) return false;
-    for (std::size_t c = 0; c < centers.rows; ++c)
-        for (std::size_t d = 0; d < centers.cols; ++d) {
-            const std::uint64_t sum = sums[c * centers.cols + d], count = counts[c];
-            centers.row(c)[d] = static_cast<std::uint8_t>((2 * sum + count) / (2 * count));
-        }
-    return true;
-}
-
-bool move_few_centers(MatrixView<const float> points, std::span<const std::int64_t> labels,
-                      MatrixView<float> centers) {
-    const auto add = pick(adders<float>);
-    Sums<float> sums(centers);
-    InterruptPoll poll;
-    const std::size_t piece = InterruptPoll::interval / (points.cols + 1) + 1;
-    for (std::size_t begin = 0; begin < points.rows; begin += piece) {
-        const std::size_t end = std::min(points.rows, begin + piece);
-        add(points.slice(begin, end), &labels[begin], sums);
-        poll.did((end - begin) * (points.cols + 1));
-    }
-    if (has_empty(sums.counts)) return false;
-    for (std::size_t c = 0; c < centers.rows; ++c)
-        for (std::size_t d = 0; d < centers.cols; ++d)
-            centers.row(c)[d] = static_cast<float>(sums.sums[c * centers.cols + d] /
-                                                   static_cast<double>(sums.counts[c]));
-    return true;
-}
 
 }  // namespace trouvaille::kmeans

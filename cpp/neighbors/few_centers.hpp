@@ -3,19 +3,17 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "core/view.hpp"
 #include "neighbors/row_distances.hpp"
 
-/// What Lloyd's algorithm does with few centres: as neighbors/exact.hpp and
-/// neighbors/update_centers.hpp, to the bit, and several times as fast.
 namespace trouvaille::kmeans {
 
 inline constexpr std::size_t most_few_centers = 256;
 
-/// Up to most_few_centers centres, laid out for points to be compared with all of them.
+/// Up to most_few_centers centres, laid out for points to be compared with all of them: what
+/// neighbors/exact.hpp finds, to the bit, but up to three times as fast.
 template <class T>
 class FewCenters {
   public:
@@ -34,14 +32,5 @@ class FewCenters {
     std::vector<std::uint32_t> all_;    // 0, 1, 2, ...: of rows by number
     std::vector<std::uint8_t> panels_;  // of bytes, where an instruction set compares so
 };
-
-/// Moves each centre to the mean of its points, unless one has none: then none moves, and the
-/// result is false.
-bool move_few_centers(MatrixView<const std::uint8_t> points, std::span<const std::int64_t> labels,
-                      MatrixView<std::uint8_t> centers, int threads);
-
-/// The same, on one thread: sums in the order of the points are not those of parts.
-bool move_few_centers(MatrixView<const float> points, std::span<const std::int64_t> labels,
-                      MatrixView<float> centers);
 
 }  // namespace trouvaille::kmeans

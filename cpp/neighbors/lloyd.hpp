@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <type_traits>
 #include <vector>
 
 #include "core/interrupt.hpp"
@@ -45,21 +44,6 @@ void find_nearest(MatrixView<const T> points, MatrixView<const T> centers, Neare
                  });
 }
 
-template <class T>
-void move_centers(MatrixView<const T> points, Nearest<T>& nearest, MatrixView<T> centers,
-                  int threads) {
-    const std::span<std::int64_t> labels(nearest.ids);
-    if (centers.rows <= most_few_centers) {
-        if constexpr (std::is_same_v<T, std::uint8_t>) {
-            if (move_few_centers(points, labels, centers, threads)) return;
-        } else {
-            if (threads == 1 && move_few_centers(points, labels, centers)) return;
-        }
-    }
-    update_centers(points, labels, std::span<const Distance<T>>(nearest.distances), centers,
-                   threads);
-}
-
 /// Lloyd's algorithm from the centres that are given: rounds of assignment and update, fewer than
 /// `iterations` where one changes no centre, and a last assignment, which is returned.
 ///
@@ -79,7 +63,8 @@ Nearest<T> lloyd(MatrixView<const T> points, MatrixView<T> centers, int iteratio
         find_nearest(points, current, nearest, threads);
         if (i == iterations) return nearest;
         std::copy_n(centers.data, size, previous.data());
-        move_centers(points, nearest, centers, threads);
+        update_centers(points, std::span<std::int64_t>(nearest.ids),
+                       std::span<const Distance<T>>(nearest.distances), centers, threads);
         if (std::equal(previous.begin(), previous.end(), centers.data)) return nearest;
     }
 }

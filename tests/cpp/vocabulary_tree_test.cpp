@@ -15,7 +15,6 @@
 #include "draw.hpp"
 #include "neighbors/exact.hpp"
 #include "neighbors/few_centers.hpp"
-#include "neighbors/update_centers.hpp"
 #include "words/distinct_rows.hpp"
 
 using namespace trouvaille;
@@ -167,27 +166,6 @@ TEST(few_centers_are_compared_as_many_are) {
                 CHECK(ids == expected_ids);
             });
         }
-}
-
-TEST(few_centers_move_as_many_do) {
-    Random random(10, 11);
-    const std::size_t n = 40'000, k = 5, dims = 3;
-    const auto numbers = draw<std::uint8_t>(random, n * dims, 256);
-    const auto points = rows_of(numbers, dims);
-    std::vector<std::int64_t> labels(n);
-    for (std::int64_t& label : labels) label = static_cast<std::int64_t>(random.below(k));
-    const std::vector<std::int32_t> distances(n);
-    std::vector<std::uint8_t> expected(k * dims), moved(k * dims);
-    update_centers(points, labels, distances, {expected.data(), k, dims}, 1);
-    for_each_isa([&] {
-        for (const int threads : {1, 4}) {
-            CHECK(kmeans::move_few_centers(points, labels, {moved.data(), k, dims}, threads));
-            CHECK(moved == expected);
-        }
-    });
-    for (std::int64_t& label : labels) label = label == 2 ? 1 : label;
-    CHECK(!kmeans::move_few_centers(points, labels, {moved.data(), k, dims}, 1));
-    CHECK(moved == expected);
 }
 
 TEST(distinct_rows_are_all_there_are) {
