@@ -420,8 +420,10 @@ class Colmap:
             out += codes.tobytes() + words.astype("<i8").tobytes()
         return out
 
-    def file(self, **index):
-        out = struct.pack("<iii", 1, self.n_dims, self.n_bits) + self.index(**index)
+    def file(self, version=1, feature_type=0, **index):
+        out = struct.pack("<iii", version, self.n_dims, self.n_bits)
+        out += struct.pack("<i", feature_type) if version == 2 else b""
+        out += self.index(**index)
         out += struct.pack("<ii", self.num_words, self.n_bits) + self.projection.tobytes()
         for word in range(self.num_words):
             out += struct.pack("<Bf", 3 if word % 2 else 2, self.idf[word])
@@ -501,6 +503,41 @@ def test_colmap_as_faiss_writes_it(rng, tmp_path):
     np.testing.assert_array_equal(ours.ids[:, :2][clear], theirs[1][:, :2][clear])
 
 
+@pytest.mark.parametrize(
+    ("number", "name"), [(-1, None), (0, "SIFT"), (2, "ALIKED_N32"), (99, "99"), (-7, "-7")]
+)
+def test_colmap_says_what_features_it_is_of(rng, tmp_path, number, name):
+    (tmp_path / "words.bin").write_bytes(Colmap(rng).file(version=2, feature_type=number))
+    assert from_colmap(tmp_path / "words.bin").feature_type == name
+    (tmp_path / "words.bin").write_bytes(Colmap(rng).file())
+    assert from_colmap(tmp_path / "words.bin").feature_type is None
+
+
+def test_colmap_as_colmap_writes_it(rng, tmp_path):
+    pycolmap = pytest.importorskip("pycolmap", reason="compares with COLMAP, whose format it is")
+    if not hasattr(pycolmap, "VisualIndex"):
+        pytest.skip("this COLMAP offers no vocabularies to Python")
+    options = pycolmap.VisualIndex.BuildOptions()
+    options.num_visual_words, options.num_iterations, options.num_rounds = 64, 2, 1
+    X = rng.integers(0, 256, (1500, 128)).astype(np.float32)
+    sift = pycolmap.FeatureExtractorType.SIFT
+    index = pycolmap.VisualIndex.create(128, 64)
+    index.build(options, pycolmap.FeatureDescriptorsFloat(sift, X))
+    photo = pycolmap.FeatureKeypoints([pycolmap.FeatureKeypoint() for _ in range(20)])
+    options = pycolmap.VisualIndex.IndexOptions()
+    for indexed in (False, True):
+        if indexed:
+            descriptors = pycolmap.FeatureDescriptorsFloat(sift, X[:20])
+            index.add(options, 1, photo, descriptors)
+            index.prepare()
+        index.write(tmp_path / f"{indexed}.bin")
+        words = from_colmap(tmp_path / f"{indexed}.bin")
+        assert (words.num_words, words.n_dims, words.feature_type) == (64, 128, "SIFT")
+        assert words.has_embedding.any()
+        np.testing.assert_allclose(words.projection @ words.projection.T, np.eye(64), atol=1e-5)
+        assert words.assign(X[:5]).ids.min() >= 0
+
+
 @pytest.mark.parametrize("first", [65_536, 256, -1, 0])
 def test_says_how_to_convert_older_files_of_colmap(tmp_path, first):
     (tmp_path / "words.bin").write_bytes(struct.pack("<iQ", first, 128) + bytes(200))
@@ -512,8 +549,8 @@ def test_refuses_other_versions_of_colmap(rng, tmp_path):
     (tmp_path / "words.bin").write_bytes(Colmap(rng).index())
     with pytest.raises(ValueError, match="no version"):
         from_colmap(tmp_path / "words.bin")
-    (tmp_path / "words.bin").write_bytes(struct.pack("<iii", 2, 128, 64))
-    with pytest.raises(ValueError, match="version 2"):
+    (tmp_path / "words.bin").write_bytes(struct.pack("<iii", 3, 128, 64))
+    with pytest.raises(ValueError, match="version 3"):
         from_colmap(tmp_path / "words.bin")
 
 
@@ -577,7 +614,7 @@ def whole_files(tmp_path_factory):
             write_yaml(folder / "a.yml", centers, "dbw3 0 32 ").read_bytes(),
         ],
         "fbow": [fbow_file(centers), fbow_file(centers_of(rng, "floats"))],
-        "colmap": [Colmap(rng).file(), Colmap(rng, of_lists=True).file(sparse=True)],
+        "colmap": [Colmap(rng).file(), Colmap(rng, of_lists=True).file(version=2, sparse=True)],
     }
 
 

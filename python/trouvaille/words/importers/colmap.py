@@ -18,6 +18,7 @@ from ._faiss_file import HashedLists
 from ._reading import Reader
 
 _MAX_DIMS = 1 << 16
+_FEATURES = ("SIFT", "ALIKED_N16ROT", "ALIKED_N32", "LOMA_B", "LOMA_B128")
 _NO_DISTANCE = np.iinfo(np.int32).max
 _BITS_SET = np.array([i.bit_count() for i in range(256)], np.uint8)
 
@@ -40,6 +41,9 @@ class ColmapVocabulary:
     thresholds : ndarray of float32, shape (num_words, n_bits)
     has_embedding : ndarray of bool, shape (num_words,)
         Whether a word had enough descriptors to learn its thresholds; the others' are 0.
+    feature_type : str or None
+        COLMAP's name of the descriptor, or its number as text where no name is known; None where
+        the file does not say.
     """
 
     lists: HashedLists
@@ -47,6 +51,7 @@ class ColmapVocabulary:
     projection: NDArray[np.float32]
     thresholds: NDArray[np.float32]
     has_embedding: NDArray[np.bool_]
+    feature_type: str | None
 
     def __repr__(self) -> str:
         return f"ColmapVocabulary(num_words={self.num_words}, n_dims={self.n_dims})"
@@ -132,11 +137,12 @@ def from_colmap(path: str | os.PathLike[str]) -> ColmapVocabulary:
 
     Notes
     -----
-    The layout: int32 version 1, dimensions and bits of the embedding; an index of FAISS [2]_, of
-    the kind that its factory calls "IVF<n>,ITQ<bits>,SH"; int32 number of words, int32 bits of the
-    embedding, its projection in float32; for each word uint8 (its bit 0: whether it has an
-    embedding), float32 idf, float32 thresholds, uint32 number of entries and those, 32 bytes each;
-    int32 number of photos and 8 bytes for each.
+    The layout: int32 version (1 or 2), dimensions and bits of the embedding; in version 2 int32
+    type of the features (-1: not known); an index of FAISS [2]_, of the kind that its factory calls
+    "IVF<n>,ITQ<bits>,SH"; int32 number of words, int32 bits of the embedding, its projection in
+    float32; for each word uint8 (its bit 0: whether it has an embedding), float32 idf, float32
+    thresholds, uint32 number of entries and those, 32 bytes each; int32 number of photos and 8
+    bytes for each.
 
     The index: "IwSh"; dimensions, words, metric; lists and how many to look into; centers of the
     lists as an index "IxF2"; whether it has a map of its words; the transform "Viqt", which takes
@@ -152,12 +158,13 @@ def from_colmap(path: str | os.PathLike[str]) -> ColmapVocabulary:
     """
     reader = Reader(path)
     version = reader.number(np.int32, "version")
-    if version != 1:
+    if version not in (1, 2):
         raise reader.refusal(_of_other_version(version))
     n_dims = reader.number(np.int32, "dimensions")
     n_bits = reader.number(np.int32, "bits of the embedding")
     if not (0 < n_dims <= _MAX_DIMS and 0 < n_bits <= n_dims):
         raise reader.refusal(f"there is no embedding of {n_dims} dimensions in {n_bits} bits")
+    feature_type = reader.number(np.int32, "type of the features") if version == 2 else -1
     lists = _faiss_file.read(reader, n_dims)
     num_words = len(lists.codes)
     reader.expect(np.int32, num_words, "number of words")
@@ -166,7 +173,16 @@ def from_colmap(path: str | os.PathLike[str]) -> ColmapVocabulary:
     status, weights, thresholds = _read_words(reader, num_words, n_bits)
     reader.numbers(np.uint64, reader.number(np.int32, "number of photos"), "photos")
     reader.end()
-    return ColmapVocabulary(lists, weights, projection, thresholds, (status & 1).astype(np.bool_))
+    has_embedding = (status & 1).astype(np.bool_)
+    name = _FEATURES[feature_type] if 0 <= feature_type < len(_FEATURES) else str(feature_type)
+    return ColmapVocabulary(
+        lists,
+        weights,
+        projection,
+        thresholds,
+        has_embedding,
+        None if feature_type == -1 else name,
+    )
 
 
 def _of_other_version(version: int) -> str:
@@ -178,7 +194,7 @@ def _of_other_version(version: int) -> str:
             "are in an index of FLANN, convert it with COLMAP's vocab_tree_upgrader (of its commit "
             "c7a5846), or download it again"
         )
-    return f"has version {version} of COLMAP's vocabulary trees; only version 1 is known"
+    return f"has version {version} of COLMAP's vocabulary trees; versions 1 and 2 are known"
 
 
 def _read_words(reader: Reader, num_words: int, n_bits: int) -> tuple[NDArray[Any], ...]:
