@@ -4,6 +4,7 @@
 import gzip
 import struct
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -137,6 +138,37 @@ def test_yaml_of_dbow(rng, tmp_path, kind, name, version):
     assert (tree.source_["scoring"], tree.source_["weighting"]) == ("DOT_PRODUCT", "IDF")
 
 
+@pytest.mark.parametrize("prefix", ["", "dbw3 0 32 "])
+@pytest.mark.parametrize("name", ["words.yml", "words.yml.gz"])
+def test_yaml_as_opencv_writes_it(rng, tmp_path, prefix, name):
+    centers = centers_of(rng, "bits")
+    file = cv2.FileStorage(str(tmp_path / name), cv2.FILE_STORAGE_WRITE)
+    file.startWriteStruct("vocabulary", cv2.FileNode_MAP)
+    for key, value in {"k": 9, "L": 3, "scoringType": 5, "weightingType": 2}.items():
+        file.write(key, value)
+    nodes = [
+        {
+            "nodeId": node,
+            "parentId": PARENTS[node - 1],
+            "weight": float(weights_of()[node - 1]),
+            "descriptor": prefix + numbers(centers[node - 1]),
+        }
+        for node in range(1, len(PARENTS) + 1)
+    ]
+    listed = [{"wordId": i, "nodeId": node} for i, node in enumerate(LEAVES)]
+    for list_name, items in {"nodes": nodes, "words": listed}.items():
+        file.startWriteStruct(list_name, cv2.FileNode_SEQ)
+        for item in items:
+            file.startWriteStruct("", cv2.FileNode_MAP | cv2.FileNode_FLOW)
+            for key, value in item.items():
+                file.write(key, value)
+            file.endWriteStruct()
+        file.endWriteStruct()
+    file.endWriteStruct()
+    file.release()
+    check_tree(from_dbow(tmp_path / name), centers, rng)
+
+
 def text(**changes):
     """Give a small text in bytes, with some lines (by number) replaced or left out (None)."""
     lines = ["3 2 0 0", "0 0 1 2 0", "0 1 5 5 1", "1 1 1 1 2", "1 1 1 3 3"]
@@ -223,12 +255,19 @@ def test_refuses_other_yaml(tmp_path, old, new, message):
         from_dbow(path)
 
 
-@pytest.mark.parametrize("filler", ["\n", " ", "{", '"', "{ nodeId:1,", '{ wordId:0 "'])
+DESCRIPTOR = "{ nodeId:1, parentId:0, weight:0., descriptor:"
+
+
+@pytest.mark.parametrize(
+    "filler",
+    ["\n", " ", "{", '"', "{ nodeId:1,", '{ wordId:0 "', DESCRIPTOR, DESCRIPTOR + " " * 99],
+)
 @pytest.mark.parametrize("after", ["vocabulary:\n", "nodes:\n", "words:\n"])
 def test_long_nonsense_in_yaml_is_refused_in_linear_time(tmp_path, after, filler):
     path = write_yaml(tmp_path / "words.yml", np.full((len(PARENTS), 32), 1, np.uint8))
     whole = path.read_text().replace("   k: 9\n", "")
-    path.write_text(whole.replace(after, after + filler * 300_000, 1))
+    long = filler * (300_000 // len(filler)) + " " * 300_000
+    path.write_text(whole.replace(after, after + long, 1))
     with pytest.raises(ValueError, match=r"words\.yml"):
         from_dbow(path)
 

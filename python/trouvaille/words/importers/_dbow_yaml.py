@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ._reading import singles, table
 
 _NUMBER = r"[-+]?[0-9.][0-9.eE+-]*"
-_NODE = re.compile(
+_NODE = re.compile(  # no two neighbours of it can take the same character: that would take long
     r"\{\s*nodeId:\s*(\d{1,10})\s*,\s*parentId:\s*(\d{1,10})\s*,"
-    rf"\s*weight:\s*({_NUMBER})\s*,\s*descriptor:\s*\"([^\"]*)\"\s*\}}"
+    rf"\s*weight:\s*({_NUMBER})\s*,\s*descriptor:([^{{}}]*)\}}"
 )
 _WORD = re.compile(r"\{\s*wordId:\s*(\d{1,10})\s*,\s*nodeId:\s*(\d{1,10})\s*\}")
 _KEYS = ("k", "L", "scoringType", "weightingType")
@@ -44,7 +44,8 @@ def parse(
     if parents.max() > n:
         raise ValueError(f"a parent must be one of the {n} nodes, or 0")
     weights = np.array([float(node[2]) for node in found])
-    values = _descriptors([node[3] for node in found])
+    # OpenCV quotes a string that begins with a digit.
+    values = _descriptors([node[3].strip().strip('"') for node in found])
     if not np.isfinite(weights).all():
         raise ValueError("weights must be finite")
     # In the order of the file, as DBoW keeps the children of a node.
