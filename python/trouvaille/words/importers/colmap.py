@@ -155,6 +155,11 @@ def from_colmap(path: str | os.PathLike[str]) -> ColmapVocabulary:
        strategy for fast spatial verification in image retrieval", ACCV 2016;
        https://github.com/colmap/colmap (src/colmap/retrieval).
     .. [2] https://github.com/facebookresearch/faiss (faiss/impl/index_write.cpp).
+
+    Examples
+    --------
+    >>> words = from_colmap("vocab_tree_faiss_flickr100K_words256K.bin")  # doctest: +SKIP
+    >>> words.assign(descriptors, k=5).ids  # doctest: +SKIP
     """
     reader = Reader(path)
     version = reader.number(np.int32, "version")

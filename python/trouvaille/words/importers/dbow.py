@@ -83,6 +83,12 @@ def from_dbow(path: str | os.PathLike[str], *, bits: bool | None = None) -> Voca
        sequences", IEEE Transactions on Robotics 28(5), 2012; https://github.com/dorian3d/DBoW2
        (include/DBoW2/TemplatedVocabulary.h).
     .. [2] R. Munoz-Salinas, DBoW3, https://github.com/rmsalinas/DBow3 (src/Vocabulary.cpp).
+
+    Examples
+    --------
+    >>> tree = from_dbow("ORBvoc.txt")  # doctest: +SKIP
+    >>> tree.transform(descriptors)  # (n, 32) uint8 -> the words of ORB-SLAM  # doctest: +SKIP
+    >>> rows = tree.bags(photos, levels=False)  # doctest: +SKIP
     """
     path = Path(path)
     if bits is not None:

@@ -67,6 +67,11 @@ def from_fbow(path: str | os.PathLike[str]) -> VocabularyTree:
     References
     ----------
     .. [1] R. Munoz-Salinas, fbow, https://github.com/rmsalinas/fbow (src/fbow.h).
+
+    Examples
+    --------
+    >>> tree = from_fbow("orb_mur.fbow")  # doctest: +SKIP
+    >>> tree.transform(descriptors)  # doctest: +SKIP
     """
     reader = Reader(path)
     if reader.number(np.uint64, "signature") != _SIGNATURE:
