@@ -26,8 +26,20 @@ ALWAYS_INLINE Doubles load_doubles(const double* from) {
     return v;
 }
 
+/// The lanes, the second half of them on the first, and so on, by `join`.
+template <class Join>
+ALWAYS_INLINE double folded(Doubles v, Join join) {
+    v = join(v, __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3));
+    v = join(v, __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5));
+    return join(v, __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6))[0];
+}
+
 ALWAYS_INLINE double sum(Doubles v) {
-    return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+    return folded(v, [](Doubles a, Doubles b) { return a + b; });
+}
+
+ALWAYS_INLINE double largest(Doubles v) {
+    return folded(v, [](Doubles a, Doubles b) { return max(a, b); });
 }
 
 /// Of n doubles, the last of them added one by one.
@@ -80,6 +92,20 @@ ALWAYS_INLINE Doubles exponential(Doubles x) {
                                 1.0};
     for (const double term : terms) series = series * r + term;
     return from_bits(bits(series) + (bits(shifted) << 52));
+}
+
+/// The same in float32, to 2^-22 of it, for x from -80 to 80.
+template <std::size_t N>
+ALWAYS_INLINE Floats<N> exponential(Floats<N> x) {
+    constexpr float whole = 0x1.8p23F, log2_high = 0x1.62E4p-1F, log2_low = 0x1.7F7D1Cp-20F;
+    const Floats<N> shifted = x * 0x1.715476p0F + whole;
+    const Floats<N> n = shifted - whole;
+    const Floats<N> r = (x - n * log2_high) - n * log2_low;
+    Floats<N> series = splat<N>(1.0F / 5040);
+    constexpr float terms[] = {1.0F / 720, 1.0F / 120, 1.0F / 24, 1.0F / 6, 1.0F / 2, 1.0F, 1.0F};
+    for (const float term : terms) series = series * r + term;
+    return trouvaille::from_bits<N>(trouvaille::bits<N>(series) +
+                                    (trouvaille::bits<N>(shifted) << 23));
 }
 
 }  // namespace trouvaille::aggregate

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <string>
 
+#include "aggregate/fisher.hpp"
 #include "aggregate/mixture.hpp"
 #include "aggregate/vlad.hpp"
 #include "bindings/arrays.hpp"
