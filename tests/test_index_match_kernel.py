@@ -567,12 +567,12 @@ def test_photos_that_a_hamming_index_refuses(photos, error, message):
 
 
 KERNEL_ERRORS = {
-    "one array": (np.zeros((2, 4)), {}, TypeError, r"for one photo pass \[x\]"),
-    "no list": (3, {}, TypeError, "sequence of arrays"),
+    "one array": (np.zeros((2, 4)), {}, ValueError, r"For one photo pass \[photos\]"),
+    "no list": (3, {}, TypeError, "must be a list of descriptor"),
     "columns": ([np.zeros((2, 5))], {}, ValueError, r"photos\[0\] must have 4 columns"),
     "NaN": ([np.full((2, 4), np.nan)], {}, ValueError, "finite"),
     "text": ([[["a"] * 4]], {}, TypeError, r"photos\[0\]"),
-    "offsets": ((np.zeros((2, 4)), [0, 1]), {}, ValueError, "offsets must go from 0 to 2"),
+    "offsets": ((np.zeros((2, 4)), [0, 1]), {}, ValueError, r"photos\[1\] must go from 0 to 2"),
     "nearest too few": ([np.zeros((2, 4))], {"nearest": [1]}, ValueError, "row for each of 2"),
     "no word": ([np.zeros((1, 4))], {"nearest": [9]}, ValueError, "below 3, got 9"),
     "threads": ([np.zeros((1, 4))], {"threads": 0}, ValueError, "threads"),

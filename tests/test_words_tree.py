@@ -466,8 +466,8 @@ def test_says_what_is_wrong_with_descriptors(tree):
             call(np.full((2, 7), np.nan))
     with pytest.raises(ValueError, match="at least one photo"):
         tree.fit_weights([])
-    with pytest.raises(ValueError, match="a tuple of 1"):
-        tree.bags((np.zeros((2, 7)),))
+    with pytest.raises(ValueError, match=r"photos must be a list.*For one photo pass"):
+        tree.bags(np.zeros((2, 7), np.uint8))
     with pytest.raises(ValueError, match=r"photos\[1\] must go from 0 to 2"):
         tree.bags((np.zeros((2, 7), np.uint8), [0, 1]))
     with pytest.raises(TypeError, match="levels"):

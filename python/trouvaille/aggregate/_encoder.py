@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _check
+from .._photos import Photos
 from ._estimator import Arrays, Estimator
-from ._images import Descriptors, Images
+from ._images import Images
 from .pca_whitening import PCAWhitening
 
 Vectors = NDArray[np.float32]
@@ -42,7 +43,7 @@ class Encoder(Estimator):
 
     # ---- what they share
 
-    def transform(self, X: Descriptors) -> Vectors:
+    def transform(self, X: Photos) -> Vectors:
         """Return the vectors of photos.
 
         Parameters
@@ -71,15 +72,15 @@ class Encoder(Estimator):
                 vectors[begin : begin + len(offsets) - 1] = self._encode(values, offsets, threads)
         return vectors
 
-    def fit_transform(self, X: Descriptors, y: object = None) -> Vectors:
+    def fit_transform(self, X: Photos, y: object = None) -> Vectors:
         """Return the vectors of photos, having learned from them; see `fit` and `transform`."""
         return self.fit(X).transform(X)
 
     @abstractmethod
-    def fit(self, X: Descriptors, y: object = None) -> Self:
+    def fit(self, X: Photos, y: object = None) -> Self:
         """Learn from descriptors of photos."""
 
-    def _sample(self, X: Descriptors, default: int) -> tuple[NDArray[Any], int]:
+    def _sample(self, X: Photos, default: int) -> tuple[NDArray[Any], int]:
         """Return descriptors to learn from, after the PCA, which is learned first; and threads."""
         threads = _check.threads(self.threads)
         most = default if self.max_descriptors is None else self.max_descriptors

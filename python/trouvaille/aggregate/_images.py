@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from .. import _check
+from .._photos import Photos, listed, of_one, values_and_offsets
 from ..words._sampling import SAMPLE, shuffled
 
-Descriptors = Sequence[ArrayLike] | tuple[ArrayLike, ArrayLike]
 Block = tuple[int, NDArray[Any], NDArray[np.int64]]
 
 _BLOCK = 1 << 18  # rows that are worked on at a time: it bounds the memory
@@ -30,9 +30,9 @@ class Images:
         What there must be; by default that of the first photo that has features.
     """
 
-    def __init__(self, X: Descriptors, n_dims: int | None = None) -> None:
+    def __init__(self, X: Photos, n_dims: int | None = None) -> None:
         self._parts: list[NDArray[Any]] | None = None
-        given = _values_and_offsets(X)
+        given = values_and_offsets(X, "X")
         if given is not None:
             values = _check.descriptors(given[0], "X[0]", n_dims)
             self._values = values
@@ -41,12 +41,9 @@ class Images:
             return
         self._parts = []
         self.n_dims = n_dims
-        for i, part in enumerate(_listed(X)):
-            array = _check.as_array(part, f"X[{i}]")
-            if len(array.shape) in (1, 2) and array.shape[0] == 0:
-                array = np.empty((0, 0), np.uint8)  # the photo has no features
-            else:
-                array = _check.descriptors(part, f"X[{i}]", self.n_dims)
+        for i, part in enumerate(listed(X, "X")):
+            array = of_one(part, f"X[{i}]", self.n_dims)
+            if len(array):
                 self.n_dims = array.shape[1]
             self._parts.append(array)
         self.offsets = np.cumsum([0, *map(len, self._parts)], dtype=np.int64)
@@ -90,23 +87,3 @@ class Images:
             return self._values[self.offsets[begin] : self.offsets[end]]
         full = [part for part in self._parts[begin:end] if len(part)]
         return np.concatenate(full) if full else np.empty((0, self.n_dims or 0), np.uint8)
-
-
-def _values_and_offsets(X: Any) -> tuple[Any, Any] | None:
-    """Return both if X is a pair of them, and no list of two photos."""
-    if not (isinstance(X, tuple) and len(X) == 2):
-        return None
-    second = _check.as_array(X[1], "X[1]")
-    return X if second.ndim == 1 and len(second) > 0 else None
-
-
-def _listed(X: Any) -> list[Any]:
-    wanted = "X must be a list of descriptor arrays, one a photo, or (values, offsets)"
-    if isinstance(X, np.ndarray) and X.ndim < 3 and X.dtype != object:
-        raise ValueError(f"{wanted}; got one array of shape {X.shape}. For one photo pass [X]")
-    if isinstance(X, str | bytes | dict):
-        raise TypeError(f"{wanted}, got {type(X).__name__}")
-    try:
-        return list(X)
-    except TypeError:
-        raise TypeError(f"{wanted}, got {type(X).__name__}") from None

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
+from .._photos import Photos
 from ..words import KMeans, Vocabulary, assign
 from ._encoder import Encoder
 from ._estimator import Arrays, expect
-from ._images import Descriptors
 
 Words = int | Vocabulary | KMeans | ArrayLike
 
@@ -28,7 +28,7 @@ class WordEncoder(Encoder):
     words_: NDArray[Any]
     sigma_: float
 
-    def fit(self, X: Descriptors, y: object = None) -> Self:
+    def fit(self, X: Photos, y: object = None) -> Self:
         """Learn from descriptors of photos: the words, where they are not given, and the rest.
 
         Parameters

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from .. import _check
 from .._array_file import ArrayFile
+from .._photos import Photos
 from ..index.by_word import ByWord
 from ..index.weights import word_weights
 from ._encoder import Vectors
 from ._estimator import Arrays, chosen
-from ._images import Descriptors, Images
+from ._images import Images
 from ._words import WordEncoder, Words
 
 _WEIGHTINGS = (None, "tfidf", "tfidf_smooth")
@@ -104,7 +105,7 @@ class BagOfWords(WordEncoder):
 
     idf_: NDArray[np.float64]
 
-    def fit(self, X: Descriptors, y: object = None) -> Self:
+    def fit(self, X: Photos, y: object = None) -> Self:
         """Learn the words, where they are not given, and what they weigh; see `VLAD.fit`."""
         super().fit(X)
         weighting = chosen(self.weighting, "weighting", _WEIGHTINGS)
@@ -120,7 +121,7 @@ class BagOfWords(WordEncoder):
             self.idf_ = weights.numbers
         return self
 
-    def transform(self, X: Descriptors) -> Any:
+    def transform(self, X: Photos) -> Any:
         """Return the histograms of photos.
 
         Parameters

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from .. import _check, _core
 from .._array_file import ArrayFile
+from .._photos import Photos
 from ._encoder import Encoder, Vectors
 from ._estimator import Arrays, chosen
-from ._images import Descriptors
 from .gaussian_mixture import GaussianMixture
 from .vlad import checked_power
 
@@ -98,7 +98,7 @@ class FisherVector(Encoder):
         self.random_state = random_state
         self.threads = threads
 
-    def fit(self, X: Descriptors, y: object = None) -> Self:
+    def fit(self, X: Photos, y: object = None) -> Self:
         """Learn from descriptors of photos: the mixture, where it is not given, and the PCA.
 
         Parameters

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
 from .._array_file import ArrayFile
+from .._photos import Photos, joined
 from ..words import Vocabulary, assign
-from ._photos import Photos, descriptors_of
 from .match_index import Idf, MatchIndex, Weights
 from .results import SearchResult
 from .signature_block import SignatureRows
@@ -149,7 +149,7 @@ class _MatchKernel(MatchIndex):
     def _residuals(
         self, photos: Photos, nearest: ArrayLike | None, n_words: int, threads: int
     ) -> SignatureRows:
-        values, offsets = descriptors_of(photos, self.n_bits)
+        values, offsets = joined(photos, "photos", self.n_bits)
         words = self.words
         if values.dtype != words.dtype:
             values, words = values.astype(np.float32), words.astype(np.float32)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
+from .._photos import Photos, joined
 from ..neighbors import Exact, Neighbors
 from . import _tree_file
 from ._bags import document_frequencies, photos_by_column
-from ._photos import Photos, joined
 from ._tree_nodes import MAX_DEPTH, Nodes, trained
 from .assignment import assign
 from .kmeans import Progress
@@ -333,7 +333,8 @@ class VocabularyTree:
         return self
 
     def _joined(self, photos: Photos) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        return joined(photos, "photos", self._fitted().centers_.dtype, self.centers_.shape[1])
+        centers = self._fitted().centers_
+        return joined(photos, "photos", centers.shape[1], centers.dtype)
 
     def _descended(
         self, X: NDArray[Any], levels: int, threads: int | None = None
