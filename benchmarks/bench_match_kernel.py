@@ -34,7 +34,7 @@ from trouvaille.index import ASMK, SMK, HammingIndex, InvertedFile  # noqa: E402
 from trouvaille.words import HammingEmbedding, KMeans, assign  # noqa: E402
 
 SETS = ("smvs_books", "smvs_landmarks", "grocery_packages")
-NUM_WORDS = 20_000
+MANY_WORDS = 30_000  # of which the nearest are found approximately while they are learned
 MAX_FEATURES, MAX_SIZE = 1_000, 800
 QUERY_WORDS = 5
 
@@ -104,7 +104,7 @@ def joined(a: Photos, b: Photos) -> Photos:
 
 
 def with_words(photos: Photos, words: NDArray[np.uint8], k: int) -> Photos:
-    found = assign(photos.values, words, k).ids
+    found = assign(photos.values, words, k, threads=1).ids
     return Photos(photos.names, photos.values, photos.offsets, found)
 
 
@@ -119,20 +119,21 @@ class Method:
         return self.index.search(query, k, threads=1).ids[0]
 
 
-def tf_idf(database: Photos, queries: Photos) -> Method:
+def tf_idf(num_words: int, database: Photos, queries: Photos) -> Method:
     def rows(photos: Photos) -> NDArray[Any]:
         import scipy.sparse
 
         words = photos.words[:, 0]
-        shape = (len(photos), NUM_WORDS)
+        shape = (len(photos), num_words)
         return scipy.sparse.csr_array((np.ones(len(words)), words, photos.offsets), shape=shape)
 
-    index = InvertedFile(NUM_WORDS, metric="cosine", weighting="tfidf", burstiness="sqrt")
+    index = InvertedFile(num_words, metric="cosine", weighting="tfidf", burstiness="sqrt")
     matrix = rows(queries)
     return Method(index, rows(database), [matrix[[i]] for i in range(len(queries))])
 
 
 def hamming(
+    num_words: int,
     database: Photos,
     queries: Photos,
     embedding: HammingEmbedding,
@@ -145,7 +146,7 @@ def hamming(
         signatures = embedding.transform(photos.values, words, threads=1)
         return list(zip(photos.of(words), photos.of(signatures), strict=True))
 
-    index = HammingIndex(NUM_WORDS, embedding.n_bits, burstiness=burstiness, threshold=threshold)
+    index = HammingIndex(num_words, embedding.n_bits, burstiness=burstiness, threshold=threshold)
     asked = [[query] for query in signed(queries, query_words)]
     return Method(index, signed(database, 1), asked)
 
@@ -192,36 +193,41 @@ def measure(method: Method, database: Photos, truth: GroundTruth) -> dict[str, f
     }
 
 
-def vocabulary_of(others: Photos, tested: str, threads: int) -> NDArray[np.uint8]:
+def vocabulary_of(others: Photos, tested: str, num_words: int) -> dict[str, NDArray[Any]]:
+    """Words learned on other photos, and which of them are nearest to these photos' descriptors."""
+
     def make() -> dict[str, NDArray[Any]]:
-        words = KMeans(NUM_WORDS, iterations=6, threads=threads).fit(others.values)
-        return {"words": words.cluster_centers_}
+        algorithm = "approximate" if num_words > MANY_WORDS else "exact"
+        model = KMeans(num_words, algorithm=algorithm, iterations=6, threads=1)
+        words = model.fit(others.values).cluster_centers_
+        nearest = assign(others.values, words, 1, threads=1).ids[:, 0]
+        return {"words": words, "nearest": nearest.astype(np.int32)}
 
-    return kept(f"{tested}_{NUM_WORDS}_words", make)["words"]
+    return kept(f"{tested}_{num_words}_vocabulary", make)
 
 
-def quality(data: Path, tested: str) -> tuple[NDArray[np.uint8], Photos, Photos]:
+def quality(data: Path, tested: str, num_words: int) -> tuple[NDArray[np.uint8], Photos, Photos]:
     truth = GroundTruth.load(data / tested / "gt.json")
     everything = {name: photos_of(data, name) for name in (*SETS, "distractors")}
     others = everything["distractors"]
     for name in SETS:
         if name != tested:
             others = joined(others, everything[name])
-    words = vocabulary_of(others, tested, 1)
+    learned = vocabulary_of(others, tested, num_words)
+    words, nearest = learned["words"], learned["nearest"]
     database = joined(chosen(everything[tested], truth.database), everything["distractors"])
     database = with_words(database, words, 1)
     queries = chosen(everything[tested], [query.image for query in truth.queries])
     start = time.perf_counter()
     queries = with_words(queries, words, QUERY_WORDS)
     milliseconds = 1000 * (time.perf_counter() - start) / len(queries)
-    ids = assign(others.values, words, 1).ids[:, 0]
     embeddings = {
-        n_bits: HammingEmbedding(n_bits).fit(others.values, ids, num_words=NUM_WORDS, threads=1)
+        n_bits: HammingEmbedding(n_bits).fit(others.values, nearest, num_words=num_words, threads=1)
         for n_bits in (64, 128)
     }
-    he = partial(hamming, database, queries)
+    he = partial(hamming, num_words, database, queries)
     methods: dict[str, Callable[[], Method]] = {
-        "tf-idf": lambda: tf_idf(database, queries),
+        "tf-idf": lambda: tf_idf(num_words, database, queries),
         "HE, 64 bits": lambda: he(embeddings[64], None),
         "HE, 64 bits, bursts within photos": lambda: he(embeddings[64], "intra"),
         "HE, 64 bits, bursts": lambda: he(embeddings[64], "both"),
@@ -233,11 +239,11 @@ def quality(data: Path, tested: str) -> tuple[NDArray[np.uint8], Photos, Photos]
     }
     for name, method in methods.items():
         record(
-            f"{tested} + distractors, {name}",
+            f"{tested} + distractors, {num_words:,} words, {name}",
             measure(method(), database, truth),
             table="tf-idf, Hamming embedding and match kernels, before verification",
             threads=1,
-            notes=f"{NUM_WORDS:,} words of other sets, {MAX_FEATURES:,} features; a query's words "
+            notes=f"{num_words:,} words of other sets, {MAX_FEATURES:,} features; a query's words "
             f"and HE's signatures are given; {QUERY_WORDS} words: {milliseconds:.1f} ms a query",
         )
     return words, database, queries
@@ -316,12 +322,14 @@ def scans(n: int, n_bits: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sets", nargs="*", default=list(SETS), help="labelled sets")
+    parser.add_argument("--words", type=int, nargs="*", default=[20_000, 65_536])
     arguments = parser.parse_args()
     if not os.environ.get("TROUVAILLE_DATA"):
         print("skipped: TROUVAILLE_DATA names no folder of labelled photos")
         sys.exit(0)
-    for tested_set in arguments.sets:
-        last = quality(Path(os.environ["TROUVAILLE_DATA"]), tested_set)
+    for number in arguments.words:
+        for tested_set in arguments.sets:
+            last = quality(Path(os.environ["TROUVAILLE_DATA"]), tested_set, number)
     speed(*last)
     for bits in (64, 128):
         scans(8_000_000, bits)
