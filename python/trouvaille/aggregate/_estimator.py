@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._array_file import ArrayFile
+from .._parameters import Parameters
 from ..errors import IndexCorruptError
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
-class Estimator(ABC):
+class Estimator(Parameters, ABC):
     """An estimator in the manner of scikit-learn: the constructor only keeps its arguments."""
 
     _format: ClassVar[ArrayFile]
@@ -31,29 +31,6 @@ class Estimator(ABC):
     @abstractmethod
     def _take(self, arrays: Arrays) -> None:
         """Put arrays from a file in place of what was learned, or raise a ValueError."""
-
-    @classmethod
-    def _names(cls) -> list[str]:
-        return [name for name in inspect.signature(cls).parameters if name != "self"]
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's arguments (`deep` changes nothing: no estimator is nested)."""
-        return {name: getattr(self, name) for name in self._names()}
-
-    def set_params(self, **params: Any) -> Self:
-        """Change arguments of the constructor; an unknown name is a ValueError."""
-        names = self._names()
-        if unknown := sorted(params.keys() - set(names)):
-            raise ValueError(
-                f"{type(self).__name__} has no parameter {unknown[0]!r}; it has {', '.join(names)}"
-            )
-        for name, value in params.items():
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        given = ", ".join(f"{name}={_shown(value)}" for name, value in self.get_params().items())
-        return f"{type(self).__name__}({given})"
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn, which alone calls this, asks of the steps of a pipeline."""
@@ -123,7 +100,3 @@ def _plain(value: Any) -> bool | int | float | str | None:
     """Return an argument as a JSON value; None for words and mixtures, which are learned arrays."""
     scalar = value.item() if isinstance(value, np.generic) else value
     return scalar if isinstance(scalar, bool | int | float | str) else None
-
-
-def _shown(value: Any) -> str:
-    return f"array of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value)

@@ -13,14 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
 from .._array_file import ArrayFile
+from .._parameters import Parameters
 from ..errors import IndexCorruptError
 
 _FORMAT = ArrayFile("hamming_embedding", 1, "a Hamming embedding")
 _BLOCK = 1 << 18  # bits of a block of rows, a thread: the numbers they come from stay in cache
-_PARAMETERS = ("n_bits", "min_points", "random_state")
 
 
-class HammingEmbedding:
+class HammingEmbedding(Parameters):
     """Descriptors of a word → bits, of which those of near descriptors are equal for the most part.
 
     A random orthogonal projection takes descriptors to `n_bits` numbers; each bit says whether its
@@ -232,25 +232,6 @@ class HammingEmbedding:
     def _require_fitted(self) -> None:
         if not hasattr(self, "medians_"):
             raise ValueError("the HammingEmbedding has learned nothing: call fit first")
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's arguments (`deep` changes nothing: none is an estimator)."""
-        return {name: getattr(self, name) for name in _PARAMETERS}
-
-    def set_params(self, **params: Any) -> Self:
-        """Change arguments of the constructor; an unknown name is a ValueError."""
-        unknown = sorted(params.keys() - set(_PARAMETERS))
-        if unknown:
-            raise ValueError(
-                f"HammingEmbedding has no parameter {unknown[0]!r}; it has {', '.join(_PARAMETERS)}"
-            )
-        for name, value in params.items():
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        given = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
-        return f"HammingEmbedding({given})"
 
 
 def _check_words(ids: NDArray[np.int64], shape: tuple[int, ...], num_words: int) -> None:

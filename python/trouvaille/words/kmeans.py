@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
+from .._parameters import Parameters
 from . import _checkpoint
 from ._cost import Cost, estimated
 from ._lloyd import Lloyd
@@ -21,7 +22,7 @@ from .assignment import assign
 Progress = Callable[[int, int], None]  # called with (steps done, steps in all)
 
 
-class KMeans:
+class KMeans(Parameters):
     """k-means in the style of scikit-learn, exact or approximate, up to a million words.
 
     Parameters
@@ -255,25 +256,6 @@ class KMeans:
         points = Points(X, "X")
         return estimated(points, given)
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's arguments (`deep` changes nothing: none is an estimator)."""
-        return {name: getattr(self, name) for name in _PARAMETERS}
-
-    def set_params(self, **params: Any) -> Self:
-        """Change arguments of the constructor; an unknown name is a ValueError."""
-        unknown = sorted(params.keys() - set(_PARAMETERS))
-        if unknown:
-            raise ValueError(
-                f"KMeans has no parameter {unknown[0]!r}; it has {', '.join(_PARAMETERS)}"
-            )
-        for name, value in params.items():
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        given = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
-        return f"KMeans({given})"
-
     def _checked(self) -> dict[str, Any]:
         """Return the arguments of the constructor, checked."""
         for name, choices in _CHOICES.items():
@@ -289,17 +271,6 @@ class KMeans:
         }
 
 
-_PARAMETERS = (
-    "num_words",
-    "algorithm",
-    "init",
-    "iterations",
-    "metric",
-    "dtype",
-    "width",
-    "random_state",
-    "threads",
-)
 _CHOICES = {
     "algorithm": ("exact", "approximate"),
     "init": ("random", "k-means++"),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
+from .._parameters import Parameters
 from .._photos import Photos, joined
 from ..neighbors import Exact, Neighbors
 from . import _tree_file
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import scipy.sparse
 
 
-class VocabularyTree:
+class VocabularyTree(Parameters):
     """Hierarchical k-means, in the style of scikit-learn; its leaves are the words.
 
     The points are clustered, the points of each cluster are clustered again, and so on [1]_. A
@@ -290,25 +291,6 @@ class VocabularyTree:
         parameters, nodes, attributes = _tree_file.read(path, mmap)
         return cls(**parameters)._set(nodes, **attributes)
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's arguments (`deep` changes nothing: none is an estimator)."""
-        return {name: getattr(self, name) for name in _PARAMETERS}
-
-    def set_params(self, **params: Any) -> Self:
-        """Change arguments of the constructor; an unknown name is a ValueError."""
-        unknown = sorted(params.keys() - set(_PARAMETERS))
-        if unknown:
-            raise ValueError(
-                f"VocabularyTree has no parameter {unknown[0]!r}; it has {', '.join(_PARAMETERS)}"
-            )
-        for name, value in params.items():
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        given = ", ".join(f"{name}={value!r}" for name, value in self.get_params().items())
-        return f"VocabularyTree({given})"
-
     # ---- private
 
     def _set(
@@ -346,9 +328,6 @@ class VocabularyTree:
             self.centers_, self.children_, X, hamming, levels, n_threads
         )
         return found
-
-
-_PARAMETERS = ("branching", "depth", "iterations", "random_state", "threads")
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
