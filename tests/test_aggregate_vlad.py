@@ -67,6 +67,20 @@ def test_the_learned_width_is_that_of_gaussians(rng):
     check(vlad.transform(photos), photos, vlad.words_, assignments=3, sigma=vlad.sigma_)
 
 
+@pytest.mark.parametrize("num_words", [1, 15, 16, 17, 128, 129, 257])
+def test_any_number_of_words(rng, isa, num_words):
+    photos = photos_of(rng, sizes=(60, 0, 9))
+    words = rng.integers(0, 256, (num_words, 12), np.uint8)
+    words[-1] = words[0]  # of equal words the first is the nearest
+    check(VLAD(words).transform(photos), photos, words)
+
+
+def test_bytes_beyond_32_bits_are_taken_as_floats(rng):
+    photos = [rng.integers(0, 256, (2, _core.max_byte_dims + 1), np.uint8)]
+    check(VLAD(photos[0]).transform(photos), photos, photos[0])
+    check(VLAD(photos[0][:1]).transform(photos), photos, photos[0][:1])
+
+
 def test_sums_of_bytes_are_exact(rng, isa):
     """A thousand descriptors, in any order."""
     photo = rng.integers(0, 256, (1000, 24)).astype(np.uint8)

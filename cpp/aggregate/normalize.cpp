@@ -2,6 +2,7 @@
 #include "aggregate/normalize.hpp"
 
 #include <cmath>
+#include <limits>
 
 #include "aggregate/doubles.hpp"
 #include "core/cpu.hpp"
@@ -22,7 +23,12 @@ ALWAYS_INLINE void raise(std::span<double> v, double power) {
 ALWAYS_INLINE void give_unit_length(double* v, std::size_t n) {
     const double length = __builtin_sqrt(aggregate::squared_length(v, n));
     if (length == 0) return;
-    for (std::size_t i = 0; i < n; ++i) v[i] /= length;
+    const double inverse = 1 / length;
+    if (inverse < std::numeric_limits<double>::infinity()) {
+        for (std::size_t i = 0; i < n; ++i) v[i] *= inverse;
+    } else {  // of denormal numbers
+        for (std::size_t i = 0; i < n; ++i) v[i] /= length;
+    }
 }
 
 ALWAYS_INLINE void normalize(std::span<double> v, const Normalization& how, float* out) {

@@ -11,6 +11,7 @@
 #include "core/interrupt.hpp"
 #include "core/parallel.hpp"
 #include "core/size.hpp"
+#include "neighbors/lloyd.hpp"
 
 namespace trouvaille {
 namespace {
@@ -48,9 +49,67 @@ ALWAYS_INLINE void add_unit_residual(const T* x, const T* word, std::size_t dims
     for (std::size_t d = 0; d < dims; ++d) sums[d] += weight * (residual[d] / length);
 }
 
+/// Sums of bytes, in whole numbers as wide as they.
+struct Totals {
+    // So many rows of bytes fit 32 bits.
+    static constexpr std::size_t most_rows = std::size_t{1} << 24;
+
+    explicit Totals(MatrixView<const std::uint8_t> words)
+        : words_(words), totals_(words.rows * words.cols), counts_(words.rows) {}
+
+    ALWAYS_INLINE void add(const std::uint8_t* x, std::size_t word) {
+        std::uint32_t* totals = &totals_[word * words_.cols];
+        for (std::size_t d = 0; d < words_.cols; ++d) totals[d] += x[d];
+        ++counts_[word];
+    }
+
+    /// To sums of residuals; and begins again.
+    ALWAYS_INLINE void move_to(double* sums) {
+        for (std::size_t c = 0; c < words_.rows; ++c, sums += words_.cols) {
+            if (counts_[c] == 0) continue;
+            std::uint32_t* totals = &totals_[c * words_.cols];
+            const double count = counts_[c];
+            for (std::size_t d = 0; d < words_.cols; ++d)
+                sums[d] += static_cast<double>(totals[d]) - count * words_.row(c)[d];
+            std::fill_n(totals, words_.cols, 0);
+            counts_[c] = 0;
+        }
+    }
+
+  private:
+    MatrixView<const std::uint8_t> words_;
+    std::vector<std::uint32_t> totals_, counts_;
+};
+
+/// Bytes that have one word each, whole: the photos [begin, end).
+ALWAYS_INLINE void aggregate_bytes(const Task<std::uint8_t>& task, std::size_t begin,
+                                   std::size_t end) {
+    std::vector<double> sums(task.out.cols);
+    Totals totals(task.words);
+    InterruptPoll poll;
+    for (std::size_t photo = begin; photo < end; ++photo) {
+        std::fill(sums.begin(), sums.end(), 0.0);
+        poll.did(sums.size());
+        auto first = static_cast<std::size_t>(task.offsets[photo]);
+        const auto last = static_cast<std::size_t>(task.offsets[photo + 1]);
+        while (first < last) {
+            const std::size_t stop = first + std::min(last - first, Totals::most_rows);
+            polled_for(first, stop, task.words.cols / 8 + 1, poll, [&](std::size_t i) {
+                totals.add(task.x.row(i), static_cast<std::size_t>(task.ids.row(i)[0]));
+            });
+            totals.move_to(sums.data());
+            first = stop;
+        }
+        task.normalize(sums, task.normalization, task.out.row(photo));
+    }
+}
+
 /// Photos [begin, end).
 template <class T>
 ALWAYS_INLINE void aggregate_photos(const Task<T>& task, std::size_t begin, std::size_t end) {
+    if constexpr (sizeof(T) == 1)
+        if (task.ids.cols == 1 && task.weights.cols == 0 && !task.unit_residuals)
+            return aggregate_bytes(task, begin, end);
     const std::size_t dims = task.words.cols, k = task.ids.cols;
     std::vector<double> sums(task.out.cols), residual(dims);
     InterruptPoll poll;
@@ -129,6 +188,11 @@ template <class T>
 void vlad(MatrixView<const T> x, std::span<const std::int64_t> offsets, MatrixView<const T> words,
           MatrixView<const std::int64_t> ids, MatrixView<const float> weights, bool unit_residuals,
           const Normalization& normalization, MatrixView<float> out, int threads) {
+    kmeans::Nearest<T> nearest(ids.cols == 0 ? x.rows : 0);
+    if (ids.cols == 0) {
+        kmeans::find_nearest(x, words, nearest, threads);
+        ids = {nearest.ids.data(), x.rows, 1};
+    }
     assert(words.cols == x.cols && ids.rows == x.rows && offsets.size() == out.rows + 1);
     assert(weights.cols == 0 || (weights.rows == x.rows && weights.cols == ids.cols));
     assert(out.cols == checked_mul(words.rows, words.cols, "words * dimensions"));

@@ -14,14 +14,15 @@ namespace trouvaille {
 /// `unit_residuals` that of a (x - c) / |x - c|, nothing for a descriptor that is its word.
 ///
 /// The descriptors of photo i are rows offsets[i] to offsets[i + 1] of `x`; row j of `ids` holds
-/// the words of descriptor j, and row j of `weights` what each counts, a; without columns, 1.
+/// the words of descriptor j (without columns it is the nearest, as `exact_neighbors` finds it),
+/// and row j of `weights` what each counts, a (without columns, 1).
 ///
 /// Sums are float64 in the order of the descriptors, exact for bytes and weights of 1; what follows
 /// (normalize.hpp) is float64, too, and rounded once: within 2^-23 of the formula's, relative to
 /// the largest number of a vector of length 1. The same bits on every instruction set and for any
 /// number of threads (for powers other than 1 and 1/2 as far as libm's pow is).
 ///
-/// Requires as many rows of `ids` (and of `weights`, if it has columns) as of `x`, ids below
+/// Requires as many rows of `ids` and `weights`, if they have columns, as of `x`, ids below
 /// words.rows, offsets that do not decrease from 0 to x.rows, one more than out.rows, and
 /// out.cols == words.rows * words.cols, words.cols == x.cols. Parallel over photos; scratch memory
 /// is a row of float64 a thread. Safe to call from many threads; throws Interrupted.

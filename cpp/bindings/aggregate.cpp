@@ -7,6 +7,7 @@
 #include "aggregate/vlad.hpp"
 #include "bindings/arrays.hpp"
 #include "bindings/gil.hpp"
+#include "neighbors/exact.hpp"
 
 namespace trouvaille::python {
 namespace {
@@ -54,10 +55,13 @@ void bind_vlad(py::module_& m) {
             const auto nearest = view(ids);
             const auto shares = view(weights);
             const auto parts = offsets_view(offsets, rows.rows);
-            if (centers.cols != rows.cols || nearest.rows != rows.rows)
+            if (centers.rows == 0 || centers.cols != rows.cols ||
+                (nearest.cols != 0 && nearest.rows != rows.rows))
                 throw py::value_error("x, words and ids do not fit together");
             if (shares.cols != 0 && (shares.rows != rows.rows || shares.cols != nearest.cols))
                 throw py::value_error("weights and ids differ in shape");
+            if (sizeof(T) == 1 && centers.cols > max_byte_dims)
+                throw py::value_error("rows of bytes are too long for 32-bit distances");
             const auto inside = [&](std::int64_t id) {
                 return id >= 0 && static_cast<std::size_t>(id) < centers.rows;
             };

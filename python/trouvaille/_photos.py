@@ -61,6 +61,11 @@ def of_one(
     photo: ArrayLike, name: str, n_dims: int | None, dtype: DTypeLike | None = None
 ) -> NDArray[Any]:
     """Return the descriptors of one photo; any array without rows is of one without features."""
+    # Bytes as they should be need no more checks: of many small photos these take most of the time.
+    if type(photo) is np.ndarray and photo.dtype == np.uint8 and photo.ndim == 2 and len(photo):
+        fits = n_dims in (None, photo.shape[1]) and dtype in (None, np.uint8)
+        if fits and photo.flags.c_contiguous:
+            return photo
     given = _check.as_array(photo, name)
     if given.ndim in (1, 2) and given.shape[0] == 0:
         return np.empty((0, n_dims or 0), dtype or np.uint8)

@@ -66,11 +66,15 @@ class Encoder(Estimator):
         size = self._size()
         images = Images(X, self._n_dims())
         threads = _check.threads(self.threads)
-        vectors = np.zeros((len(images), size), np.float32)
+        vectors: Vectors | None = None
         for begin, values, offsets in images.blocks():
-            if len(values) > 0:
-                vectors[begin : begin + len(offsets) - 1] = self._encode(values, offsets, threads)
-        return vectors
+            of_block = self._encode(values, offsets, threads) if len(values) else 0
+            if isinstance(of_block, np.ndarray) and len(of_block) == len(images):
+                return of_block  # nothing is to be put together
+            if vectors is None:
+                vectors = np.zeros((len(images), size), np.float32)
+            vectors[begin : begin + len(offsets) - 1] = of_block
+        return np.zeros((len(images), size), np.float32) if vectors is None else vectors
 
     def fit_transform(self, X: Photos, y: object = None) -> Vectors:
         """Return the vectors of photos, having learned from them; see `fit` and `transform`."""

@@ -80,12 +80,15 @@ class WordEncoder(Encoder):
         self, values: NDArray[Any], words: NDArray[Any], threads: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return the nearest words of descriptors, and how much each counts: no columns if 1."""
-        k = min(_check.count(self.assignments, "assignments"), len(words))
+        k = self._assignments(words)
         nearest = assign(values, words, k, threads=threads)
         if k == 1:
             return nearest.ids, np.empty((len(values), 0), np.float32)
         weights = _core.soft_weights(nearest.distances, self._scale(), threads)
         return nearest.ids, weights
+
+    def _assignments(self, words: NDArray[Any]) -> int:
+        return min(_check.count(self.assignments, "assignments"), len(words))
 
     def _scale(self) -> float:
         """Return what squared distances are multiplied with in the exponent."""

@@ -121,8 +121,13 @@ class VLAD(WordEncoder):
 
     def _encode(self, values: NDArray[Any], offsets: NDArray[np.int64], threads: int) -> Vectors:
         words, values = self._current_words(), self._reduced(values)
-        ids, weights = self._assigned(values, words, threads)
         dtype = np.result_type(values, words)
+        if values.shape[1] > _core.max_byte_dims:
+            dtype = np.dtype(np.float32)
+        if self._assignments(words) == 1:  # the kernel finds the nearest
+            ids, weights = np.empty((0, 0), np.int64), np.empty((0, 0), np.float32)
+        else:
+            ids, weights = self._assigned(values, words, threads)
         return _core.vlad(
             values.astype(dtype, copy=False),
             offsets,
