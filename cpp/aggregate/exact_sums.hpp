@@ -57,15 +57,16 @@ struct ExactMixture {
 /// What the rows of a part sum up to; see `mixture_sums`.
 class ExactSums {
   public:
-    static constexpr std::size_t block_rows = 48;  // they and their posteriors stay in the cache
-
     explicit ExactSums(const ExactMixture& mixture)
         : mixture_(mixture),
           posteriors_(mixture.padded_components),
           first_(mixture.means.size()),
           second_(mixture.means.size()),
-          rows_(block_rows * mixture.padded_dims),
-          shares_(block_rows * mixture.padded_components) {}
+          rows_(block_rows() * mixture.padded_dims),
+          shares_(block_rows() * mixture.padded_components) {}
+
+    /// They and their posteriors stay in the cache.
+    static constexpr std::size_t block_rows() { return 48; }
 
     double posterior(std::size_t k) const { return posteriors_[k]; }
     const double* first(std::size_t k) const { return &first_[place(k, 0)]; }
@@ -80,7 +81,7 @@ class ExactSums {
         totals_ = 1;
     }
 
-    /// At most block_rows rows.
+    /// At most block_rows() rows.
     template <class Tiles, class T>
     ALWAYS_INLINE void add(MatrixView<const T> x) {
         for (std::size_t i = 0; i < x.rows; ++i)

@@ -40,10 +40,9 @@ struct Avx512Tiles {
 template <class Tiles, class Sums, class T>
 ALWAYS_INLINE void add_part(Sums& sums, MatrixView<const T> x, std::size_t work,
                             InterruptPoll& poll) {
-    static_assert(Sums::block_rows % Tiles::rows == 0);
-    for (std::size_t begin = 0; begin < x.rows; begin += Sums::block_rows) {
-        const MatrixView<const T> block =
-            x.slice(begin, std::min(x.rows, begin + Sums::block_rows));
+    const std::size_t block_rows = sums.block_rows();  // a multiple of a tile's
+    for (std::size_t begin = 0; begin < x.rows; begin += block_rows) {
+        const MatrixView<const T> block = x.slice(begin, std::min(x.rows, begin + block_rows));
         poll.did(block.rows * work);
         sums.template add<Tiles>(block);
     }

@@ -41,7 +41,7 @@ struct QuickMixture {
           offsets(padded_components, -1e300),
           least(padded_components, 1e300) {
         double weight = 0, steepest = 0;  // the largest |mean| / deviation
-        double widest = 0, narrowest = 1e300;
+        double widest = 0, narrowest = 1e300, squares = 0;
         for (const double w : mixture.weights) weight += w;
         for (std::size_t d = 0; d < dims; ++d) {
             double mean = 0;
@@ -59,6 +59,7 @@ struct QuickMixture {
                 panel[0] = means[k * padded_dims + d] = static_cast<float>(mean);
                 panel[width] = inverses[k * padded_dims + d] = static_cast<float>(inverse);
                 steepest = std::max(steepest, std::abs(mean) * inverse);
+                squares += mean * inverse * mean * inverse;
                 widest = std::max(widest, 1 / inverse);
                 narrowest = std::min(narrowest, 1 / inverse);
             }
@@ -67,7 +68,7 @@ struct QuickMixture {
         }
         const auto [low, high] = std::minmax_element(
             exact.offsets.begin(), exact.offsets.begin() + static_cast<std::ptrdiff_t>(components));
-        steep = steepest > 16;
+        steep = steepest > 32 || squares > 2 * static_cast<double>(components * dims);
         // So that no number overflows, and e^-60 z^2 is nothing for any z. Small mixtures are no
         // trouble as they are.
         sane = steepest < 64 && *high - *low < 200 && narrowest > 1e-12 && widest < 1e12 &&
@@ -87,17 +88,20 @@ struct QuickMixture {
 /// As ExactSums, without likelihoods; requires a mixture that is sane.
 class QuickSums {
   public:
-    static constexpr std::size_t block_rows = 96;
-
     explicit QuickSums(const QuickMixture& mixture)
         : mixture_(mixture),
           exact_(mixture.exact),
           posteriors_(mixture.padded_components),
           first_(mixture.means.size()),
           second_(mixture.means.size()),
-          rows_(block_rows * mixture.padded_dims),
-          shares_(block_rows * mixture.padded_components),
-          logs_(block_rows * mixture.padded_components) {}
+          rows_(block_rows() * mixture.padded_dims),
+          shares_(block_rows() * mixture.padded_components),
+          logs_(block_rows() * mixture.padded_components) {}
+
+    /// They stay in the first cache.
+    std::size_t block_rows() const {
+        return std::clamp<std::size_t>(6144 / mixture_.padded_dims / 16 * 16, 16, 96);
+    }
 
     double posterior(std::size_t k) const { return posteriors_[k]; }
     const double* first(std::size_t k) const { return &first_[place(k, 0)]; }
@@ -115,7 +119,7 @@ class QuickSums {
         if (any_exact_) add_exact();
     }
 
-    /// At most block_rows rows.
+    /// At most block_rows() rows.
     template <class Tiles, class T>
     ALWAYS_INLINE void add(MatrixView<const T> x) {
         for (std::size_t i = 0; i < x.rows; ++i) center_row(x.row(i), i);
