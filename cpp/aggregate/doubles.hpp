@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "core/simd.hpp"
 #include "core/target.hpp"
@@ -14,7 +15,7 @@ namespace trouvaille::aggregate {
 
 inline constexpr std::size_t lanes = 8;
 using Doubles = VectorOf<double, lanes>::type;
-using Longs = VectorOf<std::int64_t, lanes>::type;
+using Longs = VectorOf<std::uint64_t, lanes>::type;
 
 constexpr std::size_t whole_lanes(std::size_t n) {
     return (n + lanes - 1) / lanes * lanes;
@@ -104,8 +105,13 @@ ALWAYS_INLINE Floats<N> exponential(Floats<N> x) {
     Floats<N> series = splat<N>(1.0F / 5040);
     constexpr float terms[] = {1.0F / 720, 1.0F / 120, 1.0F / 24, 1.0F / 6, 1.0F / 2, 1.0F, 1.0F};
     for (const float term : terms) series = series * r + term;
-    return trouvaille::from_bits<N>(trouvaille::bits<N>(series) +
-                                    (trouvaille::bits<N>(shifted) << 23));
+    using Words = typename VectorOf<std::uint32_t, N>::type;
+    Words exponent, result;
+    std::memcpy(&exponent, &shifted, sizeof exponent);
+    std::memcpy(&result, &series, sizeof result);
+    result += exponent << 23;
+    std::memcpy(&series, &result, sizeof series);
+    return series;
 }
 
 }  // namespace trouvaille::aggregate

@@ -54,7 +54,7 @@ struct QuickMixture {
             float* panel = &panels[k / width * 2 * width * dims + k % width];
             for (std::size_t d = 0; d < dims; ++d, panel += 2 * width) {
                 const double mean = mixture.means.row(k)[d] - double{center[d]};
-                const double inverse = 1 / std::sqrt(mixture.variances.row(k)[d]);
+                const double inverse = exact.inverses[k * exact.padded_dims + d];
                 exact_means[k * dims + d] = mean;
                 panel[0] = means[k * padded_dims + d] = static_cast<float>(mean);
                 panel[width] = inverses[k * padded_dims + d] = static_cast<float>(inverse);

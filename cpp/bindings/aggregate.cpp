@@ -40,8 +40,7 @@ Mixture mixture_of(const Array<double>& weights, const Array<double>& means,
 
 template <class T>
 Array<T> new_matrix(py::ssize_t rows, std::size_t cols) {
-    static_cast<void>(checked_mul(static_cast<std::size_t>(rows), cols, "rows * columns"));
-    return Array<T>({rows, static_cast<py::ssize_t>(cols)});
+    return array_on_pages<T>({rows, static_cast<py::ssize_t>(cols)});  // of megabytes, often
 }
 
 template <class T>
