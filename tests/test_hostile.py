@@ -12,6 +12,7 @@ import pytest
 import scipy.sparse
 
 import hostile
+import hostile_hashing
 import hostile_match_kernel
 import hostile_neighbors
 import hostile_trees
@@ -20,6 +21,7 @@ from hostile import EITHER, EXACT, ROLES
 KERNELS = (
     hostile.KERNELS
     + hostile_neighbors.KERNELS
+    + hostile_hashing.KERNELS
     + hostile_trees.KERNELS
     + hostile_match_kernel.KERNELS
 )

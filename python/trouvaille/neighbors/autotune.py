@@ -136,14 +136,15 @@ def autotune(
     >>> tuned.index.search(X[:3], 1, **tuned.budget).ids.tolist()
     [[0], [1], [2]]
     """
-    tried = _checked(_defaults(_check.seed(random_state)) if candidates is None else candidates)
+    seed = _check.seed(random_state)
+    tried = _checked(_defaults(seed) if candidates is None else candidates)
     metric, kept = tried[0]._metric, tried[0]._kept_types()
     points = checked_points(X, "X", metric, kept)
     if len(points) < 2:
         raise ValueError(f"X must hold two points or more, got {len(points)}")
     if ids is not None:
         ids = _ids.checked(ids, len(points))  # before the work of minutes
-    rng = np.random.default_rng(random_state)
+    rng = np.random.default_rng(seed)
     own, asked = _asked(points, queries, metric, rng)
     n_threads, k = _check.threads(threads), _check.count(k, "k")
     rows = np.delete(np.arange(len(points)), [] if own is None else own)
