@@ -94,9 +94,12 @@ class QuickSums {
           posteriors_(mixture.padded_components),
           first_(mixture.means.size()),
           second_(mixture.means.size()),
-          rows_(block_rows() * mixture.padded_dims),
-          shares_(block_rows() * mixture.padded_components),
-          logs_(block_rows() * mixture.padded_components) {}
+          row_size_(mixture.padded_dims + width),
+          share_size_(mixture.padded_components + width),
+          log_size_(mixture.padded_components + lanes),
+          rows_(block_rows() * row_size_),
+          shares_(block_rows() * share_size_),
+          logs_(block_rows() * log_size_) {}
 
     /// They stay in the first cache.
     std::size_t block_rows() const {
@@ -129,8 +132,8 @@ class QuickSums {
             if (find_posteriors<Tiles>(i)) continue;
             exact_.add<Tiles>(x.slice(i, i + 1));
             any_exact_ = true;
-            std::fill_n(&rows_[i * mixture_.padded_dims], mixture_.padded_dims, 0.0F);
-            std::fill_n(&shares_[i * mixture_.padded_components], mixture_.padded_components, 0.0F);
+            std::fill_n(&rows_[i * row_size_], mixture_.padded_dims, 0.0F);
+            std::fill_n(&shares_[i * share_size_], mixture_.padded_components, 0.0F);
         }
         add_posteriors<Tiles>(x.rows);
         if (mixture_.steep) {
@@ -188,7 +191,7 @@ class QuickSums {
     template <class T>
     ALWAYS_INLINE void center_row(const T* x, std::size_t i) {
         const float* center = mixture_.center.data();
-        float* row = &rows_[i * mixture_.padded_dims];
+        float* row = &rows_[i * row_size_];
         const std::size_t dims = mixture_.dims;
 #pragma GCC ivdep
         for (std::size_t d = 0; d < dims; ++d) row[d] = static_cast<float>(x[d]) - center[d];
@@ -198,8 +201,7 @@ class QuickSums {
     template <class Tiles>
     ALWAYS_INLINE void find_log_densities(std::size_t i, std::size_t k) {
         constexpr std::size_t n_rows = Tiles::rows;
-        const float *rows = &rows_[i * mixture_.padded_dims],
-                    *panel = &mixture_.panels[2 * k * mixture_.dims];
+        const float *rows = &rows_[i * row_size_], *panel = &mixture_.panels[2 * k * mixture_.dims];
         Doubles sums[n_rows][2] = {};
         for (std::size_t begin = 0; begin < mixture_.dims; begin += width) {
             const std::size_t end = std::min(mixture_.dims, begin + width);
@@ -208,7 +210,7 @@ class QuickSums {
                 const Lanes mean = load<width>(panel), inverse = load<width>(panel + width);
 #pragma GCC unroll 8
                 for (std::size_t r = 0; r < n_rows; ++r) {
-                    const Lanes z = (mean - rows[r * mixture_.padded_dims + d]) * inverse;
+                    const Lanes z = (mean - rows[r * row_size_ + d]) * inverse;
                     squares[r] += z * z;
                 }
             }
@@ -224,8 +226,7 @@ class QuickSums {
             const Doubles offset = load_doubles(&mixture_.offsets[first]);
 #pragma GCC unroll 8
             for (std::size_t r = 0; r < n_rows; ++r)
-                store(&logs_[(i + r) * mixture_.padded_components + first],
-                      offset - 0.5 * sums[r][half]);
+                store(&logs_[(i + r) * log_size_ + first], offset - 0.5 * sums[r][half]);
         }
     }
 
@@ -233,8 +234,8 @@ class QuickSums {
     template <class Tiles>
     ALWAYS_INLINE bool find_posteriors(std::size_t i) {
         const std::size_t n = mixture_.padded_components;
-        const double* logs = &logs_[i * n];
-        float* shares = &shares_[i * n];
+        const double* logs = &logs_[i * log_size_];
+        float* shares = &shares_[i * share_size_];
         Doubles most = load_doubles(logs), over = most - load_doubles(&mixture_.least[0]);
         for (std::size_t k = lanes; k < n; k += lanes) {
             const Doubles log = load_doubles(logs + k);
@@ -267,7 +268,7 @@ class QuickSums {
             Doubles first = load_doubles(&posteriors_[k]);
             Doubles second = load_doubles(&posteriors_[k + lanes]);
             for (std::size_t i = 0; i < n; ++i) {
-                const Lanes shares = load<width>(&shares_[i * mixture_.padded_components + k]);
+                const Lanes shares = load<width>(&shares_[i * share_size_ + k]);
                 first += low<Tiles>(shares);
                 second += high<Tiles>(shares);
             }
@@ -306,8 +307,8 @@ class QuickSums {
                 first[c] += (steep ? z : x) * posteriors[c];
                 second[c] += (steep ? z * z : square) * posteriors[c];
             }
-            row += mixture_.padded_dims;
-            posteriors += mixture_.padded_components;
+            row += row_size_;
+            posteriors += share_size_;
         }
 #pragma GCC unroll 8
         for (std::size_t c = 0; c < count; ++c) {
@@ -320,6 +321,9 @@ class QuickSums {
     ExactSums exact_;  // of the rows for which float32 is not enough
     bool any_exact_ = false;
     AlignedVector<double> posteriors_, first_, second_;
+    // From one row to the next: not a power of two, of which few lines at once have a place in a
+    // cache.
+    std::size_t row_size_, share_size_, log_size_;
     AlignedVector<float> rows_, shares_;  // of a block: x, and posteriors
     AlignedVector<double> logs_;
 };
