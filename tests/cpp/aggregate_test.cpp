@@ -10,6 +10,7 @@
 #include "aggregate/vlad.hpp"
 #include "check.hpp"
 #include "core/random.hpp"
+#include "core/simd.hpp"
 
 using namespace trouvaille;
 using trouvaille::test::for_each_isa;
@@ -47,6 +48,10 @@ TEST(exponential_is_libms) {
         CHECK(std::abs(found[3] / std::exp(x) - 1) < 0x1p-51);
     }
     CHECK_EQUAL(aggregate::exponential(aggregate::Doubles{})[0], 1.0);
+    for (float x = -80; x <= 80; x += 0.037F) {
+        const Floats<16> found = aggregate::exponential<16>(splat<16>(x));
+        CHECK(std::abs(found[5] / std::exp(double{x}) - 1) < 0x1p-21);
+    }
 }
 
 TEST(squared_length_is_a_sum_of_squares) {
