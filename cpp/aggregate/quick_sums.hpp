@@ -21,7 +21,7 @@ namespace trouvaille::aggregate {
 /// A mixture as float32 takes it, of numbers less the mixture's mean; filled up as ExactMixture.
 ///
 /// z = (x - mean) / deviation is rounded to about 2^-24 (|z| + |mean| / deviation), its squares are
-/// summed in float32 sixteen at a time, and these sums in float64, as are all differences of log
+/// summed in float32 32 at a time, and these sums in float64, as are all differences of log
 /// densities: a posterior is right to some 1e-6 of it if the row is as near to its Gaussian as rows
 /// are, |z|^2 at most `enough`. Others, a row in a thousand, are left to ExactSums.
 struct QuickMixture {
@@ -170,6 +170,7 @@ class QuickSums {
     }
 
     static constexpr std::size_t width = QuickMixture::width;
+    static constexpr std::size_t summed = 32;  // squares, in float32
     using Lanes = Floats<width>;
 
     std::size_t place(std::size_t k, std::size_t d) const { return k * mixture_.padded_dims + d; }
@@ -203,8 +204,8 @@ class QuickSums {
         constexpr std::size_t n_rows = Tiles::rows;
         const float *rows = &rows_[i * row_size_], *panel = &mixture_.panels[2 * k * mixture_.dims];
         Doubles sums[n_rows][2] = {};
-        for (std::size_t begin = 0; begin < mixture_.dims; begin += width) {
-            const std::size_t end = std::min(mixture_.dims, begin + width);
+        for (std::size_t begin = 0; begin < mixture_.dims; begin += summed) {
+            const std::size_t end = std::min(mixture_.dims, begin + summed);
             Lanes squares[n_rows] = {};
             for (std::size_t d = begin; d < end; ++d, panel += 2 * width) {
                 const Lanes mean = load<width>(panel), inverse = load<width>(panel + width);
