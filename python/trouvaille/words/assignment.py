@@ -87,13 +87,6 @@ class SoftWords(NamedTuple):
     ids: NDArray[np.int64]
 
 
-def soft_weights(
-    distances: NDArray[Any], sigma: float, found: NDArray[np.bool_]
-) -> NDArray[np.float32]:
+def soft_weights(distances: NDArray[Any], sigma: float, threads: int) -> NDArray[np.float32]:
     """Return weights of words at squared `distances`: a Gaussian's, in shares of the row's."""
-    wide = distances.astype(np.float64)
-    # From the nearest on: shares are the same, and the farthest descriptor has some.
-    wide -= wide[:, :1]
-    weights = np.where(found, np.exp(wide / (-2 * _check.positive(sigma, "sigma") ** 2)), 0)
-    total = weights.sum(axis=1, keepdims=True)
-    return (weights / np.where(total > 0, total, 1)).astype(np.float32)
+    return _core.soft_weights(distances, 0.5 / _check.positive(sigma, "sigma") ** 2, threads)

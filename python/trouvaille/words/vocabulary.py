@@ -139,7 +139,10 @@ class Vocabulary:
            improving particular object retrieval in large scale image databases", CVPR 2008.
         """
         distances, ids = self.assign(X, k, approximate=approximate, width=width, threads=threads)
-        return SoftWords(soft_weights(distances, sigma, ids >= 0), ids)
+        weights = np.zeros(ids.shape, np.float32)
+        found = np.ascontiguousarray(distances[:, : self.num_words])
+        weights[:, : self.num_words] = soft_weights(found, sigma, _check.threads(threads))
+        return SoftWords(weights, ids)
 
     def build_graph(self, *, threads: int | None = None) -> Graph:
         """Return the graph of the words that approximate assignment walks along.
