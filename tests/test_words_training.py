@@ -14,6 +14,7 @@ from trouvaille import _core
 from trouvaille.errors import IndexCorruptError
 from trouvaille.neighbors import Graph
 from trouvaille.words import KMeans, assign
+from trouvaille.words._lloyd import Lloyd
 from trouvaille.words._points import rooted
 
 KINDS = [np.uint8, np.float32]
@@ -229,6 +230,18 @@ def test_partial_fit_goes_on_from_fit(rng):
         KMeans(40).partial_fit(np.arange(10, dtype=np.uint8)[:, None])
 
 
+def test_partial_fit_of_few_points_builds_no_graph(rng, monkeypatch):
+    X = blobs(rng, 1000, 8, np.uint8)
+    model = KMeans(200, algorithm="approximate", width=1).fit(X)
+    before = model.cluster_centers_
+    monkeypatch.setattr(Lloyd, "build_graph", None)
+    model.partial_fit(X[:300])
+    np.testing.assert_array_equal(model.labels_, assign(X[:300], before).ids[:, 0])
+    model.set_params(num_words=7)
+    with pytest.raises(ValueError, match="num_words is 7, but there are 200 centers"):
+        model.partial_fit(X)
+
+
 # ---- interrupted and resumed
 
 
@@ -251,10 +264,10 @@ def test_a_resumed_clustering_has_the_same_bits(rng, tmp_path, algorithm, rounds
     parameters = {"algorithm": algorithm, "iterations": 6, "width": 2, "dtype": "float32"}
     whole = KMeans(100, **parameters).fit(X)
     with pytest.raises(StoppedError):
-        KMeans(100, **parameters).fit(X, stop_after(rounds), checkpoint=path)
+        KMeans(100, **parameters).fit(X, progress=stop_after(rounds), checkpoint=path)
     calls = []
     resumed = KMeans(100, **parameters)
-    resumed.fit(X, lambda done, total: calls.append(done), checkpoint=path)
+    resumed.fit(X, progress=lambda done, total: calls.append(done), checkpoint=path)
     same(resumed, whole)
     assert calls == list(range(rounds + 1, 7))
     same(KMeans(100, **parameters).fit(X, checkpoint=path), whole)  # all is done
@@ -265,7 +278,13 @@ def test_a_clustering_that_stands_still_is_done(rng, tmp_path):
     X, path = blobs(rng, 300, 2, np.uint8, count=5), tmp_path / "kmeans"
     whole = KMeans(5, iterations=100).fit(X, checkpoint=path)
     assert whole.n_iter_ < 100
-    same(KMeans(5, iterations=100).fit(X, stop_after(1), checkpoint=path), whole)
+    same(KMeans(5, iterations=100).fit(X, progress=stop_after(1), checkpoint=path), whole)
+
+
+def another(X):
+    X = X.copy()
+    X[311, 2] ^= 1  # one bit
+    return X
 
 
 def test_a_checkpoint_of_something_else_is_refused(rng, tmp_path):
@@ -276,12 +295,14 @@ def test_a_checkpoint_of_something_else_is_refused(rng, tmp_path):
         (KMeans(20, iterations=3, random_state=1), X, "its random_state is 0, now it is 1"),
         (KMeans(20, iterations=3), X[:-1], "its n_points is 500, now it is 499"),
         (KMeans(20, iterations=3), X.astype(np.float32), "its points is 'uint8'"),
-        (KMeans(20, iterations=3), X ^ np.uint8(1), "its checksum of the points"),
+        (KMeans(20, iterations=3), another(X), "its checksum of the points"),
         (KMeans(20, iterations=2), X, "after 3 rounds, of which there are to be 2"),
     ]:
         with pytest.raises(ValueError, match=message):
             other.fit(points, checkpoint=path)
     KMeans(20, iterations=4).fit(X, checkpoint=path)  # more rounds are no other clustering
+    with pytest.raises(ValueError, match="num_words=20 distinct points, it has 0"):
+        KMeans(20).fit(X[:0], checkpoint=tmp_path / "another")
 
 
 def test_a_damaged_checkpoint_is_noticed(rng, tmp_path):
@@ -335,3 +356,25 @@ def test_cost_knows_what_grows(rng):
     assert small.memory < large.memory < 2**30
     with pytest.raises(ValueError, match="at least one point"):
         KMeans(2).cost(X[:0])
+    seeding = KMeans(200, init="k-means++").cost(X)
+    assert seeding.seconds > small.seconds / 2
+    assert KMeans(200, metric="hellinger").cost(X).memory == small.memory + X.nbytes
+    with pytest.raises(ValueError, match=r"'k-means.*' is for up to 100,000 words.*take 'random'"):
+        KMeans(100_001, init="k-means++").fit(X)
+
+
+def test_what_distances_cannot_hold_is_refused():
+    with pytest.raises(ValueError, match=r"X must be within 6.36e[+]18, or distances overflow"):
+        KMeans(1).fit(np.float32([[3e38, 0], [0, 0]]))
+    largest = np.float32([[6.3e18, 6.3e18], [-6.3e18, -6.3e18]])
+    assert KMeans(2).fit(largest).inertia_ == 0
+    assert np.isfinite(KMeans(1).fit(largest).inertia_)
+    with pytest.raises(ValueError, match=r"X has 32769 columns.*Pass it as float32"):
+        KMeans(1).fit(np.zeros((2, 32_769), np.uint8))
+
+
+def test_is_a_step_of_a_pipeline(rng):
+    pipeline = pytest.importorskip("sklearn.pipeline", reason="scikit-learn is not installed")
+    X = blobs(rng, 200, 8, np.uint8)
+    model = pipeline.make_pipeline(KMeans(5)).fit(X, np.zeros(200))
+    np.testing.assert_array_equal(model.predict(X), KMeans(5).fit(X).labels_)

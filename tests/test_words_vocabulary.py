@@ -46,6 +46,8 @@ def test_the_graph_is_kept_with_the_words(rng, tmp_path, mmap):
     again = loaded.assign(X, 3, approximate=True, width=8)
     np.testing.assert_array_equal(again.ids, found.ids)
     np.testing.assert_array_equal(again.distances, found.distances)
+    with pytest.raises(ValueError, match="X must be uint8"):
+        vocabulary.assign(X + 0.5, approximate=True)
     exact = vocabulary.assign(X, 3)
     surely = loaded.assign(X, 3, approximate=True, width=500)
     np.testing.assert_array_equal(surely.ids, exact.ids)
@@ -138,6 +140,9 @@ def test_another_file_and_a_newer_format_say_so(tmp_path):
         Vocabulary.load(path)
     ArrayFile("vocabulary", 3, "a vocabulary").write(path, {}, {})
     with pytest.raises(FormatVersionError, match="3"):
+        Vocabulary.load(path)
+    path.write_bytes(b"TVWORDS\n" + bytes(100))
+    with pytest.raises(ValueError, match="format 1, no longer read: learn it again"):
         Vocabulary.load(path)
     with pytest.raises(FileNotFoundError):
         Vocabulary.load(tmp_path / "missing")

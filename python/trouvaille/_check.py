@@ -36,9 +36,15 @@ def array(x: ArrayLike, name: str, dtype: DTypeLike, ndim: int | None = None) ->
         raise TypeError(f"{name} must hold {np.dtype(dtype)} numbers, got dtype {given.dtype}")
     if ndim is not None and given.ndim != ndim:
         raise ValueError(f"{name} must be {ndim}-D, got shape {given.shape}")
-    if given.dtype.kind == "f" and not np.isfinite(given).all():
+    if given.dtype.kind == "f" and not _is_finite(given):
         raise ValueError(f"{name} must be finite, got NaN or infinity")
     return np.require(_exactly(given, name, np.dtype(dtype)), requirements=["C", "A"])
+
+
+def _is_finite(x: NDArray[Any]) -> bool:
+    """Whether no number is NaN or infinite: they stay so in a sum, which takes no memory."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(x.sum()) or np.isfinite(x).all())
 
 
 def as_array(x: ArrayLike, name: str) -> NDArray[Any]:

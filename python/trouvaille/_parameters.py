@@ -31,6 +31,12 @@ class Parameters:
             setattr(self, name, value)
         return self
 
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn, which alone calls this, asks of the steps of a pipeline."""
+        from sklearn.utils import Tags, TargetTags, TransformerTags
+
+        return Tags(None, TargetTags(required=False), TransformerTags())
+
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={_shown(value)}" for name, value in self.get_params().items())
         return f"{type(self).__name__}({given})"

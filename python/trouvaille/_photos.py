@@ -49,12 +49,10 @@ def listed(photos: Any, name: str) -> list[Any]:
         raise ValueError(
             f"{wanted}; got one array of shape {photos.shape}. For one photo pass [{name}]"
         )
-    if isinstance(photos, str | bytes | dict):
+    # No generator, which could be read only once.
+    if isinstance(photos, str | bytes) or not isinstance(photos, Sequence | np.ndarray):
         raise TypeError(f"{wanted}, got {type(photos).__name__}")
-    try:
-        return list(photos)
-    except TypeError:
-        raise TypeError(f"{wanted}, got {type(photos).__name__}") from None
+    return list(photos)
 
 
 def of_one(

@@ -32,12 +32,6 @@ class Estimator(Parameters, ABC):
     def _take(self, arrays: Arrays) -> None:
         """Put arrays from a file in place of what was learned, or raise a ValueError."""
 
-    def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn, which alone calls this, asks of the steps of a pipeline."""
-        from sklearn.utils import Tags, TargetTags, TransformerTags
-
-        return Tags(None, TargetTags(required=False), TransformerTags())
-
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what was learned to a file, which appears whole or not at all.
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import _core
 from ._lloyd import Lloyd
 from ._points import Points
+from ._sampling import SEEDS_FROM
 
 _TIMED = 8_192  # points that are assigned, and at most as many centres that a graph is built of
 _SCRATCH = 64 << 20  # bytes
+_SEEDS_TIMED = 512
 
 
 class Cost(NamedTuple):
@@ -47,22 +51,40 @@ def estimated(points: Points, given: dict[str, Any]) -> Cost:
         random_state=given["random_state"],
         threads=given["threads"],
     )
-    building = 0.0
-    if approximate:
-        begin = time.perf_counter()
-        lloyd.build_graph()
-        grows = words / tried * math.log(words + 1) / math.log(tried + 1)
-        building = (time.perf_counter() - begin) * grows
-    begin = time.perf_counter()
-    lloyd.assign()
-    lloyd.update()
-    assigning = (time.perf_counter() - begin) * n / max(len(sample), 1)
-    if approximate:
-        assigning *= math.log(words + 1) / math.log(tried + 1)
+    building = _seconds(lloyd.build_graph) if approximate else 0.0
+    first = max(_seconds(lloyd.assign) - building, 0.0)
+    later = first
+    if approximate:  # a point is soon where it was before
+        later = max(_seconds(lloyd.assign) - building, 0.0)
+        deeper = math.log(words + 1) / math.log(tried + 1)
+        building *= words / tried * deeper
     else:
-        assigning *= words / max(tried, 1)
+        deeper = words / tried
+    updating = _seconds(lloyd.update)
+    assigning = (first + (rounds - 1) * later) * deeper + (rounds - 1) * updating
+    seconds = _seeding(points, given) + rounds * building + assigning * n / len(sample)
     size = points.dtype.itemsize
-    memory = 12 * n + words * dims * (8 + 2 * size) + _SCRATCH
+    memory = 28 * n + words * dims * (8 + 2 * size) + _SCRATCH
     if approximate:
         memory += words * (dims * size + 2 * 4 * Lloyd.DEGREE)
-    return Cost(rounds * (building + assigning), memory)
+    if given["metric"] == "hellinger":
+        memory += n * dims * size  # the roots
+    return Cost(seconds, memory)
+
+
+def _seeding(points: Points, given: dict[str, Any]) -> float:
+    """Return the seconds that k-means++ will take: they grow with the square of the words."""
+    if given["init"] == "random":
+        return 0.0
+    tried = min(given["num_words"], _SEEDS_TIMED)
+    n = min(len(points), SEEDS_FROM * tried)
+    sample = np.ascontiguousarray(points.at(np.linspace(0, len(points) - 1, n).astype(np.int64)))
+    seconds = _seconds(lambda: _core.spread_rows(sample, tried, 0, given["threads"]))
+    all_points = min(len(points), SEEDS_FROM * given["num_words"])
+    return float(seconds * given["num_words"] / tried * all_points / n)
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin

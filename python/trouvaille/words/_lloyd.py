@@ -52,9 +52,8 @@ class Lloyd:
             len(self.points), _distance_type(self.points.dtype, self.centers.dtype)
         )
         graph = None if self._width is None else self.build_graph()
-        same = self.centers.dtype == self.points.dtype
         for located in self.points.located():
-            for rows, chunk in [located] if same else in_chunks(*located):
+            for rows, chunk in in_chunks(*located):
                 self._assign(rows, chunk.astype(self.centers.dtype, copy=False), graph)
 
     def build_graph(self) -> Graph:

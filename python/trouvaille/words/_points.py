@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
 
-_CHUNK = 1 << 16  # rows that are converted at a time
-_SAMPLED = 1024  # rows that a checksum covers
+_CHUNK = 1 << 18  # rows that are worked on at a time: what is made of them is small
+_LARGEST = 9e18  # over the root of the dimensions: the squared distances of floats are floats
 
 
 class Points:
@@ -27,11 +27,25 @@ class Points:
                 f"the arrays of {name} must be of one dtype and width, got "
                 + " and ".join(f"{dtype} with {cols} columns" for dtype, cols in kinds)
             )
+        self.dims = self.parts[0].shape[1]
+        self._check_range(name)
         if metric == "hellinger":
             self.parts = [rooted(part, name) for part in self.parts]
         self.dtype: np.dtype[Any] = self.parts[0].dtype
-        self.dims = self.parts[0].shape[1]
         self._starts = np.cumsum([0, *(len(part) for part in self.parts)])
+
+    def _check_range(self, name: str) -> None:
+        if self.parts[0].dtype == np.uint8:
+            if self.dims > _core.max_byte_dims:
+                raise ValueError(
+                    f"{name} has {self.dims} columns; distances between bytes fit 32 bits up to "
+                    f"{_core.max_byte_dims}. Pass it as float32"
+                )
+            return
+        limit = _LARGEST / max(self.dims, 1) ** 0.5
+        for part in self.parts:
+            if part.size and max(part.max(), -part.min()) > limit:
+                raise ValueError(f"{name} must be within {limit:.3g}, or distances overflow")
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -53,9 +67,10 @@ class Points:
         return taken
 
     def described(self) -> dict[str, Any]:
-        """Return what tells other points from these; of their values some from everywhere."""
-        rows = np.unique(np.linspace(0, len(self) - 1, _SAMPLED).astype(np.int64))
-        checksum = _core.crc32c(np.ascontiguousarray(self.at(rows)).data)
+        """Return what tells other points from these."""
+        checksum = 0
+        for part in self.parts:
+            checksum = _core.crc32c(part.data, checksum)
         shape = {"n_points": len(self), "n_dims": self.dims, "points": self.dtype.name}
         return shape | {"checksum of the points": checksum}
 

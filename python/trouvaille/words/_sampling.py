@@ -11,6 +11,7 @@ from ._points import Points
 
 # The streams of random numbers that a seed has here (the `item` of the counter-based generator).
 CENTERS, SAMPLE = 0, 1
+SEEDS_FROM = 32  # points a word that k-means++ draws from
 
 
 def shuffled(n: int, seed: int, stream: int) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..errors import IndexCorruptError
 from ..neighbors.graph import Graph
 
 _FORMAT = ArrayFile("vocabulary", 2, "a vocabulary")
+_FIRST_FORMAT = b"TVWORDS\n"
 
 
 def write(
@@ -31,6 +33,9 @@ def write(
 
 def read(path: str | os.PathLike[str], mmap: bool) -> tuple[NDArray[Any], str, Graph | None]:
     """Return words, fingerprint and graph."""
+    with Path(path).open("rb") as file:
+        if file.read(len(_FIRST_FORMAT)) == _FIRST_FORMAT:
+            raise ValueError(f"{path} is a vocabulary of format 1, no longer read: learn it again")
     metadata, arrays = _FORMAT.read(path, mmap)
     try:
         fingerprint, words = metadata["fingerprint"], arrays.pop("words")

@@ -16,7 +16,7 @@ from . import _checkpoint
 from ._cost import Cost, estimated
 from ._lloyd import Lloyd
 from ._points import Points
-from ._sampling import CENTERS, distinct_rows, shuffled
+from ._sampling import CENTERS, SEEDS_FROM, distinct_rows, shuffled
 from .assignment import assign
 
 Progress = Callable[[int, int], None]  # called with (steps done, steps in all)
@@ -117,8 +117,9 @@ class KMeans(Parameters):
     def fit(
         self,
         X: ArrayLike | list[NDArray[Any]],
-        progress: Progress | None = None,
+        y: object = None,
         *,
+        progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Learn the centres of `X`.
@@ -128,7 +129,9 @@ class KMeans(Parameters):
         X : array_like of uint8 or float, shape (n_points, n_dims), or list of such arrays
             Points: bytes stay bytes, everything else becomes float32. Arrays of files that are
             mapped (``numpy.load(path, mmap_mode="r")``) are read from there, twice a round, and may
-            be larger than the memory, but for 12 bytes a point.
+            be larger than the memory, but for 12 bytes a point, at first 28.
+        y
+            Not looked at: pipelines of scikit-learn pass it.
         progress : callable, optional
             ``progress(done, total)`` is called after each round, the last before `total` where the
             centres stop changing. What a round will take is known before: see `cost`.
@@ -185,8 +188,9 @@ class KMeans(Parameters):
     def partial_fit(self, X: ArrayLike | list[NDArray[Any]]) -> Self:
         """Take in more points, once: each moves the centre that is the nearest to it [1]_.
 
-        A centre is the mean of all points that it was ever given, those of `fit` included. The
-        first call, where there was no `fit`, draws the centres from its points.
+        A centre is the mean of all points that it was ever given; those of `fit` count as so many
+        points at the centre that it found. The first call, where there was no `fit`, draws the
+        centres from its points.
 
         Parameters
         ----------
@@ -214,11 +218,18 @@ class KMeans(Parameters):
             self.counts_ = np.zeros(len(self.cluster_centers_), np.int64)
             self.n_iter_, self._sums = 0, None
         old = self.cluster_centers_
+        if len(old) != given["num_words"]:
+            raise ValueError(
+                f"num_words is {given['num_words']}, but there are {len(old)} centers already: "
+                "call fit for others"
+            )
         if (old.dtype, old.shape[1]) != (dtype, points.dims):
             raise ValueError(
                 f"X must be like the points before, whose centers are {old.dtype} with "
                 f"{old.shape[1]} columns, got {points.dtype} with {points.dims}"
             )
+        if len(points) < _GRAPH_PAYS:
+            given["algorithm"] = "exact"
         lloyd = _lloyd(points, old, given)
         lloyd.assign()
         if self._sums is None:
@@ -235,7 +246,7 @@ class KMeans(Parameters):
         """Return the number of the nearest centre of each row of `X`, shape (n_points,)."""
         if not hasattr(self, "cluster_centers_"):
             raise ValueError("this KMeans has no centres yet: call fit first")
-        points = Points(X, "X", self.metric)
+        points = Points(X, "X", self._checked()["metric"])
         if len(points.parts) > 1:
             raise ValueError("X must be one array")
         return assign(points.parts[0], self.cluster_centers_, threads=self.threads).ids[:, 0]
@@ -253,8 +264,7 @@ class KMeans(Parameters):
             ``(seconds, memory)``: all rounds, and bytes beyond the points.
         """
         given = self._checked()
-        points = Points(X, "X")
-        return estimated(points, given)
+        return estimated(Points(X, "X"), given)
 
     def _checked(self) -> dict[str, Any]:
         """Return the arguments of the constructor, checked."""
@@ -262,6 +272,11 @@ class KMeans(Parameters):
             if getattr(self, name) not in choices:
                 listed = ", ".join(repr(choice) for choice in choices)
                 raise ValueError(f"{name} must be one of {listed}, got {getattr(self, name)!r}")
+        if self.init == "k-means++" and _check.count(self.num_words, "num_words") > _MOST_SPREAD:
+            raise ValueError(
+                f"init 'k-means++' is for up to {_MOST_SPREAD:,} words, whose square it takes; "
+                f"num_words is {self.num_words:,}: take 'random'"
+            )
         return self.get_params() | {
             "num_words": _check.count(self.num_words, "num_words"),
             "iterations": _check.count(self.iterations, "iterations"),
@@ -279,7 +294,8 @@ _CHOICES = {
 }
 # What makes a clustering another one.
 _KEYS = ("num_words", "algorithm", "init", "metric", "width", "random_state")
-_SEEDS_FROM = 32  # points a word that k-means++ draws from
+_MOST_SPREAD = 100_000  # words whose seeds k-means++ draws within some twenty minutes
+_GRAPH_PAYS = 1 << 16  # points that find their centres in a graph sooner than it is built
 
 
 def _lloyd(points: Points, centers: NDArray[Any], given: dict[str, Any]) -> Lloyd:
@@ -293,7 +309,7 @@ def _initial(points: Points, given: dict[str, Any]) -> NDArray[Any]:
     count, seed = given["num_words"], given["random_state"]
     if given["init"] == "random":
         return points.at(distinct_rows(points, count, seed))
-    drawn = np.sort(shuffled(len(points), seed, CENTERS)[: _SEEDS_FROM * count])
+    drawn = np.sort(shuffled(len(points), seed, CENTERS)[: SEEDS_FROM * count])
     sample = np.ascontiguousarray(points.at(drawn))
     rows = _core.spread_rows(sample, count, seed, given["threads"])
     if len(rows) < count:  # too few distinct ones; perhaps not in all

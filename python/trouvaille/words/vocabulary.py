@@ -105,6 +105,7 @@ class Vocabulary:
             ``(distances, ids)``, each of shape (n_descriptors, k); squared Euclidean distances.
         """
         if _check.boolean(approximate, "approximate"):
+            X = _check.matrix(X, "X", self.words.dtype, self.words.shape[1])
             return self.build_graph(threads=threads).search(X, k, width=width, threads=threads)
         return assign(X, self.words, k, threads=threads)
 
@@ -212,7 +213,7 @@ class Vocabulary:
             random_state=random_state,
             threads=threads,
         )
-        return cls(model.fit(X, progress).cluster_centers_, fingerprint)
+        return cls(model.fit(X, progress=progress).cluster_centers_, fingerprint)
 
     @classmethod
     def learn(
