@@ -193,6 +193,8 @@ def test_the_small_text_is_one(tmp_path):
         ("3 2 0 0\n", "0 lines"),
         ("3 2 0 0\n\n\n", "0 lines"),
         ("9" * 300, "first line"),
+        (text(_0="3 2 0 0".ljust(256) + "0 1 9 9 9"), "first line"),  # the rest is like a node
+        ("3 2 0 0", "first line"),
         (text(_0="3 99 0 0"), "99 levels"),
         (text(_0="0 2 0 0"), "branching 0"),
         (text(_0="3 2 6 0"), "scoring 6"),
@@ -285,6 +287,33 @@ def test_refuses_what_is_cut_short_or_expands_too_far(rng, tmp_path):
     path.write_bytes(gzip.compress(b"0" * 10_000_000))
     with pytest.raises(ValueError, match="expands to more"):
         from_dbow(path)
+
+
+def test_gzip_members_are_one_text(tmp_path):
+    path, whole = tmp_path / "words.txt.gz", text().encode()
+    members = [gzip.compress(whole[:20]), gzip.compress(b""), gzip.compress(whole[20:])]
+    path.write_bytes(b"".join(members))
+    assert from_dbow(path).num_words == 3
+    path.write_bytes(b"".join(members)[:-1])
+    with pytest.raises(ValueError, match="cut short"):
+        from_dbow(path)
+    for rest in (b"no member", b"\0" * 20, members[0][:-4] + b"none"):
+        path.write_bytes(b"".join(members) + rest)
+        offset = sum(map(len, members))
+        with pytest.raises(ValueError, match=f"not what gzip wrote, .* offset {offset}"):
+            from_dbow(path)
+    path.write_bytes(gzip.compress(b" " * 50_000) * 100)
+    with pytest.raises(ValueError, match="expands to more"):
+        from_dbow(path)
+
+
+def test_a_member_longer_than_a_piece(rng, tmp_path):
+    lines = [" ".join(map(str, (0, 1, *rng.integers(0, 256, 32), 1))) for _ in range(500)]
+    path = tmp_path / "words.txt.gz"
+    content = gzip.compress("\n".join(["500 1 0 0", *lines[:400], ""]).encode())
+    assert len(content) > 16_000
+    path.write_bytes(content + gzip.compress("\n".join(lines[400:]).encode()))
+    assert from_dbow(path).num_words == 500
 
 
 def test_says_how_to_convert_binary_files(tmp_path):

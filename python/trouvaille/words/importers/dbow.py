@@ -21,8 +21,10 @@ SCORINGS = ("L1_NORM", "L2_NORM", "CHI_SQUARE", "KL", "BHATTACHARYYA", "DOT_PROD
 WEIGHTINGS = ("TF_IDF", "TF", "IDF", "BINARY")
 _BINARY = (88877711233).to_bytes(8, "little")
 _GZIP = b"\x1f\x8b"
-_MOST_EXPANSION = 100  # text of digits is compressed to a third or a tenth
+_MOST_EXPANSION = 20  # text of digits is compressed to a third or a tenth
+_PIECE = 1 << 13  # compressed bytes that are expanded at a time: of another member, read again
 _MOST_LEVELS = 64
+_LONGEST_HEADER = 256
 
 
 class Parsed(NamedTuple):
@@ -110,23 +112,34 @@ def from_dbow(path: str | os.PathLike[str], *, bits: bool | None = None) -> Voca
 
 
 def _decompressed(content: bytes) -> bytes:
-    """Return what gzip compressed, unless it is far more than a vocabulary could be."""
+    """Return what gzip compressed, all members, unless it is more than a vocabulary could be."""
     most = _MOST_EXPANSION * len(content) + (1 << 16)
-    expander = zlib.decompressobj(wbits=31)
-    try:
-        text = expander.decompress(content, most)
-    except zlib.error as error:
-        raise ValueError(f"is not what gzip wrote: {error}") from None
-    if not expander.eof:
-        what = "is cut short" if len(text) < most else f"expands to more than {most} bytes"
-        raise ValueError(what)
-    return text
+    text, position = bytearray(), 0
+    while position < len(content):
+        expander, begin = zlib.decompressobj(wbits=31), position
+        while not expander.eof:
+            piece = content[position : position + _PIECE]
+            if not piece:
+                raise ValueError("is cut short")
+            try:
+                text += expander.decompress(piece, most + 1 - len(text))
+            except zlib.error as error:
+                raise ValueError(
+                    f"is not what gzip wrote, in what begins at offset {begin}: {error}"
+                ) from None
+            if len(text) > most:
+                raise ValueError(f"expands to more than {most} bytes")
+            position += len(piece) - len(expander.unused_data)
+    return bytes(text)
 
 
 def _parsed_text(content: bytes) -> Parsed:
     lines = io.TextIOWrapper(io.BytesIO(content), "latin-1")
-    first = lines.readline(256).split()
+    line = lines.readline(_LONGEST_HEADER)
+    first = line.split()
     try:
+        if not line.endswith("\n"):  # what is left of it is no node
+            raise ValueError
         branching, levels, scoring, weighting = map(int, first)
     except ValueError:
         raise ValueError(
