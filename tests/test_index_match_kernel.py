@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hamming embedding, SMK and ASMK in an inverted file: the sums that NumPy finds pair by pair."""
 
+import copy
 import itertools
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import SimpleNamespace
@@ -232,6 +234,24 @@ def test_removed_photos_leave_nothing(kind):
     assert len(index) == 0
     assert index.stats().bytes_a_posting == 0
     assert (index.search(queries, k=2).ids == -1).all()
+
+
+@KINDS
+def test_copies_are_of_their_own(kind, tmp_path):
+    index, queries = small(kind)
+    index.remove([3])
+    index.save(tmp_path / "index")
+    for one in (index, kind.load(tmp_path / "index")):
+        for searched in (False, True):
+            for other in (copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
+                assert repr(other) == repr(one)
+                assert_same(other.search(queries, k=9), index.search(queries, k=9))
+                other.add(queries[:2])
+                other.remove([0])
+                assert other.ids.tolist() == [*range(1, 3), *range(4, 14)]
+                assert len(one) == 11
+            if not searched:
+                one.search(queries, k=1)
 
 
 @KINDS

@@ -88,6 +88,13 @@ class MatchIndex(ABC):
         self._content = SignatureContent(num_words, n_bits)
         self._reader: Reader | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but the lock: copies, and processes that are sent one, have their own."""
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
+
     # ---- what an index defines
 
     @abstractmethod
