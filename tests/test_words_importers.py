@@ -197,6 +197,7 @@ def test_the_small_text_is_one(tmp_path):
         ("3 2 0 0", "first line"),
         (text(_0="3 99 0 0"), "99 levels"),
         (text(_0="0 2 0 0"), "branching 0"),
+        (text(_0="2147483648 2 0 0"), "branching 2147483648"),
         (text(_0="3 2 6 0"), "scoring 6"),
         (text(_0="3 2 0 -1"), "weighting -1"),
         (text(_0="1e3 2 0 0"), "first line"),

@@ -275,6 +275,9 @@ def test_a_tree_of_bits_comes_back(rng, tmp_path):
     assert loaded.source_ == {"format": "mine"}
 
 
+PARAMETERS = {"branching": 2, "depth": 2, "iterations": 1, "random_state": 0}
+
+
 def saved(tmp_path, metadata=(), **arrays):
     """Write a small tree with some parts replaced; None leaves one out."""
     whole = {
@@ -283,7 +286,7 @@ def saved(tmp_path, metadata=(), **arrays):
         "leaves": np.int64([0, 2]),
     } | arrays
     known = {
-        "parameters": {"branching": 2, "depth": 2, "iterations": 1, "random_state": 0},
+        "parameters": PARAMETERS,
         "metric": "l2",
         "inertia": 1.0,
         "source": {},
@@ -336,9 +339,23 @@ def test_refuses_damaged_arrays(tmp_path, arrays):
         {"metric": "cosine"},
         {"metric": ["l2"]},
         {"parameters": {}},
-        {"parameters": {"branching": 2, "depth": 2, "iterations": 1, "random_state": "0"}},
+        {"parameters": PARAMETERS | {"random_state": "0"}},
+        {"parameters": PARAMETERS | {"random_state": -1}},
+        {"parameters": PARAMETERS | {"random_state": 2**63}},
+        {"parameters": PARAMETERS | {"branching": 1}},
+        {"parameters": PARAMETERS | {"branching": 2.0}},
+        {"parameters": PARAMETERS | {"depth": -1}},
+        {"parameters": PARAMETERS | {"depth": 65}},
+        {"parameters": PARAMETERS | {"depth": True}},
+        {"parameters": PARAMETERS | {"depth": None}},
+        {"parameters": PARAMETERS | {"iterations": -1}},
+        {"parameters": PARAMETERS | {"threads": 1}},
         {"parameters": 3},
         {"inertia": "1"},
+        {"inertia": True},
+        {"inertia": [1]},
+        {"inertia": -1.0},
+        {"inertia": 10**400},
         {"source": []},
         {"other": 1},
     ],
@@ -346,6 +363,15 @@ def test_refuses_damaged_arrays(tmp_path, arrays):
 def test_refuses_damaged_metadata(tmp_path, metadata):
     with pytest.raises(IndexCorruptError):
         VocabularyTree.load(saved(tmp_path, metadata))
+
+
+def test_does_not_write_what_it_would_not_read(tmp_path):
+    tree = VocabularyTree.load(saved(tmp_path)).set_params(depth=65)
+    with pytest.raises(ValueError, match="depth must be between 1 and 64, got 65"):
+        tree.save(tmp_path / "other.tv")
+    assert not (tmp_path / "other.tv").exists()
+    tree.set_params(depth=np.int64(5)).save(tmp_path / "other.tv")
+    assert VocabularyTree.load(tmp_path / "other.tv").depth == 5
 
 
 def test_refuses_floats_as_bits_and_endless_trees(tmp_path):

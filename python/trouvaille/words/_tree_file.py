@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import _check
 from .._array_file import ArrayFile
 from ..errors import IndexCorruptError
-from ._tree_nodes import Nodes
+from ._tree_nodes import MAX_DEPTH, Nodes
 
 if TYPE_CHECKING:
     from .vocabulary_tree import VocabularyTree
@@ -31,10 +33,15 @@ _ARRAYS = {"children": np.uint32, "leaves": np.int64, "weights": np.float64}
 
 
 def write(path: str | os.PathLike[str], tree: VocabularyTree) -> None:
-    """Write a tree; its number of threads belongs to the machine and is left out."""
-    parameters = {name: int(getattr(tree, name)) for name in sorted(_PARAMETERS)}
+    """Write a tree; its number of threads belongs to the machine and is left out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `set_params` gave it what `read` would refuse.
+    """
     metadata = {
-        "parameters": parameters,
+        "parameters": _checked_parameters({name: getattr(tree, name) for name in _PARAMETERS}),
         "metric": tree.metric_,
         "inertia": None if math.isnan(tree.inertia_) else tree.inertia_,
         "source": tree.source_,
@@ -56,16 +63,14 @@ def read(path: str | os.PathLike[str], mmap: bool) -> tuple[dict[str, Any], Node
         for name, dtype in _ARRAYS.items():
             if name in arrays and (arrays[name].dtype != dtype or arrays[name].ndim != 1):
                 raise ValueError(f"{name} must be 1-D of {np.dtype(dtype)}")
-        parameters, metric = metadata["parameters"], metadata["metric"]
-        if not isinstance(parameters, dict) or parameters.keys() != _PARAMETERS:
-            raise ValueError("its parameters are not those of a vocabulary tree")
-        if any(type(value) is not int for value in parameters.values()):
-            raise ValueError("its parameters must be whole numbers")
+        parameters, metric = _checked_parameters(metadata["parameters"]), metadata["metric"]
         inertia, source = metadata["inertia"], metadata["source"]
         if metric not in _METRICS or not isinstance(source, dict):
             raise ValueError("its metric or source is none")
-        if inertia is not None and not isinstance(inertia, float | int):
-            raise ValueError("its inertia must be a number")
+        if inertia is None:
+            inertia = float("nan")
+        else:
+            inertia = _check.between(inertia, "inertia", 0, sys.float_info.max)
         centers, weights = arrays["centers"], arrays.get("weights")
         kinds = (np.uint8,) if metric == "hamming" else (np.uint8, np.float32)
         if centers.ndim != 2 or centers.dtype not in kinds or centers.shape[1] == 0:
@@ -77,12 +82,23 @@ def read(path: str | os.PathLike[str], mmap: bool) -> tuple[dict[str, Any], Node
         ):
             raise ValueError("weights must be finite, one for each node")
         nodes = Nodes.checked(centers, arrays["children"], arrays["leaves"])
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise IndexCorruptError(path, _FORMAT.kind, 0, str(error)) from None
     attributes = {
         "metric": metric,
         "weights": weights,
         "source": source,
-        "inertia": float("nan") if inertia is None else float(inertia),
+        "inertia": inertia,
     }
     return parameters, nodes, attributes
+
+
+def _checked_parameters(parameters: Any) -> dict[str, int]:
+    if not isinstance(parameters, dict) or parameters.keys() != _PARAMETERS:
+        raise ValueError("its parameters are not those of a vocabulary tree")
+    return {
+        "branching": _check.count(parameters["branching"], "branching", minimum=2),
+        "depth": _check.count(parameters["depth"], "depth", maximum=MAX_DEPTH),
+        "iterations": _check.count(parameters["iterations"], "iterations", minimum=0),
+        "random_state": _check.seed(parameters["random_state"]),
+    }

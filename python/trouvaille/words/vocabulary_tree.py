@@ -266,7 +266,15 @@ class VocabularyTree(Parameters):
         return assign(X, self.words, k, threads=threads)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the tree to one file, which appears whole or not at all."""
+        """Write the tree to one file, which appears whole or not at all.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there is no tree yet, or a parameter is one that `fit` would refuse.
+        OSError
+            If the disk refuses. An old file is still there then.
+        """
         _tree_file.write(path, self._fitted())
 
     @classmethod

@@ -165,7 +165,7 @@ def _parsed_text(content: bytes) -> Parsed:
 
 def _tree(parsed: Parsed, bits: bool | None) -> VocabularyTree:
     branching, levels, scoring, weighting = parsed.header
-    if branching < 1 or not 1 <= levels <= _MOST_LEVELS:
+    if not 1 <= branching <= _check.MAX_COUNT or not 1 <= levels <= _MOST_LEVELS:
         raise ValueError(f"there is no tree of branching {branching} and {levels} levels")
     if not (0 <= scoring < len(SCORINGS) and 0 <= weighting < len(WEIGHTINGS)):
         raise ValueError(f"there is no scoring {scoring}, or no weighting {weighting}")
