@@ -28,6 +28,11 @@ ENCODERS = [
     FisherVector(2, pca=4),
 ]
 WORDS = np.uint8([[0, 0], [9, 9]])
+PCA = {
+    "pca_mean": np.zeros(4),
+    "pca_components": np.eye(3, 4, dtype=np.float32),
+    "pca_explained_variance": np.ones(3),
+}
 UNIT = GaussianMixture.from_parameters([1], [[0, 0]], [[1, 1]])
 
 
@@ -323,8 +328,15 @@ def test_damaged_files_are_refused(rng, tmp_path):
         (BagOfWords, {}, {"idf": np.ones(3)}),
         (BagOfWords, {}, {"idf": np.float64([1, np.inf])}),
         (BagOfWords, {}, {"idf": None}),
+        (BagOfWords, {}, {"idf": np.float64([1, -1e-9])}),
+        (BagOfWords, {}, PCA),
         (FisherVector, {}, {"weights": np.float64([1, -1])}),
         (FisherVector, {}, {"weights": np.ones(3)}),
+        (FisherVector, {}, {"weights": np.ones(2)}),
+        (FisherVector, {}, {"weights": np.uint8([1, 1])}),
+        (FisherVector, {}, {"means": np.zeros((2, 3), np.uint8)}),
+        (FisherVector, {}, {"covariances": np.ones((2, 3), np.float32)}),
+        (GaussianMixture, {}, {"weights": np.uint8([1, 1])}),
         (FisherVector, {}, {"covariances": np.zeros((2, 3))}),
         (FisherVector, {}, {"means": np.zeros((2, 4))}),
         (FisherVector, {}, {"means": np.full((2, 3), 1e300)}),
@@ -336,14 +348,16 @@ def test_damaged_files_are_refused(rng, tmp_path):
 )
 def test_files_of_other_arrays_are_refused(tmp_path, kind, parameters, changes):
     words = {"words": np.zeros((2, 3), np.uint8), "sigma": np.ones(1)}
+    mixture = {
+        "weights": np.full(2, 0.5),
+        "means": np.zeros((2, 3)),
+        "covariances": np.ones((2, 3)),
+    }
     arrays = {
         VLAD: words,
         BagOfWords: words | {"idf": np.ones(2)},
-        FisherVector: {
-            "weights": np.full(2, 0.5),
-            "means": np.zeros((2, 3)),
-            "covariances": np.ones((2, 3)),
-        },
+        FisherVector: mixture,
+        GaussianMixture: mixture,
         PCAWhitening: {
             "mean": np.zeros(3),
             "components": np.zeros((2, 3), np.float32),

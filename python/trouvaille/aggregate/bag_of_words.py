@@ -189,10 +189,12 @@ class BagOfWords(WordEncoder):
     def _take(self, arrays: Arrays) -> None:
         idf = arrays.get("idf")
         super()._take({name: array for name, array in arrays.items() if name != "idf"})
+        if self.pca_ is not None:
+            raise ValueError("there must be no PCA: words are of descriptors as they are")
         if idf is None or idf.dtype != np.float64 or idf.shape != (len(self.words_),):
             raise ValueError("idf must be one number a word")
-        if not np.isfinite(idf).all():
-            raise ValueError("idf must be finite")
+        if not (np.isfinite(idf) & (idf >= 0)).all():
+            raise ValueError("idf must be finite, and none below 0")
         self.idf_ = idf
 
 

@@ -15,6 +15,7 @@ from ._estimator import Arrays, Estimator, expect
 
 _PART, _PARTS = 1 << 11, 32  # rows that are summed apart from others, and how many such at a time
 _LEAST_WEIGHT = 1e-10
+_FROM_ONE = 1e-9  # what rounding leaves of a sum of weights is far below
 _LEAST_VARIANCE, _MOST_VARIANCE, _MOST = 1e-37, 1e77, float(np.finfo(np.float32).max)
 
 Floats = NDArray[np.float64]
@@ -233,8 +234,12 @@ class GaussianMixture(Estimator):
 
     def _take(self, arrays: Arrays) -> None:
         expect(arrays, "weights", "means", "covariances")
+        if any(array.dtype != np.float64 for array in arrays.values()):
+            raise ValueError("weights, means and covariances must be float64")
         mixture = self.from_parameters(**arrays)
-        self.weights_ = arrays["weights"]
+        self.weights_ = arrays["weights"]  # to divide them by their sum again would round them
+        if abs(self.weights_.sum() - 1) > _FROM_ONE:
+            raise ValueError("weights must be of sum 1")
         self.means_, self.covariances_ = mixture.means_, mixture.covariances_
 
 
