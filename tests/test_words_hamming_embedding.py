@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 import reference_match_kernel as reference
 from trouvaille import _core
+from trouvaille._array_file import ArrayFile
 from trouvaille.errors import IndexCorruptError
 from trouvaille.words import HammingEmbedding
+
+FORMAT = ArrayFile("hamming_embedding", 1, "a Hamming embedding")
 
 
 def points(rng, n, n_dims=24, dtype=np.uint8):
@@ -121,6 +124,38 @@ def test_a_file_gives_back_the_same_bits(rng, tmp_path):
     (tmp_path / "embedding").write_bytes(damaged)
     with pytest.raises(IndexCorruptError):
         HammingEmbedding.load(tmp_path / "embedding")
+
+
+ARRAYS = {"projection": np.eye(10, 8, dtype=np.float32), "medians": np.ones((3, 8), np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "arrays"),
+    [
+        ({"n_bits": 8.0}, {}),
+        ({"n_bits": True}, {name: array[:, :1] for name, array in ARRAYS.items()}),
+        ({"n_bits": "8"}, {}),
+        ({"n_bits": 0}, {}),
+        ({"n_bits": 9}, {}),
+        ({"min_points": 0}, {}),
+        ({"min_points": None}, {}),
+        ({"random_state": -1}, {}),
+        ({"random_state": 0.5}, {}),
+        ({"bits": 8}, {}),
+        ({}, {"medians": np.ones((3, 8))}),
+        ({}, {"medians": np.ones((0, 8), np.float32)}),
+        ({}, {"projection": np.full((10, 8), np.nan, np.float32)}),
+        ({}, {"more": np.ones(1)}),
+    ],
+)
+def test_files_of_other_contents_are_refused(tmp_path, parameters, arrays):
+    known = {"n_bits": 8, "min_points": 2, "random_state": 0}
+    path = tmp_path / "embedding"
+    FORMAT.write(path, {"parameters": known}, ARRAYS)
+    assert HammingEmbedding.load(path).get_params() == known
+    FORMAT.write(path, {"parameters": known | parameters}, ARRAYS | arrays)
+    with pytest.raises(IndexCorruptError, match="hamming_embedding"):
+        HammingEmbedding.load(path)
 
 
 def test_parameters():

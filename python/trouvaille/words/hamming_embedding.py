@@ -104,9 +104,7 @@ class HammingEmbedding(Parameters):
             `n_bits`, NaN, infinity, or numbers whose sums float32 does not hold, or a word is none.
         """
         X = _check.descriptors(X, "X")
-        n_bits = _check.count(self.n_bits, "n_bits", maximum=8 * _core.max_code_bytes)
-        min_points = _check.count(self.min_points, "min_points")
-        seed = _check.seed(self.random_state)
+        n_bits, min_points, seed = self._checked_parameters()
         threads = _check.threads(threads)
         if len(X) == 0:
             raise ValueError(f"X must have rows to learn from, got shape {X.shape}")
@@ -188,14 +186,15 @@ class HammingEmbedding(Parameters):
 
         Raises
         ------
-        ValueError
-            If `fit` was not called.
+        TypeError, ValueError
+            If `fit` was not called, or would refuse a parameter.
         OSError
             If the disk refuses. An old file is still there then.
         """
         self._require_fitted()
+        parameters = dict(zip(self._names(), self._checked_parameters(), strict=True))
         arrays = {"projection": self.projection_, "medians": self.medians_}
-        _FORMAT.write(path, {"parameters": self.get_params()}, arrays)
+        _FORMAT.write(path, {"parameters": parameters}, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -215,10 +214,19 @@ class HammingEmbedding(Parameters):
             if metadata.keys() != {"parameters"} or not isinstance(metadata["parameters"], dict):
                 raise ValueError("the metadata are not those of a Hamming embedding")
             embedding = cls(**metadata["parameters"])
+            embedding._checked_parameters()
             embedding._take(arrays)
         except (TypeError, ValueError) as error:
             raise IndexCorruptError(Path(path), _FORMAT.kind, 0, str(error)) from None
         return embedding
+
+    def _checked_parameters(self) -> tuple[int, int, int]:
+        """Return `n_bits`, `min_points` and `random_state`."""
+        return (
+            _check.count(self.n_bits, "n_bits", maximum=8 * _core.max_code_bytes),
+            _check.count(self.min_points, "min_points"),
+            _check.seed(self.random_state),
+        )
 
     def _take(self, arrays: dict[str, NDArray[Any]]) -> None:
         if arrays.keys() != {"projection", "medians"}:
