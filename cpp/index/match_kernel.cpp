@@ -33,19 +33,14 @@ struct Search {
     const MatchKernel& kernel;
     std::int32_t limit;
     Run run;
-    std::vector<std::int64_t> totals;  // a row of the queries; none without inter
+    std::vector<Total> totals;  // a row of the queries; none without inter
 
     std::size_t n_queries() const { return queries.factors.size(); }
 
     Job job(std::size_t block, std::size_t query) {
         const auto begin = static_cast<std::size_t>(queries.offsets[query]);
         const auto end = static_cast<std::size_t>(queries.offsets[query + 1]);
-        Job job{blocks[block], queries, kernel, begin, end, limit, {}};
-        if (!kernel.inter || begin == end) return job;
-        const auto weights = queries.weights.subspan(begin, end - begin);
-        const double greatest = *std::max_element(weights.begin(), weights.end());
-        job.totals = {greatest > 0 ? Totals::precision / greatest : 1, totals};
-        return job;
+        return {blocks[block], queries, kernel, begin, end, limit, totals};
     }
 
     void pass(std::size_t block, std::size_t query, Pass which, Scratch& scratch) {

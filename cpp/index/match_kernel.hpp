@@ -47,9 +47,10 @@ struct MatchQueries {
 /// The photos of the highest scores, best first, smaller ids first among equals; -1 and -infinity
 /// where there are no more photos. Photos without a match have the score 0.
 ///
-/// Sums are of doubles, in the order of a query's rows and, within one, of the postings (inter's
-/// t is a whole number of 2^-26 of the query's greatest weight). So the bits are the same for any
-/// instruction set and number of threads, any batch of queries, and any division into blocks.
+/// Sums are of doubles, in the order of a query's rows and, within one, of the postings; but those
+/// of inter's t over the photos are, for each row, of whole numbers of 2^-60 of the row's weight,
+/// and its rows' are then added in their order. So the bits are the same for any instruction set
+/// and number of threads, any batch of queries, and any division into blocks.
 ///
 /// O(postings of the words + photos) a query and 512 KiB a thread, beside a candidate for each
 /// result of a block; blocks and queries are shared out over the threads. Throws Interrupted

@@ -29,22 +29,31 @@ using hamming::in_place::group_rows;
 /// A posting that a row of the query matches, and how much that counts.
 struct Match {
     std::uint16_t photo;
+    std::uint32_t row;  // of the query's
     double similarity;
 };
 
-/// Sums of what a query's features match, over all photos, in units of its own.
-struct Totals {
-    double units = 1;              // a similarity of 1
-    std::span<std::int64_t> sums;  // a row of the query; a feature has that of its first one
+/// What a row of a query matches, over all photos, in shares of the row's weight: two whole
+/// numbers, of 2^-30 and of 2^-60, so that their sums do not depend on who comes first. They hold
+/// 2^33 matches; each is rounded by 2^-61 of the weight at most.
+struct Total {
+    std::int64_t high = 0, low = 0;
 
-    static constexpr double precision = 1 << 26;  // units of the greatest weight
+    static constexpr double unit = 1.0 / (1 << 30);
 
-    /// Whole numbers, so that their sum does not depend on who comes first.
-    void add(std::size_t row, double similarity) const {
-        std::atomic_ref<std::int64_t>(sums[row]).fetch_add(std::llrint(similarity * units),
-                                                           std::memory_order_relaxed);
+    void add(double share) {
+        const double scaled = share / unit, whole = std::floor(scaled);
+        add_to(high, static_cast<std::int64_t>(whole));
+        add_to(low, std::llrint((scaled - whole) / unit));
     }
-    double of(std::size_t row) const { return static_cast<double>(sums[row]) / units; }
+    double share() const {
+        return (static_cast<double>(high) + static_cast<double>(low) * unit) * unit;
+    }
+
+  private:
+    static void add_to(std::int64_t& sum, std::int64_t number) {
+        std::atomic_ref<std::int64_t>(sum).fetch_add(number, std::memory_order_relaxed);
+    }
 };
 
 /// Memory of one thread, for a block of so many photos.
@@ -64,9 +73,9 @@ struct Job {
     const MatchBlock& block;
     const MatchQueries& queries;
     const MatchKernel& kernel;
-    std::size_t begin, end;  // rows of the query
-    std::int32_t limit;      // distances from here on count nothing
-    Totals totals;
+    std::size_t begin, end;   // rows of the query
+    std::int32_t limit;       // distances from here on count nothing
+    std::span<Total> totals;  // a row of all queries; none without inter
 };
 
 enum class Pass : std::uint8_t { totals, scores };
@@ -182,8 +191,24 @@ ALWAYS_INLINE void collect_matches(const Job& job, std::size_t begin, std::size_
                     job.kernel.similarities[static_cast<std::size_t>(distance)];
                 const std::uint16_t photo = postings.photos[at];
                 if (similarity > 0 && has_bit(job.block.alive, photo))
-                    scratch.matches.push_back({photo, similarity});
+                    scratch.matches.push_back(
+                        {photo, static_cast<std::uint32_t>(i - job.begin), similarity});
             });
+    }
+}
+
+/// The sum of all that a feature matches in any photo: of its rows, in their order.
+inline double total_of(const Job& job, std::size_t begin, std::size_t end) {
+    double total = 0;
+    for (std::size_t i = begin; i < end; ++i)
+        total += job.totals[i].share() * job.queries.weights[i];
+    return total;
+}
+
+inline void add_to_totals(const Job& job, const Scratch& scratch) {
+    for (const Match& match : scratch.matches) {
+        const std::size_t row = job.begin + match.row;
+        job.totals[row].add(match.similarity / job.queries.weights[row]);
     }
 }
 
@@ -195,14 +220,14 @@ ALWAYS_INLINE void add_bursty_matches(const Job& job, Pass pass, Scratch& scratc
         while (end < job.end && features[end] == features[begin]) ++end;
         collect_matches<Kernel, Bytes>(job, begin, end, scratch);
         if (job.kernel.intra) damp_within_photos(scratch);
-        for (const Match& match : scratch.matches) {
-            if (pass == Pass::totals)
-                job.totals.add(begin, match.similarity);
-            else
-                scratch.scores[match.photo] += job.kernel.inter
-                                                   ? damped(match.similarity, job.totals.of(begin))
-                                                   : match.similarity;
+        if (pass == Pass::totals) {
+            add_to_totals(job, scratch);
+            continue;
         }
+        const double total = job.kernel.inter ? total_of(job, begin, end) : 0;
+        for (const Match& match : scratch.matches)
+            scratch.scores[match.photo] +=
+                job.kernel.inter ? damped(match.similarity, total) : match.similarity;
     }
 }
 

@@ -63,7 +63,8 @@ class HammingIndex(MatchIndex):
     Scores are sums of float64 in the order of the query's features: the same bits for any number
     of threads, on every CPU, for any batch of queries and any division into calls of `add` (but
     for what the C library makes of log and exp). A posting takes `n_bits` and 16 more; a search
-    reads the signatures of the query's words, and what matches. "inter" reads them twice.
+    reads the signatures of the query's words, and what matches. "inter" reads them twice; what a
+    feature matches over all photos it adds up in whole numbers of 2^-60 of the word's weight.
 
     References
     ----------
