@@ -184,6 +184,45 @@ def test_says_that_nothing_was_learned(tmp_path, encoder):
     assert not (tmp_path / "encoder.tv").exists()
 
 
+@pytest.mark.parametrize(
+    ("encoder", "changes"),
+    [
+        (VLAD(5, pca=2), {"pca": 4, "words": 10**5}),
+        (VLAD(5), {"pca": 4, "words": 10**5}),
+        (VLAD(5, pca=2), {"pca": None, "words": np.zeros((3, 5))}),
+        (BagOfWords(5), {"words": 10**5}),
+        (BagOfWords(5, weighting="tfidf"), {"words": 6, "weighting": "bm25"}),
+        (BagOfWords(5, weighting="tfidf"), {"words": 6, "assignments": 0}),
+        (FisherVector(3, pca=2), {"pca": 4, "mixture": 10**5}),
+        (FisherVector(3, pca=2), {"pca": 4, "mixture": UNIT}),
+    ],
+    ids=str,
+)
+def test_what_was_learned_outlives_a_fit_that_fails(rng, encoder, changes):
+    photos, encoder = photos_of(rng), fresh(encoder)
+    before = encoder.get_params()
+    expected = encoder.fit(photos).transform(photos)
+    encoder.set_params(**changes)
+    with pytest.raises(ValueError, match="must"):
+        encoder.fit(photos)
+    np.testing.assert_array_equal(encoder.set_params(**before).transform(photos), expected)
+
+
+@pytest.mark.parametrize("kind", [VLAD, BagOfWords])
+def test_any_width(rng, kind):
+    """Of a very small one the nearest word counts alone; of a very large one all count alike."""
+    photos = photos_of(rng)
+    words = np.concatenate(photos)[:7]
+    nearest = kind(words).transform(photos)
+    for sigma in (1e-200, 5e-324, 1e-3):
+        narrow = kind(words, assignments=3, sigma=sigma).transform(photos)
+        np.testing.assert_array_equal(narrow, nearest)
+    alike = kind(words, assignments=3, sigma=1e12).transform(photos)
+    for sigma in (1e200, 1e308):
+        wide = kind(words, assignments=3, sigma=sigma).transform(photos)
+        np.testing.assert_array_equal(wide, alike)
+
+
 def test_says_that_the_width_is_missing():
     with pytest.raises(ValueError, match="sigma must be given with assignments > 1"):
         VLAD(WORDS, assignments=2).transform([WORDS])

@@ -201,6 +201,11 @@ def test_soft_weights_are_those_of_a_gaussian(rng):
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
     far = Vocabulary(np.float32([[1e9, 0], [2e9, 0]]), "f").assign_soft([[0, 0]], 2)
     np.testing.assert_array_equal(far.weights, [[1, 0]])
+    first = np.arange(3) == 0
+    narrow = vocabulary.assign_soft(words, 3, sigma=1e-200)
+    np.testing.assert_array_equal(narrow.weights, np.tile(first, (9, 1)))
+    wide = vocabulary.assign_soft(words, 3, sigma=1e200)
+    np.testing.assert_allclose(wide.weights, 1 / 3, rtol=1e-6)
     for sigma in (0, -1, np.nan, np.inf):
         with pytest.raises(ValueError, match="sigma must be positive"):
             vocabulary.assign_soft(X, sigma=sigma)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from copy import copy
 from typing import Any, Self
 
 import numpy as np
@@ -36,6 +37,10 @@ class Encoder(Estimator):
     @abstractmethod
     def _n_dims(self) -> int:
         """Return the length of a descriptor; a ValueError if nothing was learned."""
+
+    @abstractmethod
+    def _learn(self, X: Photos) -> None:
+        """Learn from descriptors of photos; may fail when some attributes are set."""
 
     @abstractmethod
     def _encode(self, values: NDArray[Any], offsets: NDArray[np.int64], threads: int) -> Vectors:
@@ -83,6 +88,13 @@ class Encoder(Estimator):
     @abstractmethod
     def fit(self, X: Photos, y: object = None) -> Self:
         """Learn from descriptors of photos."""
+
+    def _fit(self, X: Photos) -> Self:
+        """Learn all that there is, or leave everything as it was."""
+        learning = copy(self)
+        learning._learn(X)
+        vars(self).update(vars(learning))
+        return self
 
     def _sample(self, X: Photos, default: int) -> tuple[NDArray[Any], int]:
         """Return descriptors to learn from, after the PCA, which is learned first; and threads."""

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _check, _core
 from .._photos import Photos
 from ..words import KMeans, Vocabulary, assign
+from ..words.assignment import kernel_scale
 from ._encoder import Encoder
 from ._estimator import Arrays, expect
 
@@ -47,6 +48,9 @@ class WordEncoder(Encoder):
             If `X` has the wrong type or shape, holds NaN or infinity, has no descriptors, or fewer
             distinct ones than words; or if an argument of the constructor is out of range.
         """
+        return self._fit(X)
+
+    def _learn(self, X: Photos) -> None:
         sample, threads = self._sample(X, _PER_WORD * _number_of(self.words))
         words = given_words(self.words)
         if words is None:
@@ -60,7 +64,6 @@ class WordEncoder(Encoder):
         mean = float(nearest.distances.mean(dtype=np.float64))
         self.words_ = words
         self.sigma_ = float(np.sqrt(mean / sample.shape[1]))
-        return self
 
     def _current_words(self) -> NDArray[Any]:
         """Return the words that were learned, or those that were given, where that is enough."""
@@ -93,11 +96,10 @@ class WordEncoder(Encoder):
     def _scale(self) -> float:
         """Return what squared distances are multiplied with in the exponent."""
         if self.sigma is not None:
-            return 0.5 / _check.positive(self.sigma, "sigma") ** 2
+            return kernel_scale(_check.positive(self.sigma, "sigma"))
         if not hasattr(self, "sigma_"):
             raise ValueError("sigma must be given with assignments > 1, or learned: call fit first")
-        # Of descriptors that all are words only the nearest counts.
-        return min(0.5 / self.sigma_**2, 1e300) if self.sigma_ > 0 else 1e300
+        return kernel_scale(self.sigma_)
 
     def _learned(self) -> Arrays:
         if not hasattr(self, "words_"):

@@ -107,7 +107,10 @@ class BagOfWords(WordEncoder):
 
     def fit(self, X: Photos, y: object = None) -> Self:
         """Learn the words, where they are not given, and what they weigh; see `VLAD.fit`."""
-        super().fit(X)
+        return self._fit(X)
+
+    def _learn(self, X: Photos) -> None:
+        super()._learn(X)
         weighting = chosen(self.weighting, "weighting", _WEIGHTINGS)
         self.idf_ = np.ones(len(self.words_))
         if weighting is not None:
@@ -119,7 +122,6 @@ class BagOfWords(WordEncoder):
             weights = word_weights(weighting, ByWord(frequencies), len(images))
             assert weights is not None
             self.idf_ = weights.numbers
-        return self
 
     def transform(self, X: Photos) -> Any:
         """Return the histograms of photos.

@@ -117,6 +117,9 @@ class FisherVector(Encoder):
             If `X` has the wrong type or shape, holds NaN or infinity, has no descriptors, or fewer
             distinct ones than Gaussians; or if an argument of the constructor is out of range.
         """
+        return self._fit(X)
+
+    def _learn(self, X: Photos) -> None:
         mixture = _given(self.mixture)
         model = self._model() if mixture is None else mixture
         n_components = model.n_components
@@ -129,7 +132,6 @@ class FisherVector(Encoder):
                 f"its means have shape {model.means_.shape}"
             )
         self.mixture_ = model
-        return self
 
     def _model(self) -> GaussianMixture:
         """Return what is to be fitted."""

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _check, _core
 from ..neighbors import Neighbors
 
+_LEAST_SIGMA, _MOST_SIGMA = 1e-150, 1e150  # their squares are still float64
+
 
 def assign(X: ArrayLike, words: ArrayLike, k: int = 1, *, threads: int | None = None) -> Neighbors:
     """Find the `k` nearest words of each descriptor, exactly.
@@ -89,4 +91,13 @@ class SoftWords(NamedTuple):
 
 def soft_weights(distances: NDArray[Any], sigma: float, threads: int) -> NDArray[np.float32]:
     """Return weights of words at squared `distances`: a Gaussian's, in shares of the row's."""
-    return _core.soft_weights(distances, 0.5 / _check.positive(sigma, "sigma") ** 2, threads)
+    return _core.soft_weights(distances, kernel_scale(_check.positive(sigma, "sigma")), threads)
+
+
+def kernel_scale(sigma: float) -> float:
+    """Return what squared distances are multiplied with in the exponent of a Gaussian.
+
+    There is one for every sigma: of a very small one only the nearest words count, of a very large
+    one all count the same.
+    """
+    return 0.5 / min(max(sigma, _LEAST_SIGMA), _MOST_SIGMA) ** 2
