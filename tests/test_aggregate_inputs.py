@@ -33,6 +33,7 @@ PCA = {
     "pca_components": np.eye(3, 4, dtype=np.float32),
     "pca_explained_variance": np.ones(3),
 }
+ROOTED = KMeans(2, metric="hellinger").fit(np.uint8([[1, 2], [9, 1]]))
 UNIT = GaussianMixture.from_parameters([1], [[0, 0]], [[1, 1]])
 
 
@@ -110,6 +111,8 @@ def test_says_what_is_wrong_with_photos(rng, encoder, X, error, message):
         (FisherVector(UNIT), [np.zeros((2, 3))], "mixture must have the 3 columns of X"),
         (VLAD(1, pca=3), [WORDS], "pca must be between 1 and 2"),
         (VLAD(1, pca=2), [WORDS], "X must vary in at least n_components=2 directions"),
+        (VLAD(KMeans(2, metric="hellinger")), [WORDS], "KMeans of metric='l2', got 'hellinger'"),
+        (BagOfWords(ROOTED), [WORDS], "KMeans of metric='l2', got 'hellinger'.*Give RootSIFT"),
         (VLAD(np.zeros((0, 2))), [WORDS], "words must hold at least one word"),
         (VLAD(np.zeros(2)), [WORDS], "words must be 2-D"),
         (VLAD([[np.nan, 0]]), [WORDS], "words must be finite"),
@@ -333,6 +336,50 @@ def test_files_bring_back_the_same(rng, tmp_path):
         np.testing.assert_array_equal(getattr(opened, name), getattr(mixture, name))
 
 
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        VLAD(WORDS),
+        VLAD(WORDS.astype(np.float32), assignments=2, sigma=3.0),
+        BagOfWords(WORDS),
+        FisherVector(UNIT),
+        VLAD(KMeans(2).fit(WORDS)),
+    ],
+    ids=str,
+)
+def test_what_was_given_is_saved_without_a_fit(rng, tmp_path, encoder):
+    photos = [rng.integers(0, 10, (20, 2), np.uint8)]
+    encoder = fresh(encoder)
+    for _ in range(2):  # whether or not it was used before
+        encoder.save(tmp_path / "encoder.tv")
+        opened = type(encoder).load(tmp_path / "encoder.tv")
+        np.testing.assert_array_equal(opened.transform(photos), encoder.transform(photos))
+    np.testing.assert_array_equal(
+        opened.fit(photos).transform(photos), encoder.fit(photos).transform(photos)
+    )
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        VLAD(KMeans(np.int64(3), random_state=5)),
+        VLAD(KMeans(4, algorithm="approximate"), pca=3),
+        BagOfWords(KMeans(3, iterations=2)),
+        FisherVector(GaussianMixture(2, iterations=3), pca=3),
+    ],
+    ids=str,
+)
+def test_an_opened_encoder_learns_as_the_saved_one_did(rng, tmp_path, encoder):
+    photos, others = photos_of(rng), photos_of(rng)
+    encoder = fresh(encoder).fit(photos)
+    encoder.save(tmp_path / "encoder.tv")
+    opened = type(encoder).load(tmp_path / "encoder.tv")
+    np.testing.assert_array_equal(opened.transform(photos), encoder.transform(photos))
+    assert repr(opened) == repr(encoder).replace("np.int64(3)", "3")
+    expected = encoder.fit(others).transform(others)
+    np.testing.assert_array_equal(opened.fit(others).transform(others), expected)
+
+
 def test_damaged_files_are_refused(rng, tmp_path):
     path = tmp_path / "encoder.tv"
     for encoder, _ in learned(rng):
@@ -364,6 +411,11 @@ def test_damaged_files_are_refused(rng, tmp_path):
         (VLAD, {}, {"more": np.zeros(3)}),
         (VLAD, {}, {"pca_mean": np.zeros(3)}),
         (VLAD, {"clusters": 3}, {}),
+        (VLAD, {"words": {}}, {}),
+        (VLAD, {"words": {"model": [], "parameters": {}}}, {}),
+        (VLAD, {"words": {"model": "GaussianMixture", "parameters": {}}}, {}),
+        (VLAD, {"words": {"model": "KMeans", "parameters": {"clusters": 3}}}, {}),
+        (VLAD, {"words": {"model": "KMeans", "parameters": 3}}, {}),
         (BagOfWords, {}, {"idf": np.ones(3)}),
         (BagOfWords, {}, {"idf": np.float64([1, np.inf])}),
         (BagOfWords, {}, {"idf": None}),
@@ -409,7 +461,7 @@ def test_files_of_other_arrays_are_refused(tmp_path, kind, parameters, changes):
     if not changes and parameters == {}:
         pytest.fail("changes nothing")
     changed = {name: array for name, array in (arrays | changes).items() if array is not None}
-    if parameters.keys() <= {"words"}:
+    if changes and parameters.keys() <= {"words"}:
         kind.load(path)  # it is the change that is refused
     kind._format.write(path, {"parameters": parameters}, changed)
     with pytest.raises(IndexCorruptError):

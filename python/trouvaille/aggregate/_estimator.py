@@ -23,6 +23,7 @@ class Estimator(Parameters, ABC):
     """An estimator in the manner of scikit-learn: the constructor only keeps its arguments."""
 
     _format: ClassVar[ArrayFile]
+    _models: ClassVar[tuple[type[Parameters], ...]] = ()  # what arguments may be, not fitted
 
     @abstractmethod
     def _learned(self) -> Arrays:
@@ -35,15 +36,18 @@ class Estimator(Parameters, ABC):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what was learned to a file, which appears whole or not at all.
 
+        With it go the arguments of the constructor. Words or a mixture that were given as they are
+        come back as arrays; a model that was to be fitted comes back so, and `fit` learns anew.
+
         Raises
         ------
         ValueError
-            If nothing was learned yet.
+            If nothing was learned yet, nor given.
         OSError
             If the disk refuses. An old file is still there then.
         """
         learned = self._learned()
-        parameters = {name: _plain(value) for name, value in self.get_params().items()}
+        parameters = {name: self._stored(value) for name, value in self.get_params().items()}
         self._format.write(path, {"parameters": parameters}, learned)
 
     @classmethod
@@ -63,11 +67,28 @@ class Estimator(Parameters, ABC):
         try:
             if metadata.keys() != {"parameters"} or not isinstance(metadata["parameters"], dict):
                 raise ValueError(f"the metadata are not those of {cls._format.name}")
-            estimator = cls(**metadata["parameters"])
+            parameters = metadata["parameters"].items()
+            estimator = cls(**{name: cls._restored(value) for name, value in parameters})
             estimator._take(arrays)
         except (TypeError, ValueError) as error:
             raise IndexCorruptError(Path(path), cls._format.kind, 0, str(error)) from None
         return estimator
+
+    def _stored(self, value: Any) -> Any:
+        """Return an argument as a JSON value: a model to be fitted by name and parameters."""
+        if type(value) in self._models and vars(value).keys() <= value.get_params().keys():
+            parameters = {name: _plain(own) for name, own in value.get_params().items()}
+            return {"model": type(value).__name__, "parameters": parameters}
+        return _plain(value)
+
+    @classmethod
+    def _restored(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        models = {model.__name__: model for model in cls._models}
+        if value.keys() != {"model", "parameters"} or value["model"] not in models:
+            raise ValueError("a parameter is of no model that this may have")
+        return models[value["model"]](**value["parameters"])
 
     def _nothing_learned(self) -> ValueError:
         return ValueError(f"this {type(self).__name__} has learned nothing: call fit first")

@@ -29,6 +29,8 @@ class WordEncoder(Encoder):
     words_: NDArray[Any]
     sigma_: float
 
+    _models = (KMeans,)
+
     def fit(self, X: Photos, y: object = None) -> Self:
         """Learn from descriptors of photos: the words, where they are not given, and the rest.
 
@@ -102,21 +104,24 @@ class WordEncoder(Encoder):
         return kernel_scale(self.sigma_)
 
     def _learned(self) -> Arrays:
-        if not hasattr(self, "words_"):
-            raise self._nothing_learned()
-        return {"words": self.words_, "sigma": np.array([self.sigma_]), **self._pca_arrays()}
+        arrays = {"words": self._current_words(), **self._pca_arrays()}
+        if hasattr(self, "sigma_"):  # or the words were given, and are all that there is
+            arrays["sigma"] = np.array([self.sigma_])
+        return arrays
 
     def _take(self, arrays: Arrays) -> None:
         arrays = self._take_pca(arrays)
-        expect(arrays, "words", "sigma")
-        words, sigma = arrays["words"], arrays["sigma"]
+        expect(arrays, "words", *(["sigma"] if "sigma" in arrays else []))
+        words, sigma = arrays["words"], arrays.get("sigma")
         if words.ndim != 2 or 0 in words.shape or words.dtype == np.float64:
             raise ValueError("words must be rows of bytes or float32")
-        if sigma.shape != (1,) or sigma[0] < 0:
+        if sigma is not None and (sigma.shape != (1,) or sigma[0] < 0):
             raise ValueError("sigma must be one number")
         if self.pca_ is not None and words.shape[1] != len(self.pca_.components_):
             raise ValueError("words must have as many columns as the PCA has components")
-        self.words_, self.sigma_ = words, float(sigma[0])
+        self.words_ = words
+        if sigma is not None:
+            self.sigma_ = float(sigma[0])
         if self.words is None:  # they were given
             self.words = words
 
@@ -126,6 +131,12 @@ def given_words(words: Any) -> NDArray[Any] | None:
     if isinstance(words, Vocabulary):
         return words.words
     if isinstance(words, KMeans):
+        if words.metric != "l2":
+            raise ValueError(
+                f"words must be a KMeans of metric='l2', got {words.metric!r}: the nearest words "
+                "are Euclidean. Give RootSIFT, as features.sift has it, to a KMeans of metric='l2' "
+                "and to this encoder"
+            )
         return getattr(words, "cluster_centers_", None)
     if words is None:
         raise TypeError("words must be a number, a Vocabulary, a KMeans or an array, got None")

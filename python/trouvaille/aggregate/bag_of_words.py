@@ -186,7 +186,8 @@ class BagOfWords(WordEncoder):
         return counts
 
     def _learned(self) -> Arrays:
-        return {**super()._learned(), "idf": self.idf_}
+        idf = getattr(self, "idf_", np.ones(self._size()))
+        return {**super()._learned(), "idf": idf}
 
     def _take(self, arrays: Arrays) -> None:
         idf = arrays.get("idf")

@@ -77,6 +77,8 @@ class FisherVector(Encoder):
 
     _format = ArrayFile("fisher_vector", 1, "a Fisher vector encoder")
 
+    _models = (GaussianMixture,)
+
     mixture_: GaussianMixture
 
     def __init__(
@@ -170,9 +172,7 @@ class FisherVector(Encoder):
         )
 
     def _learned(self) -> Arrays:
-        if not hasattr(self, "mixture_"):
-            raise self._nothing_learned()
-        return {**self.mixture_._learned(), **self._pca_arrays()}
+        return {**self._current()._learned(), **self._pca_arrays()}
 
     def _take(self, arrays: Arrays) -> None:
         arrays = self._take_pca(arrays)

@@ -25,7 +25,8 @@ class VLAD(WordEncoder):
     Parameters
     ----------
     words : int, Vocabulary, KMeans or array_like
-        How many words to learn, or the words; a `KMeans` that was not fitted is.
+        How many words to learn, or the words; a `KMeans` (of the metric "l2") that was not
+        fitted is.
     assignments : int
         Nearest words that a descriptor counts for. With several, the share of each is
         ``exp(-distance**2 / (2 sigma**2))``, of all together 1 [2]_; less than 1e-12 of the nearest
