@@ -40,6 +40,27 @@ def test_equals_the_formula(rng, n, n_dims, power):
     np.testing.assert_allclose(unit, unit_rows(expected), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("n_dims", [40, 1100])
+@pytest.mark.parametrize("far", [1e4, -1e6])
+def test_a_mean_that_is_large_costs_nothing(rng, n_dims, far):
+    X = (rng.normal(size=(60, n_dims)) * rng.uniform(0.5, 2, n_dims) + far).astype(np.float32)
+    for power in (0.0, 0.5):
+        pca = PCAWhitening(8, whitening_power=power, norm=None).fit(X)
+        weights = pca.components_.astype(float) / pca.explained_variance_[:, None] ** power
+        expected = (X - pca.mean_) @ weights.T
+        atol = 1e-6 * np.abs(expected).max()
+        np.testing.assert_allclose(pca.transform(X), expected, rtol=0, atol=atol)
+        unit = pca.set_params(norm="l2").transform(X)
+        np.testing.assert_allclose(unit, unit_rows(expected), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float64])
+def test_any_type_of_the_same_numbers(rng, dtype):
+    X = rng.integers(0, 256, (50, 30)).astype(np.uint8)
+    pca = PCAWhitening(5).fit(X)
+    np.testing.assert_array_equal(pca.transform(X.astype(dtype)), pca.transform(np.float32(X)))
+
+
 def test_equals_scikit_learns(rng):
     decomposition = pytest.importorskip("sklearn.decomposition")
     X = varied(rng, 300, 20)

@@ -90,12 +90,17 @@ class Projection(Estimator):
 def _projected(
     X: NDArray[Any], mean: NDArray[np.float64], weights: NDArray[np.float32], threads: int
 ) -> NDArray[Any]:
-    parts = []
+    """Return the product of what is left of X without the mean, rounded once it is subtracted.
+
+    So nothing is lost to a mean that is large beside what varies around it.
+    """
+    parts, none = [], np.zeros(weights.shape[1], np.float32)
     for begin in range(0, len(weights), _CHUNK):
-        columns = np.ascontiguousarray(X[:, begin : begin + _CHUNK])
-        of_columns = np.ascontiguousarray(weights[begin : begin + _CHUNK])
-        offsets = (mean[begin : begin + _CHUNK] @ of_columns).astype(np.float32)
-        parts.append(_core.project(columns, of_columns, offsets, threads))
+        columns = slice(begin, begin + _CHUNK)
+        centered = np.empty((len(X), len(mean[columns])), np.float32)
+        np.subtract(X[:, columns], mean[columns], out=centered, casting="same_kind")
+        of_columns = np.ascontiguousarray(weights[columns])
+        parts.append(_core.project(centered, of_columns, none, threads))
     if len(parts) == 1:
         return parts[0]
     total = parts[0].astype(np.float64)
