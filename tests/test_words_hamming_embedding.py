@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hamming embedding: an orthogonal projection, compared with the medians of a word."""
 
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ import reference_match_kernel as reference
 from trouvaille import _core
 from trouvaille._array_file import ArrayFile
 from trouvaille.errors import IndexCorruptError
-from trouvaille.words import HammingEmbedding
+from trouvaille.words import HammingEmbedding, hamming_embedding
 
 FORMAT = ArrayFile("hamming_embedding", 1, "a Hamming embedding")
 
@@ -65,6 +67,33 @@ def test_the_projection_is_what_it_was():
         [-0.7497011423110962, 0.22212113440036774],
     ]
     np.testing.assert_array_equal(projection.projection_, np.float32(expected))
+    usual = HammingEmbedding().fit(np.zeros((1, 128), np.uint8), [0]).projection_
+    assert zlib.crc32(usual.astype("<f4").tobytes()) == 2402972305
+
+
+def test_many_directions_are_orthonormal():
+    projection = HammingEmbedding(256).fit(np.zeros((1, 256), np.uint8), [0]).projection_
+    np.testing.assert_allclose(projection.T @ projection, np.eye(256), atol=1e-6)
+
+
+@pytest.mark.parametrize("block", [1, 100, 1 << 18])
+@pytest.mark.parametrize("min_points", [1, 2, 5, 1000])
+def test_medians_are_exact(rng, monkeypatch, block, min_points):
+    monkeypatch.setattr(hamming_embedding, "_BLOCK", block)
+    ids = np.repeat(rng.permutation(60), [*range(10), *range(10), *range(10), 50, 51, *[3] * 28])
+    rng.shuffle(ids)
+    X = points(rng, len(ids), 8)
+    embedding = HammingEmbedding(8, min_points=min_points).fit(X, ids, num_words=62)
+    values = _core.project(X, embedding.projection_, np.zeros(8, np.float32), 1)
+    expected = reference.medians(values, ids, 62, min_points)
+    assert embedding.medians_.dtype == expected.dtype
+    np.testing.assert_array_equal(embedding.medians_, expected)
+
+
+def test_medians_of_zeros_have_no_sign():
+    values = np.float32([[0.0, -0.0], [-0.0, -0.0], [-0.0, 0.0], [0.0, 0.0]])
+    medians = hamming_embedding._medians(values, np.array([1, 1, 1, 0]), 3, 1)
+    assert not np.signbit(medians).any()
 
 
 @given(st.integers(1, 40), st.integers(0, 2**63 - 1), st.data())

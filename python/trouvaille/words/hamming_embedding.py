@@ -253,34 +253,65 @@ def _check_words(ids: NDArray[np.int64], shape: tuple[int, ...], num_words: int)
 def _orthonormal(n_dims: int, n_bits: int, seed: int) -> NDArray[np.float32]:
     """Return random orthonormal columns, the same bits on every machine.
 
-    Products are elementwise and `fsum` rounds once, so nothing depends on how a library sums. Sums
-    of twelve uniform numbers are normal enough.
+    Products are elementwise and sums in the order of `_ordered_sum`, so nothing depends on how a
+    library sums. Sums of twelve uniform numbers are normal enough.
     """
     words = np.frombuffer(_core.random_bytes(seed, 0, 12 * n_bits * n_dims), "<u4")
     columns = (words.reshape(n_bits, n_dims, 12) * 2.0**-32).sum(axis=2) - 6
+    rows = np.empty((n_dims, n_bits))  # the same, transposed: both sums are over the first axis
     for i, column in enumerate(columns):
-        for _ in range(2):  # what rounding left of the others goes the second time
-            for other in columns[:i]:
-                column -= math.fsum((column * other).tolist()) * other
-        column /= math.sqrt(math.fsum((column * column).tolist()))
-    return np.ascontiguousarray(columns.T, np.float32)
+        for _ in range(2 if i else 0):  # what rounding left of the others goes the second time
+            products = _ordered_sum(rows[:, :i] * column[:, None])
+            column -= _ordered_sum(columns[:i] * products[:, None])
+        column /= math.sqrt(_ordered_sum(column * column))
+        rows[:, i] = column
+    return np.ascontiguousarray(rows, np.float32)
+
+
+def _ordered_sum(terms: NDArray[np.float64]) -> Any:
+    """Return the sum over the first axis, whose second half is added to the first, and so on.
+
+    The order is that on every machine; `terms` are overwritten.
+    """
+    n = len(terms)
+    while n > 1:
+        half, n = n // 2, n - n // 2
+        terms[:half] += terms[n : n + half]
+    return terms[0]
 
 
 def _medians(
     values: NDArray[np.float32], ids: NDArray[np.int64], num_words: int, min_points: int
 ) -> NDArray[np.float32]:
-    """Return the medians of the values of each word, or of all where there are too few."""
-    medians = np.tile(_median(values), (num_words, 1))
-    order = np.argsort(ids, kind="stable")
-    starts = np.searchsorted(ids[order], np.arange(num_words + 1))
-    for word in np.flatnonzero(np.diff(starts) >= min_points):
-        medians[word] = _median(values[order[starts[word] : starts[word + 1]]])
+    """Return the medians of the values of each word, or of all where there are too few.
+
+    Words of as many values are worked on together.
+    """
+    n_bits = values.shape[1]
+    order, counts = np.argsort(ids, kind="stable"), np.bincount(ids, minlength=num_words)
+    starts = np.cumsum(counts) - counts
+    medians = np.empty((num_words, n_bits), np.float32)
+    too_few = counts < min_points
+    if too_few.any():
+        medians[too_few] = _median(values)
+    by_count = np.argsort(counts, kind="stable")[np.count_nonzero(too_few) :]
+    for words in np.split(by_count, np.flatnonzero(np.diff(counts[by_count])) + 1):
+        count = int(counts[words].max(initial=1))  # of each; there may be no words at all
+        step = max(_BLOCK // (count * n_bits), 1)
+        for begin in range(0, len(words), step):
+            part = words[begin : begin + step]
+            rows = order[starts[part][:, None] + np.arange(count)]
+            medians[part] = _median(values[rows])
     return medians
 
 
 def _median(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the median of each column: of an even number, the mean of the two in the middle."""
-    n = len(values)
-    low, high = (n - 1) // 2, n // 2
-    middle: NDArray[np.float32] = np.partition(values, [low, high], axis=0)
-    return np.asarray(middle[low] / 2 + middle[high] / 2)
+    """Return the median of each column: of an even number, the mean of the two in the middle.
+
+    A zero is one of plus: which of both signs comes first differs between machines.
+    """
+    n = values.shape[-2]
+    columns = np.array(np.swapaxes(values, -1, -2), order="C")
+    if n > 2:  # two are both in the middle, in either order
+        columns.sort(axis=-1)
+    return np.asarray(columns[..., (n - 1) // 2] / 2 + columns[..., n // 2] / 2 + np.float32(0))
