@@ -84,6 +84,38 @@ def test_large_mixtures(rng, isa, dtype, away):
     )
 
 
+@pytest.mark.parametrize("away", [2, 7, 12, 16, 30])
+def test_one_descriptor_many_times(isa, away):
+    """Its roundings do not even out: sums of p x^2, much larger than those of p z^2, would tell."""
+    rng = np.random.default_rng(away)
+    means = rng.normal(size=(16, 128))
+    means[0, :3] = away
+    mixture = np.full(16, 1 / 16), means, np.ones(means.shape)
+    photos = [np.repeat(np.float32(means[:1] + rng.normal(size=(1, 128))), 240, axis=0)]
+    v = FisherVector(GaussianMixture.from_parameters(*mixture), power=1, norm=None)
+    expected = reference.fisher_vector(photos[0], *mixture, power=1, norm=None)
+    atol = 4e-5 * np.abs(expected).max()
+    np.testing.assert_allclose(v.transform(photos)[0], expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_mixtures(seed):
+    rng = np.random.default_rng(seed)
+    shape = [(8, 128), (16, 64), (32, 32)][seed % 3]
+    deviations = np.exp(rng.normal(size=shape) * rng.choice([0.1, 1, 2.5]))
+    means = rng.normal(size=shape) * rng.choice([0.3, 1, 3, 8]) * deviations.mean(axis=0)
+    weights = np.maximum(rng.dirichlet(np.full(len(means), rng.choice([0.1, 1, 10]))), 1e-10)
+    mixture = weights / weights.sum(), means, deviations**2
+    which = rng.integers(0, len(means), 200)
+    photo = np.float32(means[which] + deviations[which] * rng.normal(size=(200, shape[1])))
+    given = GaussianMixture.from_parameters(*mixture)
+    for power, norm in ((1, None), (0.5, "l2")):
+        v = FisherVector(given, power=power, norm=norm).transform([photo])[0]
+        expected = reference.fisher_vector(photo, *mixture, power=power, norm=norm)
+        scale = 1 if norm else np.abs(expected).max()
+        np.testing.assert_allclose(v, expected, rtol=0, atol=4e-5 * scale)
+
+
 @pytest.mark.parametrize("far", [1e3, 1e6, 1e20, 3e38])
 def test_far_descriptors_among_others(rng, isa, far):
     mixture = mixture_of(rng, 40, 40, 60.0)

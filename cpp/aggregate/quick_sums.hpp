@@ -22,8 +22,9 @@ namespace trouvaille::aggregate {
 ///
 /// z = (x - mean) / deviation is rounded to about 2^-24 (|z| + |mean| / deviation), its squares are
 /// summed in float32 32 at a time, and these sums in float64, as are all differences of log
-/// densities: a posterior is right to some 1e-6 of it if the row is as near to its Gaussian as rows
-/// are, |z|^2 at most `enough`. Others, a row in a thousand, are left to ExactSums.
+/// densities: a posterior is right to some 1e-6 of it (1e-5 where weights are tiny) if the row is
+/// as near to its Gaussian as rows are, |z|^2 at most `enough`. Others, a row in a thousand, are
+/// left to ExactSums.
 struct QuickMixture {
     static constexpr std::size_t width = 16;
 
@@ -68,7 +69,7 @@ struct QuickMixture {
         }
         const auto [low, high] = std::minmax_element(
             exact.offsets.begin(), exact.offsets.begin() + static_cast<std::ptrdiff_t>(components));
-        steep = steepest > 32 || squares > 2 * static_cast<double>(components * dims);
+        steep = steepest > 8 || squares > 2 * static_cast<double>(components * dims);
         // So that no number overflows, and e^-60 z^2 is nothing for any z. Small mixtures are no
         // trouble as they are.
         sane = steepest < 64 && *high - *low < 200 && narrowest > 1e-12 && widest < 1e12 &&
