@@ -165,6 +165,7 @@ def bench_assign(words: Any) -> None:
             f"assignment to {words.num_words:,} words, width {width}",
             {"us/descriptor": min(times) / len(queries) * 1e6, "precision": precision},
             table="assignment to a million words",
+            threads=1,
             notes=f"loss of distance {float(np.mean(found.distances[:, 0] / exact)) - 1:.4f}",
         )
         if precision >= REACHED:
