@@ -2,7 +2,6 @@
 """What holds for every index of neighbours."""
 
 import copy
-import pickle
 
 import numpy as np
 import pytest
@@ -254,14 +253,14 @@ def test_points_are_copied(rng, case, form):
     assert_same(found, case.nearest(X[40:], Q, 9, np.arange(40, 60)))
 
 
-def test_copies_and_other_processes_have_the_whole_index(rng, case):
+def test_copies_have_the_whole_index(rng, case):
     index = case.new().build(case.points(rng, 60))
     index.remove([3])
     Q = case.queries(rng, 5)
-    for other in (copy.deepcopy(index), pickle.loads(pickle.dumps(index))):
-        assert_same(other.search(Q, 7, **case.budget), index.search(Q, 7, **case.budget))
-        other.add(case.points(rng, 2))
-        assert len(other) == len(index) + 2
+    other = copy.deepcopy(index)
+    assert_same(other.search(Q, 7, **case.budget), index.search(Q, 7, **case.budget))
+    other.add(case.points(rng, 2))
+    assert len(other) == len(index) + 2
 
 
 def test_an_answer_of_nothing_but_empty_places_is_refused(rng, case):

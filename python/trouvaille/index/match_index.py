@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core, _ids
 from .._array_file import ArrayFile
+from .._own_lock import OwnLock
 from ..errors import IndexCorruptError
 from .by_word import ByWord
 from .results import SearchResult
@@ -65,7 +65,7 @@ class Burstiness(NamedTuple):
     inter: bool
 
 
-class MatchIndex(ABC):
+class MatchIndex(OwnLock, ABC):
     """Photos by the binary signatures of their features, in lists by word.
 
     A change puts a new content in place of the old one, under a lock; searches, from any number of
@@ -84,16 +84,9 @@ class MatchIndex(ABC):
         elif not isinstance(idf, str):
             self._given_idf = checked_idf(idf, num_words).copy()
         self.idf = idf if idf is None or isinstance(idf, str) else "given"
-        self._lock = threading.Lock()
+        super().__init__()
         self._content = SignatureContent(num_words, n_bits)
         self._reader: Reader | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return all but the lock: copies, and processes that are sent one, have their own."""
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _lock=threading.Lock())
 
     # ---- what an index defines
 

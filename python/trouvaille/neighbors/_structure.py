@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _check, _ids
 from .._array_file import ArrayFile
 from .._ids import Ids
+from .._own_lock import OwnLock
 from ..errors import IndexCorruptError
 from . import _state
 from ._metric import METRICS, Metric, checked_more, checked_points, checked_queries
@@ -34,7 +34,7 @@ def budget_of(**limits: int | None) -> dict[str, int]:
     }
 
 
-class Structure(ABC):
+class Structure(OwnLock, ABC):
     """An index of neighbours.
 
     Additions and removals replace the state of the index at once, under a lock; searches, from any
@@ -56,15 +56,8 @@ class Structure(ABC):
     """What distances are; the constructor of a structure of several sets its own."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        super().__init__()
         self._state: State | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return all but the lock: copies, and processes that are sent one, have their own."""
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _lock=threading.Lock())
 
     # ---- what a structure defines
 

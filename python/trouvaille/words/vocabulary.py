@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable
 from typing import Any, Self
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
+from .._own_lock import OwnLock
 from ..neighbors import Neighbors
 from ..neighbors.graph import Graph
 from . import _vocabulary_file
@@ -23,7 +23,7 @@ _EXACT_TO = 16_384  # words: learning more is approximate by default
 _DEGREE, _WIDTH = 32, 64
 
 
-class Vocabulary:
+class Vocabulary(OwnLock):
     """Visual words, and the descriptor that they belong to.
 
     Parameters
@@ -46,14 +46,7 @@ class Vocabulary:
         if not isinstance(fingerprint, str) or not fingerprint:
             raise ValueError(f"fingerprint must name a descriptor, got {fingerprint!r}")
         self._words, self._fingerprint, self._graph = words, fingerprint, graph
-        self._lock = threading.Lock()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return all but the lock: copies, and processes that are sent one, have their own."""
-        return {name: value for name, value in vars(self).items() if name != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _lock=threading.Lock())
+        super().__init__()
 
     def __repr__(self) -> str:
         return f"Vocabulary(num_words={self.num_words}, fingerprint={self.fingerprint!r})"
