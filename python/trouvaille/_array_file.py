@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import numpy as np
@@ -24,6 +24,8 @@ from . import _files
 from ._sections import Encoding, Joined, SectionFile, blocks, header, name_at, text
 from ._sections.header import ArraySpec
 from .errors import FormatVersionError, IndexCorruptError
+
+T = TypeVar("T")
 
 MAX_CONTENTS = 1 << 26  # bytes of the text, which takes some thirty times that when it is read
 # A pipe that lies where a file should be does not make opening wait.
@@ -115,6 +117,23 @@ class ArrayFile:
         metadata, specs = _parsed(file, contents, data)
         file.check_blocks(end, file.n_blocks, lambda offset: name_at(specs, offset, "data"))
         return metadata, {name: file.view(spec) for name, spec in specs.items()}
+
+    def restore(
+        self,
+        path: str | os.PathLike[str],
+        make: Callable[[dict[str, Any], dict[str, NDArray[Any]]], T],
+    ) -> T:
+        """Return what `make` makes of the parameters, which are all metadata, and the arrays.
+
+        Raises as `read` does; a TypeError or ValueError of `make` says that the file is corrupt.
+        """
+        metadata, arrays = self.read(path, mmap=False)
+        try:
+            if metadata.keys() != {"parameters"} or not isinstance(metadata["parameters"], dict):
+                raise ValueError(f"the metadata are not those of {self.name}")
+            return make(metadata["parameters"], arrays)
+        except (TypeError, ValueError) as error:
+            raise IndexCorruptError(Path(path), self.kind, 0, str(error)) from None
 
     def _parts(self, file: SectionFile) -> tuple[ArraySpec, ArraySpec]:
         version = file.metadata.get("version")

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 
 from .._array_file import ArrayFile
 from .._parameters import Parameters
-from ..errors import IndexCorruptError
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -63,15 +61,12 @@ class Estimator(Parameters, ABC):
         FormatVersionError
             If it is whole, but of a newer format.
         """
-        metadata, arrays = cls._format.read(path, mmap=False)
-        try:
-            if metadata.keys() != {"parameters"} or not isinstance(metadata["parameters"], dict):
-                raise ValueError(f"the metadata are not those of {cls._format.name}")
-            parameters = metadata["parameters"].items()
-            estimator = cls(**{name: cls._restored(value) for name, value in parameters})
-            estimator._take(arrays)
-        except (TypeError, ValueError) as error:
-            raise IndexCorruptError(Path(path), cls._format.kind, 0, str(error)) from None
+        return cls._format.restore(path, cls._of_file)
+
+    @classmethod
+    def _of_file(cls, parameters: dict[str, Any], arrays: Arrays) -> Self:
+        estimator = cls(**{name: cls._restored(value) for name, value in parameters.items()})
+        estimator._take(arrays)
         return estimator
 
     def _stored(self, value: Any) -> Any:

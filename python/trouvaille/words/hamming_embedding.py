@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _check, _core
 from .._array_file import ArrayFile
 from .._parameters import Parameters
-from ..errors import IndexCorruptError
 
 _FORMAT = ArrayFile("hamming_embedding", 1, "a Hamming embedding")
 _BLOCK = 1 << 18  # bits of a block of rows, a thread: the numbers they come from stay in cache
@@ -209,15 +207,13 @@ class HammingEmbedding(Parameters):
         FormatVersionError
             If it is whole, but of a newer format.
         """
-        metadata, arrays = _FORMAT.read(path, mmap=False)
-        try:
-            if metadata.keys() != {"parameters"} or not isinstance(metadata["parameters"], dict):
-                raise ValueError("the metadata are not those of a Hamming embedding")
-            embedding = cls(**metadata["parameters"])
-            embedding._checked_parameters()
-            embedding._take(arrays)
-        except (TypeError, ValueError) as error:
-            raise IndexCorruptError(Path(path), _FORMAT.kind, 0, str(error)) from None
+        return _FORMAT.restore(path, cls._restored)
+
+    @classmethod
+    def _restored(cls, parameters: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        embedding = cls(**parameters)
+        embedding._checked_parameters()
+        embedding._take(arrays)
         return embedding
 
     def _checked_parameters(self) -> tuple[int, int, int]:

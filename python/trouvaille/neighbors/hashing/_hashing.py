@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -14,7 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from ... import _check, _core
 from ..._array_file import ArrayFile
-from ...errors import IndexCorruptError
 
 Floats = NDArray[np.float32]
 Bits = NDArray[np.bool_]
@@ -157,14 +155,12 @@ class Hashing(ABC):
         FormatVersionError
             If it is whole, but of a newer format.
         """
-        metadata, arrays = cls._format.read(path, mmap=False)
-        try:
-            if metadata.keys() != {"parameters"} or not isinstance(metadata["parameters"], dict):
-                raise ValueError("the metadata are not those of a way of hashing")
-            hashing = cls(**metadata["parameters"])
-            hashing._learned = hashing._checked(arrays)
-        except (TypeError, ValueError) as error:
-            raise IndexCorruptError(Path(path), cls._format.kind, 0, str(error)) from None
+        return cls._format.restore(path, cls._restored)
+
+    @classmethod
+    def _restored(cls, parameters: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Self:
+        hashing = cls(**parameters)
+        hashing._learned = hashing._checked(arrays)
         return hashing
 
     def _checked(self, arrays: dict[str, NDArray[Any]]) -> dict[str, Floats]:
