@@ -131,3 +131,11 @@ def medians(values, ids, num_words, min_points):
             for w in range(num_words)
         ]
     )
+
+
+def neighborhood_means(words, k):
+    """Mean of the k nearest words of each word, of equally near ones those of smaller numbers."""
+    distances = np.square(words[:, None].astype(np.float64) - words[None]).sum(axis=2)
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    means = words[nearest].mean(axis=1, dtype=np.float64)
+    return np.floor(means + 0.5).astype(np.uint8) if words.dtype == np.uint8 else means

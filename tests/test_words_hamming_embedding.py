@@ -12,7 +12,7 @@ import reference_match_kernel as reference
 from trouvaille import _core
 from trouvaille._array_file import ArrayFile
 from trouvaille.errors import IndexCorruptError
-from trouvaille.words import HammingEmbedding, hamming_embedding
+from trouvaille.words import HammingEmbedding, _medians, _neighborhoods, neighborhood_means
 
 FORMAT = ArrayFile("hamming_embedding", 1, "a Hamming embedding")
 
@@ -79,7 +79,7 @@ def test_many_directions_are_orthonormal():
 @pytest.mark.parametrize("block", [1, 100, 1 << 18])
 @pytest.mark.parametrize("min_points", [1, 2, 5, 1000])
 def test_medians_are_exact(rng, monkeypatch, block, min_points):
-    monkeypatch.setattr(hamming_embedding, "_BLOCK", block)
+    monkeypatch.setattr(_medians, "_BLOCK", block)
     ids = np.repeat(rng.permutation(60), [*range(10), *range(10), *range(10), 50, 51, *[3] * 28])
     rng.shuffle(ids)
     X = points(rng, len(ids), 8)
@@ -92,7 +92,7 @@ def test_medians_are_exact(rng, monkeypatch, block, min_points):
 
 def test_medians_of_zeros_have_no_sign():
     values = np.float32([[0.0, -0.0], [-0.0, -0.0], [-0.0, 0.0], [0.0, 0.0]])
-    medians = hamming_embedding._medians(values, np.array([1, 1, 1, 0]), 3, 1)
+    medians = _medians.medians_by_word(values, np.array([1, 1, 1, 0]), 3, 1)
     assert not np.signbit(medians).any()
 
 
@@ -232,3 +232,84 @@ def test_what_transform_refuses():
         embedding.transform(X[:, :5], [0] * 4)
     with pytest.raises(ValueError, match="from 0 to 1, got 2"):
         HammingEmbedding(4).fit(X, [0, 1, 2, 0], num_words=2)
+
+
+# Embeddings of a vocabulary alone.
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("k", [1, 2, 7, 1000])
+def test_means_of_neighborhoods(rng, threads, dtype, k):
+    words = points(rng, 120, 16, dtype)
+    means = neighborhood_means(words, k, threads=threads)
+    expected = reference.neighborhood_means(words, k)
+    assert means.dtype == dtype
+    if dtype == np.uint8:
+        np.testing.assert_array_equal(means, expected)
+    else:
+        np.testing.assert_allclose(means, expected, rtol=1e-5, atol=1e-5)
+    if k == 1:
+        np.testing.assert_array_equal(means, words)
+
+
+def test_neighborhoods_of_very_many_words_are_found_by_a_graph(rng, monkeypatch):
+    words = points(rng, 2000, 32)
+    exact = neighborhood_means(words, threads=1)
+    monkeypatch.setattr(_neighborhoods, "_EXACT_TO", 100)
+    monkeypatch.setattr(_neighborhoods, "_BLOCK", 1 << 12)
+    found = neighborhood_means(words)
+    assert (found == exact).all(axis=1).mean() > 0.9
+    np.testing.assert_array_equal(found, neighborhood_means(words, threads=1))
+
+
+def test_equal_words_are_their_own_surroundings():
+    words = np.full((300, 8), 7, np.uint8)
+    np.testing.assert_array_equal(neighborhood_means(words), words)
+
+
+@pytest.mark.parametrize("n_bits", [1, 13, 24])
+def test_an_embedding_of_words_compares_with_what_is_around_them(rng, threads, n_bits):
+    words, X = points(rng, 60), points(rng, 400)
+    ids = rng.integers(0, 60, (400, 3))
+    embedding = HammingEmbedding.from_words(words, n_bits, n_neighbors=5, threads=threads)
+    fitted = HammingEmbedding(n_bits).fit(X, ids[:, 0])
+    np.testing.assert_array_equal(embedding.projection_, fitted.projection_)
+    around = reference.neighborhood_means(words, 5).astype(np.float64) @ embedding.projection_
+    differences = (X.astype(np.float64) @ embedding.projection_)[:, None] - around[ids]
+    clear = np.abs(differences) > 1e-2
+    bits = bits_of(embedding.transform(X, ids, threads=threads), n_bits)
+    np.testing.assert_array_equal(bits[clear], differences[clear] > 0)
+
+
+def test_an_embedding_of_words_is_saved(rng, tmp_path):
+    words = points(rng, 30)
+    embedding = HammingEmbedding.from_words(words, 13, random_state=3)
+    embedding.save(tmp_path / "e")
+    loaded = HammingEmbedding.load(tmp_path / "e")
+    assert loaded.get_params() == embedding.get_params()
+    np.testing.assert_array_equal(loaded.medians_, embedding.medians_)
+    again = HammingEmbedding.from_means(neighborhood_means(words), 13, random_state=3)
+    np.testing.assert_array_equal(again.medians_, embedding.medians_)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: neighborhood_means(np.zeros((0, 4), np.uint8)), "at least one word"),
+        (lambda: neighborhood_means(np.zeros((4, 4), np.uint8), 0), "n_neighbors must be"),
+        (lambda: neighborhood_means([[np.nan]]), "finite"),
+        (
+            lambda: HammingEmbedding.from_means(np.zeros((0, 4), np.uint8), 2),
+            "the number of means must be",
+        ),
+        (lambda: HammingEmbedding.from_means(np.zeros((3, 4), np.uint8), 5), "4 columns of means"),
+        (
+            lambda: HammingEmbedding.from_means(np.full((3, 4), 3e38, np.float32), 2),
+            "sums are finite",
+        ),
+        (lambda: HammingEmbedding.from_words(np.zeros((3, 4), np.uint8), 0), "n_bits must be"),
+    ],
+)
+def test_words_without_an_embedding_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -3,6 +3,7 @@
 
 from ..neighbors import Neighbors
 from ._cost import Cost
+from ._neighborhoods import neighborhood_means
 from .assignment import SoftWords, assign
 from .hamming_embedding import HammingEmbedding
 from .importers import ColmapVocabulary, from_colmap, from_dbow, from_fbow
@@ -24,4 +25,5 @@ __all__ = [
     "from_colmap",
     "from_dbow",
     "from_fbow",
+    "neighborhood_means",
 ]

@@ -13,6 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _check, _core
 from .._array_file import ArrayFile
 from .._parameters import Parameters
+from ._medians import medians_by_word
+from ._neighborhoods import N_NEIGHBORS, neighborhood_means
+from ._orthonormal import orthonormal
 
 _FORMAT = ArrayFile("hamming_embedding", 1, "a Hamming embedding")
 _BLOCK = 1 << 18  # bits of a block of rows, a thread: the numbers they come from stay in cache
@@ -22,8 +25,9 @@ class HammingEmbedding(Parameters):
     """Descriptors of a word → bits, of which those of near descriptors are equal for the most part.
 
     A random orthogonal projection takes descriptors to `n_bits` numbers; each bit says whether its
-    number is above the median of those of the word's descriptors [1]_. `HammingIndex` searches
-    photos by such signatures.
+    number is above the median of those of the word's descriptors [1]_, which `fit` learns. Where
+    words are many and descriptors few, `from_words` does better, and needs none: it compares with
+    the numbers of the word's surroundings. `HammingIndex` searches photos by such signatures.
 
     Parameters
     ----------
@@ -40,7 +44,7 @@ class HammingEmbedding(Parameters):
     projection_ : ndarray of float32, shape (n_dims, n_bits)
         Its columns are orthonormal.
     medians_ : ndarray of float32, shape (num_words, n_bits)
-        What the numbers of a word's descriptors are compared with.
+        What the numbers of a word's descriptors are compared with; medians, if `fit` was called.
 
     Notes
     -----
@@ -68,6 +72,73 @@ class HammingEmbedding(Parameters):
         self.n_bits = n_bits
         self.min_points = min_points
         self.random_state = random_state
+
+    @classmethod
+    def from_words(
+        cls,
+        words: ArrayLike,
+        n_bits: int = 64,
+        *,
+        n_neighbors: int = N_NEIGHBORS,
+        random_state: int = 0,
+        threads: int | None = None,
+    ) -> Self:
+        """Make an embedding of a vocabulary, without descriptors.
+
+        The numbers of a word's descriptors are compared with those of the mean of the words around
+        it. The medians of a word that was learned from a dozen descriptors are these very
+        descriptors', which then differ from them by chance; its neighbours' mean is stable.
+
+        Parameters
+        ----------
+        words : array_like of uint8 or float, shape (num_words, n_dims)
+            The vocabulary's.
+        n_bits, random_state
+            As for the constructor.
+        n_neighbors : int
+            The mean is that of so many nearest words, the word itself among them; 1 is the word.
+        threads : int, optional
+            One for each core by default.
+
+        Returns
+        -------
+        HammingEmbedding
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of the wrong type or shape, or out of range.
+
+        Notes
+        -----
+        Of more than 65,536 words, neighbours are found by a `trouvaille.neighbors.Graph`, nearly
+        all of them. Of words in bytes the means are rounded to bytes.
+        """
+        means = neighborhood_means(words, n_neighbors, threads=threads)
+        return cls.from_means(means, n_bits, random_state=random_state)
+
+    @classmethod
+    def from_means(cls, means: ArrayLike, n_bits: int = 64, *, random_state: int = 0) -> Self:
+        """Make an embedding that compares with given vectors: of each word, a row.
+
+        Parameters
+        ----------
+        means : array_like of uint8 or float, shape (num_words, n_dims)
+            As of `trouvaille.words.neighborhood_means`.
+        n_bits, random_state
+            As for the constructor.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of the wrong type or shape, or out of range.
+        """
+        means = _check.descriptors(means, "means")
+        embedding = cls(n_bits, random_state=random_state)
+        n_bits, _, seed = embedding._checked_parameters()
+        _check.count(len(means), "the number of means", maximum=_core.max_signature_words)
+        embedding.projection_, embedding.medians_ = _projected(means, "means", n_bits, seed, 1)
+        return embedding
 
     def fit(
         self,
@@ -106,22 +177,13 @@ class HammingEmbedding(Parameters):
         threads = _check.threads(threads)
         if len(X) == 0:
             raise ValueError(f"X must have rows to learn from, got shape {X.shape}")
-        if n_bits > X.shape[1]:
-            raise ValueError(
-                f"n_bits must be at most the {X.shape[1]} columns of X: so many directions are "
-                f"orthogonal; got {n_bits}"
-            )
         ids = _check.array(words, "words", np.int64, ndim=1)
         if num_words is None:
             num_words = int(ids.max(initial=0)) + 1
         num_words = _check.count(num_words, "num_words", maximum=_core.max_signature_words)
         _check_words(ids, (len(X),), num_words)
-        projection = _orthonormal(X.shape[1], n_bits, seed)
-        values = _core.project(X, projection, np.zeros(n_bits, np.float32), threads)
-        if not np.isfinite(values).all():
-            raise ValueError("X must be of numbers whose sums are finite: scale them to about 1")
-        self.projection_ = projection
-        self.medians_ = _medians(values, ids, num_words, min_points)
+        self.projection_, values = _projected(X, "X", n_bits, seed, threads)
+        self.medians_ = medians_by_word(values, ids, num_words, min_points)
         return self
 
     def transform(
@@ -246,68 +308,17 @@ def _check_words(ids: NDArray[np.int64], shape: tuple[int, ...], num_words: int)
         raise ValueError(f"words must be from 0 to {num_words - 1}, got {wrong}")
 
 
-def _orthonormal(n_dims: int, n_bits: int, seed: int) -> NDArray[np.float32]:
-    """Return random orthonormal columns, the same bits on every machine.
-
-    Products are elementwise and sums in the order of `_ordered_sum`, so nothing depends on how a
-    library sums. Sums of twelve uniform numbers are normal enough.
-    """
-    words = np.frombuffer(_core.random_bytes(seed, 0, 12 * n_bits * n_dims), "<u4")
-    columns = (words.reshape(n_bits, n_dims, 12) * 2.0**-32).sum(axis=2) - 6
-    rows = np.empty((n_dims, n_bits))  # the same, transposed: both sums are over the first axis
-    for i, column in enumerate(columns):
-        for _ in range(2 if i else 0):  # what rounding left of the others goes the second time
-            products = _ordered_sum(rows[:, :i] * column[:, None])
-            column -= _ordered_sum(columns[:i] * products[:, None])
-        column /= math.sqrt(_ordered_sum(column * column))
-        rows[:, i] = column
-    return np.ascontiguousarray(rows, np.float32)
-
-
-def _ordered_sum(terms: NDArray[np.float64]) -> Any:
-    """Return the sum over the first axis, whose second half is added to the first, and so on.
-
-    The order is that on every machine; `terms` are overwritten.
-    """
-    n = len(terms)
-    while n > 1:
-        half, n = n // 2, n - n // 2
-        terms[:half] += terms[n : n + half]
-    return terms[0]
-
-
-def _medians(
-    values: NDArray[np.float32], ids: NDArray[np.int64], num_words: int, min_points: int
-) -> NDArray[np.float32]:
-    """Return the medians of the values of each word, or of all where there are too few.
-
-    Words of as many values are worked on together.
-    """
-    n_bits = values.shape[1]
-    order, counts = np.argsort(ids, kind="stable"), np.bincount(ids, minlength=num_words)
-    starts = np.cumsum(counts) - counts
-    medians = np.empty((num_words, n_bits), np.float32)
-    too_few = counts < min_points
-    if too_few.any():
-        medians[too_few] = _median(values)
-    by_count = np.argsort(counts, kind="stable")[np.count_nonzero(too_few) :]
-    for words in np.split(by_count, np.flatnonzero(np.diff(counts[by_count])) + 1):
-        count = int(counts[words].max(initial=1))  # of each; there may be no words at all
-        step = max(_BLOCK // (count * n_bits), 1)
-        for begin in range(0, len(words), step):
-            part = words[begin : begin + step]
-            rows = order[starts[part][:, None] + np.arange(count)]
-            medians[part] = _median(values[rows])
-    return medians
-
-
-def _median(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the median of each column: of an even number, the mean of the two in the middle.
-
-    A zero is one of plus: which of both signs comes first differs between machines.
-    """
-    n = values.shape[-2]
-    columns = np.array(np.swapaxes(values, -1, -2), order="C")
-    if n > 2:  # two are both in the middle, in either order
-        columns.sort(axis=-1)
-    return np.asarray(columns[..., (n - 1) // 2] / 2 + columns[..., n // 2] / 2 + np.float32(0))
+def _projected(
+    X: NDArray[Any], name: str, n_bits: int, seed: int, threads: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return a projection for vectors, and what it makes of them."""
+    if n_bits > X.shape[1]:
+        raise ValueError(
+            f"n_bits must be at most the {X.shape[1]} columns of {name}: so many directions are "
+            f"orthogonal; got {n_bits}"
+        )
+    projection = orthonormal(X.shape[1], n_bits, seed)
+    values = _core.project(X, projection, np.zeros(n_bits, np.float32), threads)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} must be of numbers whose sums are finite: scale them to about 1")
+    return projection, values
