@@ -19,7 +19,7 @@ from .._own_lock import OwnLock
 from ..errors import IndexCorruptError
 from .by_word import ByWord
 from .results import SearchResult
-from .signature_block import SignatureRows
+from .signature_block import MAX_PHOTOS, SignatureRows
 from .signature_content import SignatureContent
 from .weights import checked_idf, word_weights
 
@@ -147,6 +147,46 @@ class MatchIndex(OwnLock, ABC):
         unwanted = _ids.checked(ids)
         with self._lock:
             self._content = self._content.without(unwanted)
+
+    def add_lists(
+        self, starts: ArrayLike, photos: ArrayLike, signatures: ArrayLike, n_photos: int
+    ) -> None:
+        """Add photos whose signatures are in lists by word already, such as those of a file.
+
+        Lists of more than some thousand photos are searched where they are: nothing is copied,
+        and they must not change.
+
+        Parameters
+        ----------
+        starts : array_like of uint64, shape (num_words + 1,)
+            The list of word w is ``starts[w]`` to ``starts[w + 1]``.
+        photos : array_like of uint16, shape (n,)
+            The photo of each posting, below `n_photos`, ascending within a list.
+        signatures : array_like of uint8, shape (n, ceil(n_bits / 8))
+            What `search` compares.
+        n_photos : int
+            At most 65,536. Their ids follow the largest there ever was.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of the wrong type or shape, or these are no such lists. Nothing is
+            added then.
+        """
+        n_photos = _check.count(n_photos, "n_photos", minimum=0, maximum=MAX_PHOTOS)
+        arrays = (
+            np.zeros(0, np.uint32),  # all words have a list
+            _check.array(starts, "starts", np.uint64, ndim=1),
+            _check.array(photos, "photos", np.uint16, ndim=1),
+            _check.array(signatures, "signatures", np.uint8, ndim=2),
+        )
+        if len(arrays[1]) != self.num_words + 1:
+            raise ValueError(
+                f"starts must have {self.num_words + 1} numbers, one more than there are words, "
+                f"got {len(arrays[1])}"
+            )
+        with self._lock:
+            self._content = self._content.with_lists(arrays, n_photos)
 
     def stats(self) -> SignatureStats:
         """Say how large the index is."""

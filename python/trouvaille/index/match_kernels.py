@@ -146,6 +146,33 @@ class _MatchKernel(MatchIndex):
         rows = self._residuals(photos, nearest, self.query_words, threads)
         return self._search(rows, np.zeros(len(rows.words), np.uint32), k, threads)
 
+    def signatures(
+        self,
+        photos: Photos,
+        *,
+        nearest: ArrayLike | None = None,
+        threads: int | None = None,
+    ) -> SignatureRows:
+        """Return what `add` would keep of photos, for those who keep it themselves.
+
+        Parameters
+        ----------
+        photos, nearest, threads
+            As for `add`.
+
+        Returns
+        -------
+        SignatureRows
+            ``(offsets, words, signatures)``: postings ``offsets[i]`` to ``offsets[i + 1]`` are
+            those of photo i, words ascending.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `add`.
+        """
+        return self._residuals(photos, nearest, 1, _check.threads(threads))
+
     def _residuals(
         self, photos: Photos, nearest: ArrayLike | None, n_words: int, threads: int
     ) -> SignatureRows:

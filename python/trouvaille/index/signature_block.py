@@ -117,21 +117,22 @@ def joined(blocks: Sequence[Block], num_words: int) -> Block:
     return Block(arrays, _ids.joined([_ids.compact(block.live_ids()) for block in blocks]))
 
 
-def tidied(blocks: Sequence[Block], num_words: int) -> tuple[Block, ...]:
+def tidied(blocks: Sequence[Block], num_words: int, most: int = MAX_PHOTOS) -> tuple[Block, ...]:
     """Return the blocks, the last ones joined while they are not much smaller than those before.
 
-    So a photo is written again O(log photos) times. Blocks of which half is gone are made anew.
+    So a photo is written again O(log photos) times, and never to a block of more than `most`.
+    Blocks of which half is gone are made anew.
     """
     kept = [
         block if 2 * block.n_alive >= len(block.ids) else joined([block], num_words)
         for block in blocks
     ]
     kept = [block for block in kept if len(block.ids) > 0]
-    while len(kept) > 1 and _belong_together(kept[-2], kept[-1]):
+    while len(kept) > 1 and _belong_together(kept[-2], kept[-1], most):
         kept[-2:] = [joined(kept[-2:], num_words)]
     return tuple(kept)
 
 
-def _belong_together(a: Block, b: Block) -> bool:
-    fits = a.n_alive + b.n_alive <= MAX_PHOTOS
+def _belong_together(a: Block, b: Block, most: int) -> bool:
+    fits = a.n_alive + b.n_alive <= most
     return fits and a.n_postings + len(a.ids) < 2 * (b.n_postings + len(b.ids))

@@ -22,6 +22,11 @@ _ARRAYS: Mapping[str, tuple[DTypeLike, int]] = {
 }
 
 
+# Photos of a block that is made of lists that came as such: larger ones stay where they are, in a
+# mapped file perhaps.
+_FEW_PHOTOS = 4096
+
+
 @dataclass(frozen=True, eq=False)
 class SignatureContent:
     """Photos with signatures. Immutable: a change makes another.
@@ -59,6 +64,15 @@ class SignatureContent:
         for block in built(rows, own, self.num_words):  # joined as they come, like single ones
             blocks = tidied([*blocks, block], self.num_words)
         return replace(self, blocks=blocks, largest_id=max(self.largest_id, _ids.largest(own)))
+
+    def with_lists(self, arrays: tuple[NDArray[Any], ...], n_photos: int) -> SignatureContent:
+        """Return the content with more photos, of which there are lists; ValueError if not."""
+        _core.check_signatures(arrays, self.num_words, n_photos, self.n_bits)
+        own = _ids.following(self.largest_id, n_photos)
+        if n_photos == 0:
+            return self
+        blocks = tidied([*self.blocks, Block(arrays, own)], self.num_words, _FEW_PHOTOS)
+        return replace(self, blocks=blocks, largest_id=_ids.largest(own))
 
     def without(self, unwanted: NDArray[np.int64]) -> SignatureContent:
         """Return the content without photos; ValueError if one of the ids is of none."""
