@@ -89,7 +89,7 @@ def shortlists(folder: Path, truth: GroundTruth, photos: Path) -> list[Shortlist
 
 def shortlist(searcher: Searcher, query: features.Features, own: str) -> Shortlist:
     words, n_photos = searcher.words(query, 1), searcher.snapshot.n_images
-    ranking = searcher.rank(words.ids[:, 0], n_photos, 1)
+    ranking = searcher.rank(query, words, n_photos, 1)
     numbers = without(ranking, searcher.numbers([own]), n_photos).numbers
     ids = [searcher.row(int(number)).id for number in numbers]
     numbers = numbers[:VERIFIED]

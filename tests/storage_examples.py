@@ -29,6 +29,11 @@ def segment(prefix, features=(3, 0, 4), num_words=NUM_WORDS, seed=0, descriptors
             "images": image.astype(np.uint32),
             "counts": table[image, word].astype(np.uint16),
         },
+        "signatures": {
+            "offsets": np.concatenate([[0], np.cumsum(table.sum(axis=0))]).astype(np.uint64),
+            "images": np.repeat(image, table[image, word].astype(np.int64)).astype(np.uint16),
+            "signatures": rng.integers(0, 256, (n_features, 2), dtype=np.uint8),
+        },
         "words": {
             "feature_offsets": offsets,
             "words": np.concatenate([*words, []]).astype(np.uint32),
@@ -50,7 +55,7 @@ def make(path, batches=2):
     """Make a collection with a vocabulary and some segments, each committed alone."""
     storage = Storage.create(path, SETTINGS, FINGERPRINT)
     with storage.writer() as writer:
-        writer.set_vocabulary(vocabulary(), FINGERPRINT)
+        writer.set_vocabulary(vocabulary(), FINGERPRINT, vocabulary()[::-1])
         writer.commit()
         for batch in range(batches):
             writer.add_segment(*segment(f"batch{batch}", seed=batch))
@@ -64,6 +69,7 @@ def content(snapshot):
         "manifest": snapshot.manifest,
         "settings": snapshot.settings,
         "vocabulary": None if snapshot.vocabulary is None else snapshot.vocabulary.tolist(),
+        "word_means": None if snapshot.word_means is None else snapshot.word_means.tolist(),
         "frequencies": snapshot.document_frequencies.tolist(),
         "segments": [segment_content(s) for s in snapshot.segments],
     }

@@ -508,7 +508,7 @@ def test_a_folder_without_permission(tmp_path):
         Collection.create(tmp_path / "c.tv").add(closed)
 
 
-@pytest.mark.parametrize("kind", ["postings", "words", "frames", "descriptors", "images.sqlite"])
+@pytest.mark.parametrize("kind", ["signatures", "words", "frames", "descriptors", "images.sqlite"])
 def test_a_damaged_section_is_named_and_never_answers(path, tmp_path, kind):
     copy = shutil.copytree(path, tmp_path / "c.tv")
     (file,) = copy.glob(f"seg-*/{kind}*")

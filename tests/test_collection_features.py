@@ -141,7 +141,8 @@ def test_collections_of_before_open_and_search_with_opencvs_sift(tmp_path):
         old.add([scenes.scene(i) for i in range(N)], [f"scene{i}" for i in range(N)])
         query = scenes.view(scenes.scene(4), scenes.similarity(1, 15, 0, 0))
         assert found(old, query) == "scene4"
-        with made(tmp_path / "new.tv", detector="opencv_sift") as new:
+        assert old.settings.ranking == "tfidf"
+        with made(tmp_path / "new.tv", detector="opencv_sift", ranking="tfidf") as new:
             one, other = old.search(query), new.search(query)
             assert [(h.id, h.score) for h in one] == [(h.id, h.score) for h in other]
 

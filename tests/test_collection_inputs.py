@@ -163,7 +163,7 @@ def test_words_are_committed_once_learned(tmp_path, monkeypatch):
 
 
 def test_a_segment_builder_lays_photos_out_by_word(rng):
-    builder = SegmentBuilder(keep_descriptors=True, dimensions=128)
+    builder = SegmentBuilder(keep_descriptors=True, dimensions=128, signer=None)
     photo = scenes.scene(0)
     extraction = features.extract(photo, max_features=50)
     words = [rng.integers(0, 9, 50) for _ in range(2)]
@@ -208,14 +208,22 @@ def test_a_vocabulary_of_other_dimensions(tmp_path):
 
 def test_a_segment_without_what_a_search_needs(tmp_path, collection, vocabulary):
     collection.add(scenes.scene(0), "a")
-    storage = Storage.create(tmp_path / "d.tv", Settings().as_dict(), features.FINGERPRINT)
-    with storage.writer() as writer:
-        writer.set_vocabulary(vocabulary.words, features.FINGERPRINT)
-        segment = Storage.open(collection.path).snapshot.segments[0]
-        writer.add_segment({}, list(segment.catalogue.rows()))
-        writer.commit()
-    with pytest.raises(IndexCorruptError, match="'postings'"):
-        Collection.open(tmp_path / "d.tv").search(scenes.scene(0))
+    segment = Storage.open(collection.path).snapshot.segments[0]
+    for ranking, means, missing in (
+        ("tfidf", None, "postings"),
+        ("asmk", None, "signatures"),
+        ("hamming", vocabulary.words, "signatures"),
+        ("hamming", None, "word_means"),
+    ):
+        settings = Settings(ranking=ranking)
+        path = tmp_path / f"{ranking} without {missing}.tv"
+        storage = Storage.create(path, settings.as_dict(), features.FINGERPRINT)
+        with storage.writer() as writer:
+            writer.set_vocabulary(vocabulary.words, features.FINGERPRINT, means)
+            writer.add_segment({}, list(segment.catalogue.rows()))
+            writer.commit()
+        with pytest.raises(IndexCorruptError, match=f"'{missing}'"):
+            Collection.open(path).search(scenes.scene(0))
 
 
 def test_the_quality_of_no_queries_is_null_in_json(collection, tmp_path):

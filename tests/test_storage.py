@@ -309,7 +309,9 @@ def test_a_vocabulary_is_refused_where_it_does_not_belong(path):
             writer.set_vocabulary(words, "that")
         with pytest.raises(ValueError, match=r"vocabulary\.words.*float64"):
             writer.set_vocabulary(words.astype(float), "this")
-        writer.set_vocabulary(words, "this")
+        with pytest.raises(ValueError, match=r"word_means\.means.*must have 7 rows, got 6"):
+            writer.set_vocabulary(words, "this", words[1:])
+        writer.set_vocabulary(words, "this", words)
         with pytest.raises(ValueError, match="already"):
             writer.set_vocabulary(words, "this")
 
@@ -337,6 +339,10 @@ def descending(a):
     return np.sort(a)[::-1].copy()
 
 
+def falling(a):
+    return (np.arange(len(a))[::-1] % 3).astype(a.dtype)
+
+
 def zero(a):
     return a * 0
 
@@ -357,6 +363,12 @@ def infinite(a):
         wrong("postings", "images", wider),
         wrong("postings", "counts", zero),
         wrong("postings", "counts", one_less),
+        wrong("signatures", "offsets", one_less),
+        wrong("signatures", "offsets", zero),
+        wrong("signatures", "images", too_large),
+        wrong("signatures", "images", falling),
+        wrong("signatures", "images", wider),
+        wrong("signatures", "signatures", one_less),
         wrong("words", "words", too_large),
         wrong("words", "words", descending),
         wrong("words", "words", one_less),

@@ -13,6 +13,7 @@ import typer
 
 from .. import images
 from ..collection import AddReport, AddRow, Collection
+from ..collection.settings import RANKINGS
 from ..errors import CollectionLockedError, TrouvailleError
 from ..features import id_problem
 from ._app import FAILED, Interrupted, app, err, out, plain, progress_bars
@@ -49,10 +50,22 @@ def index(
     detector: DetectorOption = None,
     descriptor: DescriptorOption = None,
     orientation: OrientationOption = None,
+    ranking: Annotated[
+        str | None,
+        typer.Option(
+            help=f"What ranks photos before verification: {', '.join(RANKINGS)}.",
+            show_default="hamming",
+        ),
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Threads; by default all cores.")] = None,
 ) -> None:
     """Index a folder of photos."""
-    made_by = {"detector": detector, "descriptor": descriptor, "orientation": orientation}
+    made_by = {
+        "detector": detector,
+        "descriptor": descriptor,
+        "orientation": orientation,
+        "ranking": ranking,
+    }
     fixed = {
         "features": features,
         "size": size,

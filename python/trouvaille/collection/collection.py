@@ -18,9 +18,10 @@ from ..features.registry import Orientation
 from ..words import Vocabulary
 from .pipeline import Adding, Progress
 from .query import Query
+from .ranker import Ranking
 from .report import AddReport
 from .results import Found, Hits, hits_of
-from .searcher import Ranking, Searcher, Seconds, VerifiedPhoto, without
+from .searcher import Searcher, Seconds, VerifiedPhoto, without
 from .settings import Settings, check_vocabulary
 from .storage import Snapshot, Storage
 
@@ -82,6 +83,8 @@ class Collection:
         detector: str = "sift",
         descriptor: str | None = None,
         orientation: Orientation = "dominant",
+        ranking: str = "hamming",
+        signature_bits: int | None = None,
     ) -> Self:
         """Make a new, empty collection in the folder `path`.
 
@@ -109,6 +112,12 @@ class Collection:
         orientation : {"dominant", "upright"}
             Turn each feature to its dominant gradients, so that a turned photo is found; or let up
             be up, which tells more apart where cameras are held upright.
+        ranking : {"hamming", "asmk", "tfidf"}
+            What ranks photos before verification: features of one word whose signatures are near
+            (`index.HammingIndex`), one signature a word (`index.ASMK`), or words alone. Signatures
+            find more; words alone take fewer bytes. docs/match_kernels.md compares them.
+        signature_bits : int, optional
+            Of a feature, by "hamming"; by default 128, at most the descriptor's dimensions.
 
         Returns
         -------
@@ -133,6 +142,8 @@ class Collection:
             detector,
             descriptor,
             orientation,
+            ranking,
+            signature_bits,
         )
         if vocabulary is not None:
             if num_words not in (None, vocabulary.num_words):
@@ -148,11 +159,12 @@ class Collection:
                     f"descriptor={settings.descriptor!r}, orientation={settings.orientation!r})"
                 )
             check_vocabulary(vocabulary.words, settings)
+            means = settings.word_means(vocabulary.words)
         storage = Storage.create(path, settings.as_dict(), settings.fingerprint)
         if vocabulary is not None:
             try:
                 with storage.writer() as writer:
-                    writer.set_vocabulary(vocabulary.words, settings.fingerprint)
+                    writer.set_vocabulary(vocabulary.words, settings.fingerprint, means)
                     writer.commit()
             except BaseException:
                 storage.discard()  # nothing is left of a collection that could not be made
@@ -418,14 +430,13 @@ class Collection:
         seconds: Seconds,
     ) -> Found:
         """Rank `n` photos by words, and verify the first of them."""
-        n_photos = searcher.snapshot.n_images
-        if n_photos == 0:
+        if searcher.snapshot.n_images == 0:
             return Found(Ranking(np.empty(0, np.int64), np.empty(0)), {}, query)
         with seconds.of("words"):
             words = searcher.words(query.features, threads)
         with seconds.of("search"):
             left_out = searcher.numbers(excluded)
-            ranking = searcher.rank(words.ids[:, 0], min(n + len(left_out), n_photos), threads)
+            ranking = searcher.rank(query.features, words, n + len(left_out), threads)
             ranking = without(ranking, left_out, n)
         verified: dict[int, VerifiedPhoto] = {}
         if verify > 0 and len(query.features.frames) > 0:

@@ -24,6 +24,7 @@ from ..words import Vocabulary
 from .report import AddReport, AddRow
 from .segment import SegmentBuilder
 from .settings import Settings
+from .signing import signer_of
 from .storage import Writer
 
 Progress = Callable[[str, int, int | None], None]
@@ -63,7 +64,7 @@ class Adding:
         writer.base.check_descriptors(settings.dimensions)
         words = writer.base.vocabulary
         self._vocabulary = None if words is None else Vocabulary(words, settings.fingerprint)
-        self._segment = SegmentBuilder(settings.keep_descriptors, settings.dimensions)
+        self._segment = self._new_segment()
         self._rows: list[AddRow] = []
 
     def run(self, photos: Sequence[Named], workers: int | None) -> AddReport:
@@ -132,8 +133,11 @@ class Adding:
             max_descriptors=MAX_DESCRIPTORS_A_WORD * wanted,
             progress=lambda done, total: self._progress("learning words", done, total),
         )
-        self._writer.set_vocabulary(self._vocabulary.words, self._settings.fingerprint)
+        words = self._vocabulary.words
+        means = self._settings.word_means(words)
+        self._writer.set_vocabulary(words, self._settings.fingerprint, means)
         self._writer.commit()  # it took minutes, perhaps: an interruption does not lose it
+        self._segment = self._new_segment()  # whose features have signatures in these words
 
     def _take(self, named: Named, extraction: Extraction) -> None:
         id, photo = named
@@ -164,7 +168,11 @@ class Adding:
             sections = self._segment.sections(self._vocabulary.num_words)
             self._writer.add_segment(sections, self._segment.rows)
         self._writer.commit()
-        self._segment = SegmentBuilder(self._settings.keep_descriptors, self._settings.dimensions)
+        self._segment = self._new_segment()
+
+    def _new_segment(self) -> SegmentBuilder:
+        signer = signer_of(self._settings, self._writer.base)
+        return SegmentBuilder(self._settings.keep_descriptors, self._settings.dimensions, signer)
 
 
 def _first(pairs: Iterator[tuple[Named, Extraction]]) -> deque[tuple[Named, Extraction]]:

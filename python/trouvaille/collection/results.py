@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ..images.pixels import resized
 from .query import Query, moved
-from .searcher import Ranking, Searcher, VerifiedPhoto
+from .ranker import Ranking
+from .searcher import Searcher, VerifiedPhoto
 from .storage import CatalogueRow
 
 Box = tuple[float, float, float, float]
@@ -29,7 +30,8 @@ class Hit:
         The photo's id.
     score : float
         Never rises with rank. Above 1, the photo is verified, and the score is 1 plus the weighted
-        number of its verified matches; up to 1, it is the cosine of the two photos' visual words.
+        number of its verified matches; up to 1, it says how alike the two photos' visual words are,
+        and the signatures of their features.
     rank : int
         Place in the result, from 1.
     n_inliers : int
@@ -87,7 +89,7 @@ class Hits(list[Hit]):
 
     @property
     def words_ranking(self) -> list[str]:
-        """Ids as the visual words alone rank them, as many as were asked of them."""
+        """Ids as visual words and signatures alone rank them, as many as were asked of them."""
         return self._by_words()
 
     def __getstate__(self) -> dict[str, Any]:

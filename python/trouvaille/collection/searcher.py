@@ -5,19 +5,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import geometry
 from ..features import Features
-from ..index import InvertedFile
 from ..neighbors import Neighbors
 from ..words import Vocabulary
+from .ranker import Ranking, ranker_of
 from .settings import Settings
 from .storage import CatalogueRow, Segment, Snapshot
 
@@ -59,13 +58,6 @@ class Seconds(dict[str, float]):
             self[stage] = self.get(stage, 0.0) + time.perf_counter() - start
 
 
-class Ranking(NamedTuple):
-    """Photos by number, the best first, with their scores."""
-
-    numbers: NDArray[np.int64]
-    scores: NDArray[np.float64]
-
-
 @dataclass(frozen=True, eq=False)
 class VerifiedPhoto:
     """What geometry says of a photo; coordinates are in pixels as the photos were worked on.
@@ -101,7 +93,7 @@ class Searcher:
         frequencies = np.maximum(snapshot.document_frequencies.astype(np.float64), 1)
         # A word that every photo has says nothing; so do words of a collection of one photo.
         self._idf = np.log(np.maximum(snapshot.n_images, 1) / frequencies)
-        self._index = _index_of(snapshot.segments, self._idf)
+        self._ranker = ranker_of(snapshot, settings, self._idf)
         self._rows: dict[int, CatalogueRow] = {}
 
     def words(self, features: Features, threads: int | None) -> Neighbors:
@@ -110,13 +102,9 @@ class Searcher:
         k = min(QUERY_WORDS, self.vocabulary.num_words)
         return self.vocabulary.assign(features.descriptors, k, threads=threads)
 
-    def rank(self, words: NDArray[np.int64], n: int, threads: int | None) -> Ranking:
-        """Return the `n` photos of the greatest cosine with the query's words."""
-        found, counts = np.unique(words, return_counts=True)
-        scores, numbers = self._index.search(
-            (found, counts), min(n, len(self._index)), threads=threads
-        )
-        return Ranking(numbers[0], scores[0])
+    def rank(self, features: Features, words: Neighbors, n: int, threads: int | None) -> Ranking:
+        """Return the first `n` photos, at most as many as there are, before any verification."""
+        return self._ranker.rank(features, words, min(n, self.snapshot.n_images), threads)
 
     def verify(
         self,
@@ -243,20 +231,6 @@ def _bounds(frames: NDArray[np.float32]) -> NDArray[np.float64]:
     reach = np.linalg.norm(frames[:, :, :2].astype(np.float64), axis=2)
     low, high = (frames[:, :, 2] - reach).min(axis=0), (frames[:, :, 2] + reach).max(axis=0)
     return np.concatenate([low, high])
-
-
-def _index_of(segments: Sequence[Segment], idf: NDArray[np.float64]) -> InvertedFile:
-    """Return an index of all photos, numbered as in the snapshot."""
-    import scipy.sparse
-
-    # The square root damps bursts: a word seen four times says twice as much, not four times.
-    index = InvertedFile(len(idf), metric="cosine", weighting="tfidf", burstiness="sqrt", idf=idf)
-    for segment in segments:
-        section = segment.sections["postings"]
-        counts, images, offsets = map(section.array, ("counts", "images", "offsets"))
-        shape = segment.n_images, len(idf)
-        index.add(scipy.sparse.csc_array((counts, images, offsets), shape=shape).tocsr())
-    return index
 
 
 def _feature_range(segment: Segment, place: int) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..features import Extraction, Features
+from .signing import Signer
 from .storage import CatalogueRow
 
 MAX_COUNT = np.iinfo(np.uint16).max
@@ -18,11 +19,17 @@ class SegmentBuilder:
     """Collects photos, and lays them out as the arrays that a segment stores.
 
     Within a photo the features are ordered by word: the features of one word are neighbours, and
-    what touches them in one order reads the descriptors in order, too.
+    what touches them in one order reads the descriptors in order, too. With a signer there are
+    lists of signatures, otherwise lists of words' counts.
     """
 
-    def __init__(self, keep_descriptors: bool, dimensions: int) -> None:
+    def __init__(self, keep_descriptors: bool, dimensions: int, signer: Signer | None) -> None:
         self.rows: list[CatalogueRow] = []
+        self._signer = signer
+        if signer is not None:
+            self._signed_words = _Rows(np.empty((0,), np.uint32))
+            self._signed_images = _Rows(np.empty((0,), np.uint16))
+            self._signatures = _Rows(np.empty((0, signer.n_bytes), np.uint8))
         self._keep_descriptors = keep_descriptors
         self._words = _Rows(np.empty((0,), np.uint32))
         self._frames = _Rows(np.empty((0, 2, 3), np.float32))
@@ -45,6 +52,11 @@ class SegmentBuilder:
         words: NDArray[np.int64],
     ) -> None:
         """Add a photo: its features, and their words, shape (n,)."""
+        if self._signer is not None:
+            signed_words, signatures = self._signer.sign(features.descriptors, words)
+            self._signed_words.append(signed_words)
+            self._signed_images.append(np.full(len(signed_words), len(self), np.uint16))
+            self._signatures.append(signatures)
         order = np.argsort(words, kind="stable")
         self._words.append(words[order])
         self._frames.append(features.frames[order])
@@ -56,17 +68,28 @@ class SegmentBuilder:
 
     def sections(self, num_words: int) -> dict[str, dict[str, NDArray[Any]]]:
         """Return the arrays of each section, by kind and name; nothing can be added after it."""
-        offsets = np.zeros(len(self) + 1, np.uint64)
-        offsets[1:] = np.cumsum([row.n_features for row in self.rows])
+        offsets = _starts(np.array([row.n_features for row in self.rows], np.int64))
         words = self._words.array
         sections = {
-            "postings": invert(offsets, words, num_words),
             "words": {"feature_offsets": offsets, "words": words},
             "frames": {"frames": self._frames.array},
         }
+        if self._signer is None:
+            sections["postings"] = invert(offsets, words, num_words)
+        else:
+            sections["signatures"] = self._lists_of_signatures(num_words)
         if self._keep_descriptors:
             sections["descriptors"] = {"descriptors": self._descriptors.array}
         return sections
+
+    def _lists_of_signatures(self, num_words: int) -> dict[str, NDArray[Any]]:
+        words = self._signed_words.array
+        order = np.argsort(words, kind="stable")
+        return {
+            "offsets": _starts(np.bincount(words, minlength=num_words)),
+            "images": self._signed_images.array[order],
+            "signatures": self._signatures.array[order],
+        }
 
 
 class _Rows:
@@ -101,10 +124,15 @@ def invert(
     images = np.repeat(np.arange(len(lengths), dtype=np.uint64), lengths)
     pairs, counts = np.unique(words.astype(np.uint64) << np.uint64(32) | images, return_counts=True)
     frequencies = np.bincount((pairs >> np.uint64(32)).astype(np.int64), minlength=num_words)
-    offsets = np.zeros(num_words + 1, np.uint64)
-    offsets[1:] = np.cumsum(frequencies)
     return {
-        "offsets": offsets,
+        "offsets": _starts(frequencies),
         "images": (pairs & np.uint64(0xFFFFFFFF)).astype(np.uint32),
         "counts": np.minimum(counts, MAX_COUNT).astype(np.uint16),
     }
+
+
+def _starts(lengths: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return where each of lists of these lengths begins, and where the last ends."""
+    starts = np.zeros(len(lengths) + 1, np.uint64)
+    starts[1:] = np.cumsum(lengths)
+    return starts

@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 from .. import _check
 from ..features import Extractor
 from ..features.registry import Orientation
+from ..words import neighborhood_means
 
-# What collections were made with before they said which detector.
-_FIRST_DETECTOR = "opencv_sift"
+# What collections were made with before they said so.
+_FIRST = {"detector": "opencv_sift", "ranking": "tfidf"}
+
+RANKINGS = ("hamming", "asmk", "tfidf")
+_SIGNATURE_BITS = 128
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,11 @@ class Settings:
         default SIFT.
     orientation : {"dominant", "upright"}
         Features are turned to their dominant gradients, or up is up.
+    ranking : {"hamming", "asmk", "tfidf"}
+        What ranks photos before verification.
+    signature_bits : int or None
+        Of a feature, by "hamming"; by default 128, or as many as the descriptor has dimensions.
+        None by the others, of which the words say how long signatures are.
     """
 
     max_features: int = 2000
@@ -51,6 +60,8 @@ class Settings:
     detector: str = "sift"
     descriptor: str | None = None
     orientation: Orientation = "dominant"
+    ranking: str = "hamming"
+    signature_bits: int | None = None
 
     def __post_init__(self) -> None:
         _check.count(self.max_features, "max_features")
@@ -71,6 +82,26 @@ class Settings:
         # By their own names: an alias may stand for another one in a later version.
         object.__setattr__(self, "detector", extractor.detector)
         object.__setattr__(self, "descriptor", extractor.descriptor)
+        object.__setattr__(self, "signature_bits", self._checked_bits())
+
+    def _checked_bits(self) -> int | None:
+        if not isinstance(self.ranking, str) or self.ranking not in RANKINGS:
+            raise ValueError(
+                f"ranking must be one of {', '.join(map(repr, RANKINGS))}, got {self.ranking!r}"
+            )
+        if self.ranking != "hamming":
+            if self.signature_bits is not None:
+                raise ValueError(
+                    f"signature_bits goes with ranking='hamming', not with {self.ranking!r}"
+                )
+            return None
+        if self.signature_bits is None:
+            return min(_SIGNATURE_BITS, self.dimensions)
+        return _check.count(self.signature_bits, "signature_bits", maximum=self.dimensions)
+
+    def word_means(self, words: NDArray[Any]) -> NDArray[Any] | None:
+        """Return what signatures in these words need to be stored, if anything."""
+        return neighborhood_means(words) if self.ranking == "hamming" else None
 
     @cached_property
     def extractor(self) -> Extractor:
@@ -108,7 +139,7 @@ class Settings:
                 "open it with a newer version of trouvaille"
             )
         try:
-            return cls(**{"detector": _FIRST_DETECTOR, **stored})
+            return cls(**{**_FIRST, **stored})
         except (TypeError, ValueError) as error:
             raise ValueError(f"the collection's settings are wrong: {error}") from None
 

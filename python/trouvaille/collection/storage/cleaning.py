@@ -11,7 +11,8 @@ from .manifest import Manifest
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _FILE = re.compile(
-    rf"CURRENT\.new|manifest-[0-9]{{6,18}}\.json|(?:vocabulary|statistics)-{_UUID}|del-{_UUID}-[0-9]+"
+    rf"CURRENT\.new|manifest-[0-9]{{6,18}}\.json|(?:vocabulary|word_means|statistics)-{_UUID}"
+    rf"|del-{_UUID}-[0-9]+"
 )
 _FOLDER = re.compile(rf"seg-{_UUID}")
 _IN_FOLDER = re.compile(r"[a-z][a-z0-9_]*|images\.(?:sqlite|crc)")

@@ -38,6 +38,12 @@ KINDS: dict[str, dict[str, Column]] = {
         "images": Column(("uint32",), "entries", lists="offsets", distinct=True, below="images"),
         "counts": Column(("uint16",), "entries", positive=True),
     },
+    # For each word, the signatures of the features that have it, and the images these are of.
+    "signatures": {
+        "offsets": Column(("uint64",), "words", offsets_of="entries"),
+        "images": Column(("uint16",), "entries", lists="offsets", below="images"),
+        "signatures": Column(("uint8",), "entries", (None,)),
+    },
     # For each image, the word of each of its features.
     "words": {
         "feature_offsets": Column(("uint64",), "images", offsets_of="features"),
@@ -48,6 +54,8 @@ KINDS: dict[str, dict[str, Column]] = {
     # The CRCs of the blocks of images.sqlite.
     "checksums": {"crc": Column(("uint32",), "blocks")},
     "vocabulary": {"words": Column(("uint8", "float32"), "words", (None,), finite=True)},
+    # What is around each word: signatures say on which side of it a feature lies.
+    "word_means": {"means": Column(("uint8", "float32"), "words", (None,), finite=True)},
     "statistics": {"document_frequencies": Column(("uint64",), "words", at_most="images")},
 }
 OPTIONAL = frozenset({"descriptors"})  # a reader that does not know one of these can do without

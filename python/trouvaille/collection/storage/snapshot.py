@@ -19,6 +19,8 @@ from .manifest import Manifest, read_current, read_manifest
 from .section import Section, Verify
 from .segment import Segment, known_files
 
+_COLLECTION_KINDS = {"vocabulary", "word_means", "statistics"}  # files that are of no segment
+
 # How often a reader starts anew because a writer committed, and tidied up, while it was opening.
 _ATTEMPTS = 100
 
@@ -34,6 +36,8 @@ class Snapshot:
     segments : tuple of Segment
     bases : tuple of int
         For each segment, how many images the segments before it have.
+    path : Path
+        Of the manifest.
     """
 
     def __init__(
@@ -41,9 +45,10 @@ class Snapshot:
     ) -> None:
         self.pointer = pointer
         self.manifest: Manifest = read_manifest(directory, pointer)
-        self._path = directory.path_of(self.manifest.name)
-        files = known_files(directory, "", self.manifest.files, {"vocabulary", "statistics"})
+        self.path = directory.path_of(self.manifest.name)
+        files = known_files(directory, "", self.manifest.files, _COLLECTION_KINDS)
         self._vocabulary: Section | None = None
+        self._word_means: Section | None = None
         self._statistics: Section | None = None
         if "vocabulary" in files:
             file = files["vocabulary"]
@@ -51,9 +56,18 @@ class Snapshot:
                 directory, file.name, file.kind, entry=file, rules=Rules(file.kind, {})
             )
             self._check_fingerprint(self._vocabulary)
-        if files.keys() not in (set(), {"vocabulary", "statistics"}):
+        if files.keys() - {"word_means"} not in (set(), {"vocabulary", "statistics"}):
             reason = "names a vocabulary without statistics, or the reverse"
-            raise IndexCorruptError(self._path, "manifest", 0, reason)
+            raise IndexCorruptError(self.path, "manifest", 0, reason)
+        if "word_means" in files:
+            file = files["word_means"]
+            self._word_means = Section.open(
+                directory,
+                file.name,
+                file.kind,
+                entry=file,
+                rules=Rules(file.kind, {"words": self.n_words}),
+            )
         if "statistics" in files:
             file = files["statistics"]
             sizes = {"images": self.n_images, "words": self.n_words}
@@ -90,7 +104,7 @@ class Snapshot:
         IndexCorruptError
             At the first: what wrote the collection would not have written them together.
         """
-        sections = [(self._vocabulary, "words")]
+        sections = [(self._vocabulary, "words"), (self._word_means, "means")]
         sections += [(s.sections.get("descriptors"), "descriptors") for s in self.segments]
         for section, name in sections:
             if section is None:
@@ -139,6 +153,11 @@ class Snapshot:
         return self._vocabulary.array("words") if self._vocabulary else None
 
     @property
+    def word_means(self) -> NDArray[Any] | None:
+        """What is around each word, a row each, or None where signatures do not ask for it."""
+        return self._word_means.array("means") if self._word_means else None
+
+    @property
     def document_frequencies(self) -> NDArray[np.uint64]:
         """For each word, the number of images that have it."""
         if self._statistics is None:
@@ -169,7 +188,7 @@ class Snapshot:
         IndexCorruptError
             At the first that is not what was written.
         """
-        for section in (self._vocabulary, self._statistics):
+        for section in (self._vocabulary, self._word_means, self._statistics):
             if section:
                 section.verify()
         for segment in self.segments:

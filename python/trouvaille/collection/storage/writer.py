@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -22,7 +23,7 @@ from .section import NewFile, write_section
 from .segment import CATALOGUE, Segment
 from .snapshot import Snapshot, open_snapshot
 
-SEGMENT_KINDS = frozenset({"postings", "words", "frames", "descriptors"})
+SEGMENT_KINDS = frozenset({"postings", "signatures", "words", "frames", "descriptors"})
 
 
 class Writer:
@@ -75,6 +76,7 @@ class Writer:
         """Begin the next commit, on top of `base`."""
         self._base = base
         self._vocabulary: FileEntry | None = base.manifest.file("vocabulary")
+        self._word_means: FileEntry | None = base.manifest.file("word_means")
         self._n_words = base.n_words
         self._frequencies: NDArray[np.uint64] = base.document_frequencies
         self._segments: list[SegmentEntry] = []
@@ -89,7 +91,9 @@ class Writer:
         if self._broken:
             raise RuntimeError("this writer is closed, or failed to commit; open another")
 
-    def set_vocabulary(self, words: ArrayLike, fingerprint: str) -> None:
+    def set_vocabulary(
+        self, words: ArrayLike, fingerprint: str, means: ArrayLike | None = None
+    ) -> None:
         """Give the collection its vocabulary: once, before the images.
 
         Parameters
@@ -98,6 +102,8 @@ class Writer:
             The words.
         fingerprint : str
             Which descriptor they belong to; that of the collection.
+        means : array_like of uint8 or float32, shape (num_words, dimension), optional
+            What is around each word, for collections whose signatures need it.
         """
         self._check_usable()
         if self._vocabulary or self._segments or self._base.segments:
@@ -109,6 +115,13 @@ class Writer:
             )
         array = np.asarray(words)
         validate("vocabulary", {"words": array}, {})
+        if means is not None:
+            around = np.asarray(means)
+            validate("word_means", {"means": around}, {"words": len(array)})
+            own = uuid4()
+            self._word_means = write_section(
+                self._directory, f"word_means-{own}", "word_means", {"means": around}, own
+            )
         uuid = uuid4()
         self._vocabulary = write_section(
             self._directory,
@@ -170,9 +183,10 @@ class Writer:
         self._directory.sync_folder(entry.folder)
         self._segments.append(dataclasses.replace(entry, files=tuple(files)))
         self._all_ids().update(row.id for row in rows)
-        if "postings" in arrays:
-            # A posting list names an image once: its length is the word's document frequency.
-            self._frequencies = self._frequencies + np.diff(arrays["postings"]["offsets"])
+        if "words" in arrays:
+            self._frequencies = self._frequencies + _document_frequencies(
+                arrays["words"]["feature_offsets"], arrays["words"]["words"], self._n_words
+            )
         return uuid
 
     def _check_ids(self, rows: list[CatalogueRow]) -> None:
@@ -256,7 +270,8 @@ class Writer:
         old = self._base.manifest
         files = []
         if self._vocabulary:
-            files = [self._vocabulary, self._write_statistics()]
+            given = [file for file in (self._vocabulary, self._word_means) if file]
+            files = [*given, self._write_statistics()]
         return dataclasses.replace(
             old,
             generation=old.generation + 1,
@@ -270,6 +285,16 @@ class Writer:
         uuid = uuid4()
         arrays = {"document_frequencies": self._frequencies}
         return write_section(self._directory, f"statistics-{uuid}", "statistics", arrays, uuid)
+
+
+def _document_frequencies(
+    offsets: NDArray[Any], words: NDArray[Any], num_words: int
+) -> NDArray[np.uint64]:
+    """Return how many images have each word; words ascend within an image."""
+    first = np.ones(len(words), np.bool_)
+    first[1:] = words[1:] != words[:-1]
+    first[offsets[:-1][offsets[:-1] < offsets[1:]].astype(np.intp)] = True
+    return np.bincount(words[first], minlength=num_words).astype(np.uint64)
 
 
 def publish(directory: Directory, manifest: Manifest) -> None:

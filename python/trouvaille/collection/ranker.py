@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The first stage of a search: all photos, ranked by the words and signatures of their features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..features import Features
+from ..index import ASMK, HammingIndex, InvertedFile
+from ..neighbors import Neighbors
+from ..words import HammingEmbedding
+from .settings import Settings
+from .signing import embedding_of
+from .storage import Segment, Snapshot
+
+# Nearest words of a query's feature in which signatures are compared: it may lie in another cell
+# than what it matches.
+SIGNED_WORDS = 5
+
+
+class Ranking(NamedTuple):
+    """Photos by number, the best first, with their scores."""
+
+    numbers: NDArray[np.int64]
+    scores: NDArray[np.float64]
+
+
+class Ranker(Protocol):
+    """Ranks the photos of a snapshot, numbered as there."""
+
+    def rank(self, features: Features, words: Neighbors, n: int, threads: int | None) -> Ranking:
+        """Return the `n` best photos for features whose nearest words are known."""
+        ...  # pragma: no cover
+
+
+class TfidfRanker:
+    """By the cosine of tf-idf vectors."""
+
+    def __init__(self, segments: Sequence[Segment], idf: NDArray[np.float64]) -> None:
+        import scipy.sparse
+
+        # The square root damps bursts: a word seen four times says twice as much, not four times.
+        self._index = InvertedFile(
+            len(idf), metric="cosine", weighting="tfidf", burstiness="sqrt", idf=idf
+        )
+        for segment in segments:
+            section = segment.sections["postings"]
+            counts, images, offsets = map(section.array, ("counts", "images", "offsets"))
+            shape = segment.n_images, len(idf)
+            self._index.add(scipy.sparse.csc_array((counts, images, offsets), shape=shape).tocsr())
+
+    def rank(self, features: Features, words: Neighbors, n: int, threads: int | None) -> Ranking:
+        """Return the `n` photos of the greatest cosine with the query's words."""
+        found, counts = np.unique(words.ids[:, 0], return_counts=True)
+        scores, numbers = self._index.search(
+            (found, counts), min(n, len(self._index)), threads=threads
+        )
+        return Ranking(numbers[0], scores[0])
+
+
+class HammingRanker:
+    """By features whose signatures are near."""
+
+    def __init__(
+        self, segments: Sequence[Segment], idf: NDArray[np.float64], embedding: HammingEmbedding
+    ) -> None:
+        self._embedding = embedding
+        self._index = HammingIndex(len(idf), embedding.n_bits, idf=idf)
+        _add_segments(self._index, segments)
+
+    def rank(self, features: Features, words: Neighbors, n: int, threads: int | None) -> Ranking:
+        """Return the `n` photos that match best."""
+        nearest = np.ascontiguousarray(words.ids[:, :SIGNED_WORDS])
+        signatures = self._embedding.transform(features.descriptors, nearest, threads=threads)
+        scores, numbers = self._index.search([(nearest, signatures)], n, threads=threads)
+        return Ranking(numbers[0], scores[0])
+
+
+class AsmkRanker:
+    """By one signature a word."""
+
+    def __init__(
+        self, segments: Sequence[Segment], idf: NDArray[np.float64], words: NDArray[np.uint8]
+    ) -> None:
+        self._index = ASMK(words, idf=idf)
+        _add_segments(self._index, segments)
+
+    def rank(self, features: Features, words: Neighbors, n: int, threads: int | None) -> Ranking:
+        """Return the `n` photos of the greatest kernel."""
+        scores, numbers = self._index.search(
+            [features.descriptors], n, nearest=words.ids[:, :SIGNED_WORDS], threads=threads
+        )
+        return Ranking(numbers[0], scores[0])
+
+
+def ranker_of(snapshot: Snapshot, settings: Settings, idf: NDArray[np.float64]) -> Ranker:
+    """Return what ranks the photos of a collection."""
+    words = snapshot.vocabulary
+    if words is None or settings.ranking == "tfidf":
+        return TfidfRanker(snapshot.segments, idf)
+    if settings.ranking == "asmk":
+        return AsmkRanker(snapshot.segments, idf, words)
+    return HammingRanker(snapshot.segments, idf, embedding_of(settings, snapshot))
+
+
+def _add_segments(index: ASMK | HammingIndex, segments: Sequence[Segment]) -> None:
+    for segment in segments:
+        section = segment.sections["signatures"]
+        starts, images, rows = map(section.array, ("offsets", "images", "signatures"))
+        try:
+            index.add_lists(starts, images, rows, segment.n_images)
+        except ValueError as error:  # whole, and of another collection
+            raise section.corrupt("signatures", 0, str(error)) from None
