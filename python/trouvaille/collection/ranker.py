@@ -66,10 +66,14 @@ class HammingRanker:
     """By features whose signatures are near."""
 
     def __init__(
-        self, segments: Sequence[Segment], idf: NDArray[np.float64], embedding: HammingEmbedding
+        self,
+        segments: Sequence[Segment],
+        idf: NDArray[np.float64],
+        embedding: HammingEmbedding,
+        burstiness: str | None = "both",
     ) -> None:
         self._embedding = embedding
-        self._index = HammingIndex(len(idf), embedding.n_bits, idf=idf)
+        self._index = HammingIndex(len(idf), embedding.n_bits, idf=idf, burstiness=burstiness)
         _add_segments(self._index, segments)
 
     def rank(self, features: Features, words: Neighbors, n: int, threads: int | None) -> Ranking:
