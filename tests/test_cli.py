@@ -297,7 +297,9 @@ def test_an_index_that_failed_leaves_nothing_in_the_way(run, tmp_path):
     (tmp_path / "there.tv").mkdir()
     for name in ("new.tv", "there.tv"):
         for _ in range(2):
-            code, _, err = run("index", tmp_path / "flat", "-o", tmp_path / name)
+            code, _, err = run(
+                *("index", tmp_path / "flat", "-o", tmp_path / name, "--vocabulary", "own")
+            )
             assert code == 1
             assert "no local features" in err
     assert not (tmp_path / "new.tv").exists()

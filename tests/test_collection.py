@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import threading
+import zlib
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -15,7 +16,7 @@ import scenes
 from trouvaille import Collection, features, images
 from trouvaille.collection.searcher import by_chance, log10_false_alarms
 from trouvaille.errors import CollectionLockedError, IndexCorruptError
-from trouvaille.words import Vocabulary
+from trouvaille.words import Vocabulary, ready_vocabulary
 
 N = 8
 TURN = scenes.similarity(0.9, 20, 12, -8)
@@ -303,7 +304,7 @@ def test_a_query_without_features_finds_nothing_in_particular(collection):
 
 
 def test_photos_without_features_teach_no_words(tmp_path):
-    collection = Collection.create(tmp_path / "c.tv")
+    collection = Collection.create(tmp_path / "c.tv", "own")
     with pytest.raises(ValueError, match="no local features"):
         collection.add(np.zeros((20, 20), np.uint8), "flat")
     assert len(collection) == 0
@@ -372,10 +373,38 @@ def test_what_is_no_box_or_id(collection, options, message):
         collection.search(scenes.scene(0), **options)
 
 
-@pytest.mark.parametrize("vocabulary", ["words.tvw", np.zeros((3, 128), np.uint8)])
-def test_what_is_no_vocabulary(tmp_path, vocabulary):
-    with pytest.raises(TypeError, match="vocabulary must be a Vocabulary"):
+@pytest.mark.parametrize(
+    ("vocabulary", "error"),
+    [("words.tvw", ValueError), (np.zeros((3, 128), np.uint8), TypeError), (5, TypeError)],
+)
+def test_what_is_no_vocabulary(tmp_path, vocabulary, error):
+    with pytest.raises(error, match="must be a Vocabulary, 'ready' or 'own', got"):
         Collection.create(tmp_path / "c.tv", vocabulary)
+    assert not (tmp_path / "c.tv").exists()
+
+
+def test_the_vocabulary_that_comes_with_the_library(tmp_path):
+    collection = Collection.create(tmp_path / "c.tv")
+    np.testing.assert_array_equal(collection.vocabulary.words, ready_vocabulary().words)
+    for i in range(4):  # one by one: nothing is learned of them
+        collection.add(scenes.scene(i), str(i))
+    assert collection.search(scenes.view(scenes.scene(2), TURN))[0].id == "2"
+    assert Collection.create(tmp_path / "own.tv", "own").vocabulary is None
+    assert Collection.create(tmp_path / "so many.tv", num_words=9).vocabulary is None
+    assert Collection.create(tmp_path / "upright.tv", orientation="upright").vocabulary is None
+    with pytest.raises(ValueError, match=r"no vocabulary of descriptor .*/upright"):
+        Collection.create(tmp_path / "no.tv", "ready", orientation="upright")
+    with pytest.raises(ValueError, match="vocabulary given has 16384 words"):
+        Collection.create(tmp_path / "no.tv", "ready", num_words=9)
+    assert not (tmp_path / "no.tv").exists()
+
+
+def test_the_vocabulary_is_what_it_was():
+    """Collections made with it keep a copy; but two of them should go together."""
+    vocabulary = ready_vocabulary()
+    assert vocabulary.words.shape == (16_384, 128)
+    assert vocabulary.fingerprint == features.FINGERPRINT
+    assert zlib.crc32(vocabulary.words.tobytes()) == 3612816228
 
 
 def test_a_vocabulary_of_other_dimensions(tmp_path):

@@ -82,7 +82,7 @@ def test_a_path_with_a_nul_is_a_row(collection):
 
 def test_photos_that_cannot_be_read_teach_no_words_and_are_rows(tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xffnothing")
-    collection = Collection.create(tmp_path / "c.tv")
+    collection = Collection.create(tmp_path / "c.tv", "own")
     report = collection.add([tmp_path / "broken.jpg", tmp_path / "missing.jpg"])
     assert len(report.failed) == 2
     assert collection.num_words == 0
@@ -91,7 +91,7 @@ def test_photos_that_cannot_be_read_teach_no_words_and_are_rows(tmp_path):
 def test_unreadable_photos_do_not_count_as_lessons(tmp_path, monkeypatch):
     """The first photos cannot be read; the words come from those after them."""
     monkeypatch.setattr(pipeline, "LEARNING_PHOTOS", 2)
-    collection = Collection.create(tmp_path / "c.tv")
+    collection = Collection.create(tmp_path / "c.tv", "own")
     photos = [tmp_path / f"{i}.jpg" for i in range(3)] + [scenes.scene(0), scenes.scene(1)]
     report = collection.add(photos, list("abcde"))
     assert [row.status for row in report] == ["missing"] * 3 + ["ok"] * 2

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -42,10 +42,15 @@ def index(
         typer.Option(help="Longest side in pixels at which to work.", show_default="1024"),
     ] = None,
     words: Annotated[
-        int | None, typer.Option(help="Visual words to learn; by default as the photos allow.")
+        int | None, typer.Option(help="Visual words to learn of the photos, so many.")
     ] = None,
     vocabulary: Annotated[
-        Path | None, typer.Option(help="A vocabulary learned before, instead of a new one.")
+        str | None,
+        typer.Option(
+            help="A vocabulary learned before; own: learned of these photos; "
+            "ready: the one that comes with the program.",
+            show_default="ready, if there is one",
+        ),
     ] = None,
     detector: DetectorOption = None,
     descriptor: DescriptorOption = None,
@@ -85,7 +90,7 @@ def index(
     else:
         settings = {"num_words": words, "max_features": features, "max_size": size, **made_by}
         chosen: dict[str, Any] = {k: value for k, value in settings.items() if value is not None}
-        learned = None if vocabulary is None else _load_vocabulary(vocabulary)
+        learned = _vocabulary(vocabulary)
         with (
             _removed_if_empty(output),
             Collection.create(output, learned, **chosen) as collection,
@@ -106,10 +111,14 @@ def _listed(folder: Path, prefix: str) -> list[tuple[str, Path]]:
     return [(prefix + photo.relative_to(folder).as_posix(), photo) for photo in photos]
 
 
-def _load_vocabulary(path: Path) -> Vocabulary:
+def _vocabulary(given: str | None) -> Vocabulary | Literal["ready", "own"] | None:
     from ..words import Vocabulary
 
-    return Vocabulary.load(path)
+    match given:
+        case None | "ready" | "own":
+            return given
+        case path:
+            return Vocabulary.load(path)
 
 
 def _add(

@@ -15,7 +15,7 @@ import numpy as np
 from .. import _check, images
 from ..features import Photo, list_photos
 from ..features.registry import Orientation
-from ..words import Vocabulary
+from ..words import Vocabulary, has_ready_vocabulary, ready_vocabulary
 from .pipeline import Adding, Progress
 from .query import Query
 from .ranker import Ranking
@@ -73,7 +73,7 @@ class Collection:
     def create(
         cls,
         path: str | os.PathLike[str],
-        vocabulary: Vocabulary | None = None,
+        vocabulary: Vocabulary | Literal["ready", "own"] | None = None,
         *,
         num_words: int | None = None,
         max_features: int = 2000,
@@ -92,11 +92,14 @@ class Collection:
         ----------
         path : path
             The folder to make; it must not exist, or be empty.
-        vocabulary : Vocabulary, optional
-            Visual words to use. By default the collection learns its own from the first photos
-            that are added: add a good number of them at once.
+        vocabulary : Vocabulary, "ready" or "own", optional
+            Visual words to use: given ones, those that come with the library, or the collection's
+            own, which it learns from the first photos that are added: add a good number of them at
+            once then. The default is "ready" where there are such words of the descriptor, and
+            `num_words` is not given.
         num_words : int, optional
             Words of a vocabulary of its own; by default one for 16 descriptors, 20,000 at most.
+            Of a hundred thousand photos and more, 100,000 words make searches faster.
         max_features : int
             Local features a photo, at most.
         max_size : int
@@ -131,8 +134,6 @@ class Collection:
             If the vocabulary belongs to another descriptor, an option is out of range, or words
             cannot be made of the descriptor.
         """
-        if vocabulary is not None and not isinstance(vocabulary, Vocabulary):
-            raise TypeError(f"vocabulary must be a Vocabulary, got {type(vocabulary).__name__}")
         settings = Settings(
             max_features,
             max_size,
@@ -145,6 +146,7 @@ class Collection:
             ranking,
             signature_bits,
         )
+        vocabulary = _chosen(vocabulary, settings)
         if vocabulary is not None:
             if num_words not in (None, vocabulary.num_words):
                 raise ValueError(
@@ -355,9 +357,9 @@ class Collection:
     ) -> Hits:
         """Find the photos that show the same object as `photo`.
 
-        The photos whose visual words are most alike are verified by geometry. Those it confirms
-        come first, by the weight of the matches that agree on one transform; the others keep the
-        order that the words gave them. Where it confirms none, the query is asked once more at a
+        The photos that rank first by visual words and signatures are verified by geometry. Those it
+        confirms come first, by the weight of the matches that agree on one transform; the others
+        keep the order of that ranking. Where it confirms none, the query is asked once more at a
         third of its size: a photo from far shows what is large in a photo from near.
 
         Parameters
@@ -429,7 +431,7 @@ class Collection:
         threads: int | None,
         seconds: Seconds,
     ) -> Found:
-        """Rank `n` photos by words, and verify the first of them."""
+        """Rank `n` photos, and verify the first of them."""
         if searcher.snapshot.n_images == 0:
             return Found(Ranking(np.empty(0, np.int64), np.empty(0)), {}, query)
         with seconds.of("words"):
@@ -443,6 +445,24 @@ class Collection:
             shortlist = ranking.numbers[:verify]
             verified = searcher.verify(query.features, words, shortlist, threads, seconds)
         return Found(ranking, verified, query)
+
+
+def _chosen(
+    vocabulary: Vocabulary | Literal["ready", "own"] | None, settings: Settings
+) -> Vocabulary | None:
+    """Return the vocabulary that a collection begins with, or None if it learns its own."""
+    if vocabulary is None:
+        ready = settings.num_words is None and has_ready_vocabulary(settings.fingerprint)
+        vocabulary = "ready" if ready else "own"
+    if isinstance(vocabulary, Vocabulary):
+        return vocabulary
+    if not isinstance(vocabulary, str):
+        raise TypeError(
+            f"vocabulary must be a Vocabulary, 'ready' or 'own', got {type(vocabulary).__name__}"
+        )
+    if vocabulary not in ("ready", "own"):
+        raise ValueError(f"vocabulary must be a Vocabulary, 'ready' or 'own', got {vocabulary!r}")
+    return ready_vocabulary(settings.fingerprint) if vocabulary == "ready" else None
 
 
 def _ids(ids: Iterable[str], name: str) -> set[str]:

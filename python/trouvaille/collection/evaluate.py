@@ -28,12 +28,12 @@ class Quality:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The quality by words alone and after geometric verification.
+    """The quality before and after geometric verification.
 
     Attributes
     ----------
     words, verified : Quality
-        Of the ranking by visual words, and of the final one.
+        Of the ranking by visual words and signatures alone, and of the final one.
     n_queries, n_photos : int
         Queries asked, photos in the collection.
     milliseconds : dict

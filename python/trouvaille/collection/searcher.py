@@ -21,14 +21,11 @@ from .settings import Settings
 from .storage import CatalogueRow, Segment, Snapshot
 
 # The words of a query feature: a match whose two features lie in neighbouring words is found, too.
-QUERY_WORDS = 15
-
-# A match must be nearer to the query's feature than the tenth nearest word is. That distance goes
-# with how near unrelated features are, and comes from the vocabulary, not from the photos: Lowe's
-# ratio to the second nearest in the same photo would refuse structure that repeats, and one to
-# other photos the true matches in them. It is capped, by what the descriptor says, where words are
-# few, and so far apart.
-BOUNDING_WORD = 10
+# It must be nearer than the last of these words is. That distance goes with how near unrelated
+# features are, and comes from the vocabulary, not from the photos: Lowe's ratio to the second
+# nearest in the same photo would refuse structure that repeats, and one to other photos the true
+# matches in them. It is capped, by what the descriptor says, where words are few, and so far apart.
+QUERY_WORDS = 30
 
 # A match at distance d of a feature with bound b weighs 1 - (d / (WEIGHT_SCALE * b))**2.
 WEIGHT_SCALE = 1.25
@@ -178,8 +175,7 @@ class Searcher:
     def _match_descriptors(
         self, features: Features, words: Neighbors, places: list[Place], threads: int | None
     ) -> tuple[geometry.ShortlistMatches, NDArray[np.float64]]:
-        column = min(BOUNDING_WORD, words.distances.shape[1]) - 1
-        bounds = np.minimum(words.distances[:, column], self._max_distance**2)
+        bounds = np.minimum(words.distances[:, -1], self._max_distance**2)
         matched = geometry.match_shortlist(
             features.descriptors,
             words.ids,

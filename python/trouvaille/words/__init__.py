@@ -8,6 +8,7 @@ from .assignment import SoftWords, assign
 from .hamming_embedding import HammingEmbedding
 from .importers import ColmapVocabulary, from_colmap, from_dbow, from_fbow
 from .kmeans import KMeans, Progress
+from .ready import has_ready_vocabulary, ready_vocabulary
 from .vocabulary import Vocabulary
 from .vocabulary_tree import VocabularyTree
 
@@ -25,5 +26,7 @@ __all__ = [
     "from_colmap",
     "from_dbow",
     "from_fbow",
+    "has_ready_vocabulary",
     "neighborhood_means",
+    "ready_vocabulary",
 ]
