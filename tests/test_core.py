@@ -300,6 +300,21 @@ def test_random_stream_does_not_depend_on_how_much_is_drawn(seed, item, words):
     assert _core.random_bytes(seed, item, 50)[: 4 * words] == _core.random_bytes(seed, item, words)
 
 
+@given(words64, words64, st.integers(0, 30), st.integers(0, 20))
+def test_random_keys_begin_at_any_place_of_a_stream(seed, item, first, count):
+    whole = np.frombuffer(_core.random_bytes(seed, item, 100), "<u8")
+    keys = _core.random_keys(seed, item, first, count)
+    np.testing.assert_array_equal(keys, whole[first : first + count])
+
+
+@given(words64, words64)
+def test_random_keys_far_along_a_stream_are_of_their_blocks(seed, item):
+    low, high = 2**32 - 1, 32
+    block = reference.philox([5, 3, item & low, item >> high], [seed & low, seed >> high])
+    keys = _core.random_keys(seed, item, 2 * (5 + (3 << 32)), 2)
+    np.testing.assert_array_equal(keys, np.uint32(block).view("<u8"))
+
+
 def test_random_streams_differ():
     streams = {_core.random_bytes(seed, item, 4) for seed in range(50) for item in range(50)}
     assert len(streams) == 2500

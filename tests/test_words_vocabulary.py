@@ -3,13 +3,16 @@ import copy
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from trouvaille import features
 from trouvaille._array_file import ArrayFile
 from trouvaille.errors import FormatVersionError, IndexCorruptError
-from trouvaille.words import KMeans, Vocabulary, assign
+from trouvaille.words import KMeans, Vocabulary, _sampling, assign
 from trouvaille.words import vocabulary as vocabulary_module
+from trouvaille.words._sampling import SAMPLE, Sample, shuffled
 
 FINGERPRINT = "opencv-sift/rootsift/uint8/128"
 
@@ -226,6 +229,48 @@ def test_learns_from_photos(rng, tmp_path):
     np.testing.assert_array_equal(from_folder.words, vocabulary.words)
     with pytest.raises(ValueError, match="at least one photo that can be read"):
         Vocabulary.learn(tmp_path / "3.png", 10)
+
+
+def test_learning_from_photos_samples_as_learning_from_all_their_descriptors(rng):
+    photos = [rng.integers(0, 256, (60, 80), np.uint8) for _ in range(9)]
+    found = [features.sift(photo, max_features=40).descriptors for photo in photos]
+    X = np.concatenate(found)
+    assert len(X) > 100
+    expected = Vocabulary.from_descriptors(
+        X, 5, features.FINGERPRINT, max_descriptors=30, random_state=3
+    )
+    for threads in (1, 3):
+        vocabulary = Vocabulary.learn(
+            photos, 5, max_features=40, max_descriptors=30, random_state=3, threads=threads
+        )
+        np.testing.assert_array_equal(vocabulary.words, expected.words)
+    with pytest.raises(ValueError, match="max_descriptors must be between 5"):
+        Vocabulary.learn(photos, 5, max_descriptors=4)
+
+
+@given(st.lists(st.integers(0, 30)), st.integers(1, 40), st.integers(0, 2**63 - 1))
+def test_a_sample_is_that_of_all_rows_at_once(sizes, most, seed):
+    rows, sample, n = np.arange(sum(sizes))[:, None], Sample(most, seed), 0
+    sample.add(rows[:0])
+    for size in sizes:
+        sample.add(rows[n : n + size])
+        n += size
+        assert sum(map(len, sample._rows)) <= 2 * most
+    expected = np.sort(shuffled(n, seed, SAMPLE)[:most])
+    np.testing.assert_array_equal(sample.rows()[:, 0], expected)
+
+
+def test_of_equal_keys_a_sample_has_the_first(monkeypatch):
+    few = np.uint64([3, 1, 3, 3, 2, 3, 3, 0] * 4)
+    monkeypatch.setattr(
+        _sampling._core, "random_keys", lambda seed, item, first, n: few[first : first + n]
+    )
+    for most in range(1, 33):
+        sample = Sample(most, 0)
+        for begin in range(0, 32, 4):
+            sample.add(np.arange(begin, begin + 4)[:, None])
+        expected = np.sort(shuffled(32, 0, SAMPLE)[:most])
+        np.testing.assert_array_equal(sample.rows()[:, 0], expected)
 
 
 @pytest.mark.parametrize(

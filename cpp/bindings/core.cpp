@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <exception>
@@ -96,6 +97,26 @@ py::bytes random_bytes(std::uint64_t seed, std::uint64_t item, std::size_t words
     return bytes;
 }
 
+/// Numbers [first, first + count) of those that Random::next64 would draw of (seed, item): two of
+/// them are a block of the generator.
+Array<std::uint64_t> random_keys(std::uint64_t seed, std::uint64_t item, std::uint64_t first,
+                                 std::size_t count) {
+    const auto low = [](std::uint64_t x) { return static_cast<std::uint32_t>(x); };
+    const auto high = [](std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); };
+    Array<std::uint64_t> keys(static_cast<py::ssize_t>(count));
+    const auto out = mutable_vector_view(keys);
+    std::array<std::uint32_t, 4> words{};
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint64_t number = first + i, block = number / 2;
+        if (i == 0 || number % 2 == 0)
+            words =
+                philox({low(block), high(block), low(item), high(item)}, {low(seed), high(seed)});
+        const std::size_t half = number % 2 * 2;
+        out[i] = words[half] | std::uint64_t{words[half + 1]} << 32;
+    }
+    return keys;
+}
+
 Array<std::int64_t> top_k(const Array<double>& scores, std::size_t k) {
     const auto values = vector_view(scores);
     if (k == 0) throw py::value_error("k must be positive");
@@ -152,6 +173,7 @@ void bind_core(py::module_& m) {
         "data"_a, "crc"_a = 0);
     m.def("crc32c_of_blocks", &crc32c_of_blocks_of, "data"_a, "block"_a, "tag"_a, "first"_a);
     m.def("random_bytes", &random_bytes, "seed"_a, "item"_a, "words"_a);
+    m.def("random_keys", &random_keys, "seed"_a, "item"_a, "first"_a, "count"_a);
     m.def("top_k", &top_k, "scores"_a.noconvert(), "k"_a);
     m.def("parallel_probe", &parallel_probe, "n"_a, "grain"_a, "threads"_a, "microseconds"_a = 0,
           "throw_at"_a = -1);

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,8 +18,52 @@ SEEDS_FROM = 32  # points a word that k-means++ draws from
 
 def shuffled(n: int, seed: int, stream: int) -> NDArray[np.int64]:
     """Return the numbers below n in an order that depends on n, the seed and the stream alone."""
-    keys = np.frombuffer(_core.random_bytes(seed, stream, 2 * n), "<u8")
-    return np.argsort(keys, kind="stable")
+    return np.argsort(_core.random_keys(seed, stream, 0, n), kind="stable")
+
+
+class Sample:
+    """Of rows that come in parts, the `most` that `shuffled` has first among all, in their order.
+
+    So it depends on the rows, in their order, and on the seed alone. Besides the part that came
+    last, it holds at most twice as many rows as it will return.
+    """
+
+    def __init__(self, most: int, seed: int) -> None:
+        self._most, self._seed = most, seed
+        self._met = self._held = 0
+        self._largest = np.uint64(2**64 - 1)  # a key above it is none of the smallest
+        self._keys: list[NDArray[np.uint64]] = []
+        self._rows: list[NDArray[Any]] = []
+
+    def add(self, rows: NDArray[Any]) -> None:
+        """Take the next rows into account."""
+        keys = _core.random_keys(self._seed, SAMPLE, self._met, len(rows))
+        self._met += len(rows)
+        kept = keys <= self._largest
+        self._keys.append(keys[kept])
+        self._rows.append(rows[kept])
+        self._held += len(self._keys[-1])
+        if self._held > 2 * self._most:
+            self._trim()
+
+    def rows(self) -> NDArray[Any]:
+        """Return the sample; there must have been a part, though it may have had no rows."""
+        self._trim()
+        return np.concatenate(self._rows)
+
+    def _trim(self) -> None:
+        if self._held <= self._most:
+            return
+        keys = np.concatenate(self._keys)
+        self._largest = np.partition(keys, self._most - 1)[self._most - 1]
+        kept = keys < self._largest
+        equal = np.flatnonzero(keys == self._largest)  # the first of them come first
+        kept[equal[: self._most - np.count_nonzero(kept)]] = True
+        ends = np.cumsum([len(part) for part in self._keys])
+        parts = np.split(kept, ends[:-1])
+        self._keys = [own[part] for own, part in zip(self._keys, parts, strict=True) if part.any()]
+        self._rows = [own[part] for own, part in zip(self._rows, parts, strict=True) if part.any()]
+        self._held = self._most
 
 
 def distinct_rows(X: Points, count: int, seed: int) -> NDArray[np.int64]:

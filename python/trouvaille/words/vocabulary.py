@@ -15,6 +15,7 @@ from .._own_lock import OwnLock
 from ..neighbors import Neighbors
 from ..neighbors.graph import Graph
 from . import _vocabulary_file
+from ._learning import descriptors_of
 from ._sampling import SAMPLE, shuffled
 from .assignment import SoftWords, assign, soft_weights
 from .kmeans import KMeans, Progress
@@ -192,8 +193,7 @@ class Vocabulary(OwnLock):
         """
         X = _check.descriptors(X, "X")
         num_words = _check.count(num_words, "num_words")
-        most = 256 * num_words if max_descriptors is None else max_descriptors
-        most = _check.count(most, "max_descriptors", minimum=num_words, maximum=2**63 - 1)
+        most = _most_descriptors(max_descriptors, num_words)
         if len(X) > most:
             sample = shuffled(len(X), _check.seed(random_state), SAMPLE)[:most]
             X = X[np.sort(sample)]
@@ -222,6 +222,9 @@ class Vocabulary(OwnLock):
     ) -> Self:
         """Learn words from the local features of photos; those that cannot be read are left out.
 
+        The words are those of `from_descriptors`, of the descriptors of all photos in their order;
+        but of these at most about twice `max_descriptors` are in memory.
+
         Parameters
         ----------
         photos : path or iterable
@@ -247,40 +250,15 @@ class Vocabulary(OwnLock):
             If no photo can be read, they have fewer distinct descriptors than `num_words`, or the
             descriptor is of bits.
         """
-        from .. import features
-
-        if "root" in options:
-            raise TypeError(
-                "root: words are learned from RootSIFT, whose fingerprint they carry; for others "
-                "use Vocabulary.from_descriptors(X, num_words, fingerprint)"
-            )
-        chosen = _popped(options, "detector", "descriptor", "orientation", "max_features")
-        decoding = _popped(options, "max_size", "apply_exif")
-        extractor = features.Extractor(**chosen, options=options)
-        if extractor.bits:
-            raise ValueError(
-                f"descriptor {extractor.descriptor!r} is of bits, of which there are no words"
-            )
-        kind = features.parse_fingerprint(extractor.fingerprint)
-        workers = _check.threads(threads)
-        listed = features.expand(photos)
-        found = features.extract_all(listed, extractor, workers=workers, **decoding)
-        descriptors: list[NDArray[Any]] = [np.empty((0, kind.dimensions), kind.dtype)]
-        unread = []
-        for extraction in found:
-            if extraction.features is None:
-                unread.append(extraction.error)
-            else:
-                descriptors.append(extraction.features.descriptors)
-        if len(descriptors) == 1:
-            reason = f"; the first error: {unread[0]}" if unread else ""
-            raise ValueError(f"photos must hold at least one photo that can be read{reason}")
+        num_words = _check.count(num_words, "num_words")
+        most = _most_descriptors(max_descriptors, num_words)
+        X, fingerprint = descriptors_of(photos, most, random_state, threads, options)
         return cls.from_descriptors(
-            np.concatenate(descriptors),
+            X,
             num_words,
-            extractor.fingerprint,
+            fingerprint,
             random_state=random_state,
-            max_descriptors=max_descriptors,
+            max_descriptors=most,
             progress=progress,
             threads=threads,
         )
@@ -317,11 +295,17 @@ class Vocabulary(OwnLock):
         FormatVersionError
             If a newer version of this library wrote it.
         """
+        return cls._of_kept(*_vocabulary_file.read(path, _check.boolean(mmap, "mmap")))
+
+    @classmethod
+    def _of_kept(cls, words: NDArray[Any], fingerprint: str, graph: Graph | None = None) -> Self:
+        """Return a vocabulary of checked words that nobody changes."""
         vocabulary = cls.__new__(cls)
-        words, fingerprint, graph = _vocabulary_file.read(path, _check.boolean(mmap, "mmap"))
         vocabulary._take(words, fingerprint, graph)
         return vocabulary
 
 
-def _popped(options: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: options.pop(name) for name in names if name in options}
+def _most_descriptors(given: int | None, num_words: int) -> int:
+    """Return how many descriptors to learn from."""
+    most = 256 * num_words if given is None else given
+    return _check.count(most, "max_descriptors", minimum=num_words, maximum=2**63 - 1)
