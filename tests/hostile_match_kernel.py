@@ -49,10 +49,10 @@ def described_arguments(dtype):
 
 
 def search_described(name):
-    def call(module, words, X, k, threads=None, **options):
+    def call(module, words, X, k, approximate=False, threads=None, **options):
         index = getattr(module, name)(words, **options)
-        index.add([X, X], threads=threads)
-        return index.search([X], k, threads=threads)
+        index.add([X, X], approximate=approximate, threads=threads)
+        return index.search([X], k, approximate=approximate, threads=threads)
 
     return call
 
@@ -112,6 +112,7 @@ KERNELS = [
             variant=dtype,
             special={
                 **counts("query_words"),
+                **refused("approximate", (1, TYPE), ("no", TYPE), (None, TYPE)),
                 **numbers("alpha", 0, -1),
                 **numbers("similarity_threshold", 1.1, -1.1),
                 **IDF,

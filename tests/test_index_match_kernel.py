@@ -555,6 +555,89 @@ def test_ways_to_give_descriptors(rng, kind):
         assert_same(index.search((joined.astype(float), offsets), k=8, nearest=several), expected)
 
 
+def many_words(rng, dtype=np.uint8):
+    """Words among which a walk can miss the nearest, and photos near to them."""
+    words = rng.integers(0, 256, (600, 12)).astype(dtype)
+    near = [words[rng.integers(0, 600, size)] for size in (40, 0, 25, 60)]
+    photos = [np.clip(x + rng.normal(0, 30, x.shape), 0, 255).round().astype(dtype) for x in near]
+    return words, photos
+
+
+def with_words_of(vocabulary, kind, photos, queries):
+    """Give an index whose words were found beforehand, along a graph, and what a search finds."""
+    index = kind(vocabulary.words)
+    joined = np.concatenate(photos)
+    index.add(photos, nearest=vocabulary.assign(joined, approximate=True).ids)
+    nearest = vocabulary.assign(np.concatenate(queries), 5, approximate=True).ids
+    return index, index.search(queries, k=9, nearest=nearest)
+
+
+@pytest.mark.parametrize("kind", [SMK, ASMK])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_words_are_found_along_a_graph_if_that_is_asked_for(rng, kind, dtype, tmp_path):
+    words, photos = many_words(rng, dtype)
+    queries = [photos[3][:30], photos[0]]
+    for own in (Vocabulary(words, "x"), words):
+        index, exact = kind(own), kind(own)
+        exact.add(photos)
+        assert exact.search(queries, k=9).ids[0, 0] == 3
+        assert exact._vocabulary._graph is None
+        index.add(photos, approximate=True, threads=2)
+        graph = index._vocabulary._graph
+        assert graph is not None
+        assert (index._vocabulary is own) == isinstance(own, Vocabulary)
+        found = index.search(queries, k=9, approximate=True)
+        assert index._vocabulary._graph is graph
+        other, expected = with_words_of(index._vocabulary, kind, photos, queries)
+        assert_same(found, expected)
+        index.save(tmp_path / "index")
+        other.save(tmp_path / "other")
+        for path in ("index", "other"):
+            opened = kind.load(tmp_path / path)
+            assert opened._vocabulary._graph is None
+            assert_same(opened.search(queries, k=9, approximate=True), expected)
+            assert_same(copy.deepcopy(opened).search(queries, k=9, approximate=True), expected)
+        # Of a walk that finds less, the graph is at work.
+        narrow = partial(type(index._vocabulary).assign, index._vocabulary, width=1)
+        assert (narrow(words, 5, approximate=True).ids != assign(words, words, 5).ids).any()
+
+
+@pytest.mark.parametrize("kind", [SMK, ASMK])
+def test_a_walk_that_meets_too_few_words_is_no_answer(rng, kind, monkeypatch):
+    words, photos = many_words(rng)
+    vocabulary = Vocabulary(words, "x")
+
+    def lost(X, k, **_):
+        found = assign(X, words, k)
+        found.ids[::3, k - 1] = -1
+        return found
+
+    monkeypatch.setattr(vocabulary, "assign", lost)
+    index, expected = kind(vocabulary), kind(words)
+    index.add(photos, approximate=True)
+    expected.add(photos)
+    assert_same(index.search(photos, k=9, approximate=True), expected.search(photos, k=9))
+
+
+def test_what_approximate_search_refuses(rng):
+    words, photos = many_words(rng)
+    index = ASMK(words)
+    for call in (index.add, index.search):
+        with pytest.raises(TypeError, match="approximate must be True or False"):
+            call(photos, approximate=1)
+        with pytest.raises(ValueError, match="approximate must be False where nearest is given"):
+            call(photos, approximate=True, nearest=np.zeros(125, int))
+        with pytest.raises(ValueError, match="photos must be uint8"):
+            call([photos[0] + 0.5], approximate=True)
+    assert len(index) == 0
+    whole = [photo.astype(float) for photo in photos]
+    index.add(whole, approximate=True)
+    assert_same(
+        index.search(whole, k=4, approximate=True), index.search(photos, k=4, approximate=True)
+    )
+    assert index.search([[]], k=4, approximate=True).scores.tolist() == [[0] * 4]
+
+
 # ---- what is wrong, and what is nothing
 
 

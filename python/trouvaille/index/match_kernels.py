@@ -17,6 +17,8 @@ from .match_index import Idf, MatchIndex, Weights
 from .results import SearchResult
 from .signature_block import SignatureRows
 
+_UNKNOWN = "unknown"  # the descriptor that an array of words is of
+
 
 class _MatchKernel(MatchIndex):
     """What SMK and ASMK have in common."""
@@ -32,23 +34,21 @@ class _MatchKernel(MatchIndex):
         query_words: int = 5,
         idf: Idf = "following",
     ) -> None:
-        given = words.words if isinstance(words, Vocabulary) else words
-        vocabulary = _check.descriptors(given, "words")
-        if vocabulary.size == 0:
-            raise ValueError(f"words must hold at least one word, got shape {vocabulary.shape}")
-        num_words, n_dims = vocabulary.shape
+        self._vocabulary = words if isinstance(words, Vocabulary) else _vocabulary_of(words)
+        num_words, n_dims = self.words.shape
         _check.count(num_words, "the number of words", maximum=_core.max_signature_words)
         _check.count(n_dims, "the columns of words", maximum=8 * _core.max_code_bytes)
-        self.words = vocabulary
-        if vocabulary.flags.writeable:
-            self.words = vocabulary.copy()
-            self.words.flags.writeable = False
         self.alpha = _check.positive(alpha, "alpha")
         self.similarity_threshold = _check.between(
             similarity_threshold, "similarity_threshold", -1, 1
         )
         self.query_words = _check.count(query_words, "query_words")
         super().__init__(num_words, n_dims, idf)
+
+    @property
+    def words(self) -> NDArray[Any]:
+        """The words, read-only."""
+        return self._vocabulary.words
 
     def _parameters(self) -> dict[str, Any]:
         return {
@@ -83,6 +83,7 @@ class _MatchKernel(MatchIndex):
         ids: ArrayLike | None = None,
         *,
         nearest: ArrayLike | None = None,
+        approximate: bool = False,
         threads: int | None = None,
     ) -> None:
         """Add photos.
@@ -97,6 +98,11 @@ class _MatchKernel(MatchIndex):
             they follow the largest there ever was.
         nearest : array_like of int, shape (n_descriptors,) or (n_descriptors, m), optional
             The words of all photos' descriptors, where they are known. By default the nearest one.
+        approximate : bool
+            Whether to find words along a graph of them, instead of comparing with all: see
+            `trouvaille.words.Vocabulary.assign`. The graph is that of the `Vocabulary` given to
+            the index, if it was one; else, and after `load`, the first such call builds it. Not
+            together with `nearest`.
         threads : int, optional
             One for each core by default.
 
@@ -104,9 +110,11 @@ class _MatchKernel(MatchIndex):
         ------
         TypeError, ValueError
             If an argument is of the wrong type or shape, descriptors are not finite, a word is
-            none, or an id is taken. Nothing is added then.
+            none, or an id is taken; or, where words are bytes and found approximately, descriptors
+            are not whole numbers from 0 to 255. Nothing is added then.
         """
-        self._add(self._residuals(photos, nearest, 1, _check.threads(threads)), ids)
+        rows = self._residuals(photos, nearest, 1, approximate, _check.threads(threads))
+        self._add(rows, ids)
 
     def search(
         self,
@@ -114,6 +122,7 @@ class _MatchKernel(MatchIndex):
         k: int = 100,
         *,
         nearest: ArrayLike | None = None,
+        approximate: bool = False,
         threads: int | None = None,
     ) -> SearchResult:
         """Find the `k` best photos for each query.
@@ -126,6 +135,8 @@ class _MatchKernel(MatchIndex):
             Places a query. It may be more than there are photos.
         nearest : array_like of int, shape (n_descriptors,) or (n_descriptors, m), optional
             The words of all queries' descriptors. By default the `query_words` nearest ones.
+        approximate : bool
+            As for `add`.
         threads : int, optional
             One for each core by default.
 
@@ -139,11 +150,10 @@ class _MatchKernel(MatchIndex):
         Raises
         ------
         TypeError, ValueError
-            If an argument is of the wrong type or shape, descriptors are not finite, or a word is
-            none.
+            As `add`.
         """
         k, threads = _check.count(k, "k"), _check.threads(threads)
-        rows = self._residuals(photos, nearest, self.query_words, threads)
+        rows = self._residuals(photos, nearest, self.query_words, approximate, threads)
         return self._search(rows, np.zeros(len(rows.words), np.uint32), k, threads)
 
     def signatures(
@@ -174,19 +184,39 @@ class _MatchKernel(MatchIndex):
         return self._residuals(photos, nearest, 1, _check.threads(threads))
 
     def _residuals(
-        self, photos: Photos, nearest: ArrayLike | None, n_words: int, threads: int
+        self,
+        photos: Photos,
+        nearest: ArrayLike | None,
+        n_words: int,
+        approximate: bool,
+        threads: int,
     ) -> SignatureRows:
+        if _check.boolean(approximate, "approximate") and nearest is not None:
+            raise ValueError("approximate must be False where nearest is given")
         values, offsets = joined(photos, "photos", self.n_bits)
-        words = self.words
-        if values.dtype != words.dtype:
+        words, n_words = self.words, min(n_words, self.num_words)
+        if approximate:
+            values = _check.matrix(values, "photos", words.dtype)
+        elif values.dtype != words.dtype:
             values, words = values.astype(np.float32), words.astype(np.float32)
-        if nearest is None:
-            ids = assign(values, words, min(n_words, self.num_words), threads=threads).ids
-        else:
+        if nearest is not None:
             ids = self._checked_words(nearest, len(values))
+        elif approximate:
+            ids = self._approximately_nearest(values, n_words, threads)
+        else:
+            ids = assign(values, words, n_words, threads=threads).ids
         return SignatureRows(
             *_core.binary_residuals(values, words, ids, offsets, self._aggregated, threads)
         )
+
+    def _approximately_nearest(
+        self, values: NDArray[Any], n_words: int, threads: int
+    ) -> NDArray[np.int64]:
+        found = self._vocabulary.assign(values, n_words, approximate=True, threads=threads).ids
+        lost = (found < 0).any(axis=1)  # of a graph in parts, a walk may meet too few words
+        if lost.any():
+            found[lost] = assign(values[lost], self.words, n_words, threads=threads).ids
+        return found
 
     def _checked_words(self, nearest: ArrayLike, n: int) -> NDArray[np.int64]:
         given = _check.as_array(nearest, "nearest")
@@ -202,6 +232,14 @@ class _MatchKernel(MatchIndex):
             wrong = ids[(ids < 0) | (ids >= self.num_words)][0]
             raise ValueError(f"nearest must hold words below {self.num_words}, got {wrong}")
         return np.ascontiguousarray(ids)
+
+
+def _vocabulary_of(words: ArrayLike) -> Vocabulary:
+    """Return the vocabulary of an array: a copy, if it can be changed."""
+    checked = _check.descriptors(words, "words")
+    if not checked.flags.writeable:
+        return Vocabulary._of_kept(checked, _UNKNOWN)
+    return Vocabulary(checked, _UNKNOWN)
 
 
 class SMK(_MatchKernel):
