@@ -57,6 +57,33 @@ def test_a_word_that_all_photos_have_weighs_nothing(rng):
     np.testing.assert_allclose(bags.transform(photos), [[0, 1], [0, 0]])
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+def test_another_weighting_needs_another_fit(rng, tmp_path, sparse):
+    photos, words = photos_of(rng), photos_of(rng, sizes=(9,))[0]
+    path = tmp_path / "bags.tv"
+    for first, second in [(None, "tfidf"), ("tfidf", "tfidf_smooth"), ("tfidf_smooth", "tfidf")]:
+        bags = BagOfWords(words, weighting=first, sparse=sparse).fit(photos)
+        expected = bags.transform([photos[0], photos[3]])
+        bags.save(path)
+        for fitted in (bags, BagOfWords.load(path)):
+            fitted.set_params(weighting=second)
+            for call in (fitted.transform, lambda _, fitted=fitted: fitted.save(path)):
+                with pytest.raises(ValueError, match=f"weighting is '{second}'.*call fit again"):
+                    call(photos)
+            assert abs(fitted.set_params(weighting=first).transform(photos[:1]) - expected[:1]
+                       ).max() == 0  # fmt: skip
+            fitted.set_params(weighting=second).fit(photos)
+            fresh = BagOfWords(words, weighting=second, sparse=sparse).fit(photos)
+            assert abs(fitted.transform(photos) - fresh.transform(photos)).max() == 0
+            assert abs(fitted.transform(photos[:1]) - expected[:1]).max() > 0
+
+
+def test_counts_need_no_other_fit(rng):
+    photos, words = photos_of(rng), photos_of(rng, sizes=(9,))[0]
+    bags = BagOfWords(words, weighting="tfidf").fit(photos).set_params(weighting=None)
+    np.testing.assert_array_equal(bags.transform(photos), BagOfWords(words).transform(photos))
+
+
 def test_neither_threads_nor_instruction_sets_matter(rng, threads):
     photos, words = photos_of(rng, sizes=(40, 3, 0, 200)), photos_of(rng, sizes=(9,))[0]
     bags = BagOfWords(words, assignments=2, sigma=9.0, threads=threads)

@@ -58,7 +58,8 @@ class BagOfWords(WordEncoder):
     Notes
     -----
     Where words are given, and no weighting, `transform` does without `fit` (with several
-    assignments, if `sigma` is given).
+    assignments, if `sigma` is given). Where `weighting` is changed after `fit`, to another one than
+    None, `fit` must be called again.
 
     References
     ----------
@@ -104,6 +105,7 @@ class BagOfWords(WordEncoder):
         self.threads = threads
 
     idf_: NDArray[np.float64]
+    _weighting: str | None  # that `idf_` is of
 
     def fit(self, X: Photos, y: object = None) -> Self:
         """Learn the words, where they are not given, and what they weigh; see `VLAD.fit`."""
@@ -112,7 +114,7 @@ class BagOfWords(WordEncoder):
     def _learn(self, X: Photos) -> None:
         super()._learn(X)
         weighting = chosen(self.weighting, "weighting", _WEIGHTINGS)
-        self.idf_ = np.ones(len(self.words_))
+        self._weighting, self.idf_ = weighting, np.ones(len(self.words_))
         if weighting is not None:
             images, threads = Images(X), _check.threads(self.threads)
             frequencies = np.zeros(len(self.words_), np.int64)
@@ -152,8 +154,7 @@ class BagOfWords(WordEncoder):
         return scipy.sparse.csr_array(scipy.sparse.vstack([empty, *blocks], format="csr"))
 
     def _size(self) -> int:
-        if self.weighting is not None and not hasattr(self, "idf_"):
-            raise self._nothing_learned()
+        self._idf()
         return len(self._current_words())
 
     def _encode(self, values: NDArray[Any], offsets: NDArray[np.int64], threads: int) -> Vectors:
@@ -165,14 +166,29 @@ class BagOfWords(WordEncoder):
         numbers = counts.data
         if chosen(self.burstiness, "burstiness", (None, "sqrt")) == "sqrt":
             numbers = np.sqrt(numbers)
-        if chosen(self.weighting, "weighting", _WEIGHTINGS) is not None:
-            numbers = numbers * self.idf_[counts.indices]
+        idf = self._idf()
+        if idf is not None:
+            numbers = numbers * idf[counts.indices]
         numbers = _of_length_one(
             numbers, counts.indptr, chosen(self.norm, "norm", ("l2", "l1", None))
         )
         return scipy.sparse.csr_array(
             (numbers.astype(np.float32), counts.indices, counts.indptr), shape=counts.shape
         )
+
+    def _idf(self) -> NDArray[np.float64] | None:
+        """Return what words weigh by the weighting of now, if there is one."""
+        weighting = chosen(self.weighting, "weighting", _WEIGHTINGS)
+        if weighting is None:
+            return None
+        if not hasattr(self, "idf_"):
+            raise self._nothing_learned()
+        if weighting != self._weighting:
+            raise ValueError(
+                f"weighting is {weighting!r}, but what words weigh was learned for "
+                f"{self._weighting!r}: call fit again"
+            )
+        return self.idf_
 
     def _counts(self, values: NDArray[Any], offsets: NDArray[np.int64], threads: int) -> Any:
         """Return how often each photo has each word, or by how much."""
@@ -186,8 +202,8 @@ class BagOfWords(WordEncoder):
         return counts
 
     def _learned(self) -> Arrays:
-        idf = getattr(self, "idf_", np.ones(self._size()))
-        return {**super()._learned(), "idf": idf}
+        idf = self._idf()
+        return {**super()._learned(), "idf": np.ones(self._size()) if idf is None else idf}
 
     def _take(self, arrays: Arrays) -> None:
         idf = arrays.get("idf")
@@ -198,7 +214,7 @@ class BagOfWords(WordEncoder):
             raise ValueError("idf must be one number a word")
         if not (np.isfinite(idf) & (idf >= 0)).all():
             raise ValueError("idf must be finite, and none below 0")
-        self.idf_ = idf
+        self._weighting, self.idf_ = chosen(self.weighting, "weighting", _WEIGHTINGS), idf
 
 
 def _of_length_one(
