@@ -1098,6 +1098,7 @@ KERNELS = [
 
 # Public names of the stages that need no entry, and why.
 EXEMPT = {
+    "aggregate.vlad.checked_power": "checks an argument",
     "neighbors.autotune.Tuned": "a result",
     "words.Vocabulary": "keeps what KMeans learns, and passes the rest to assign",
     "features.detect.dense": "lays a grid, and looks at no pixels",

@@ -12,6 +12,7 @@ import pytest
 import scipy.sparse
 
 import hostile
+import hostile_aggregate
 import hostile_hashing
 import hostile_match_kernel
 import hostile_neighbors
@@ -24,6 +25,7 @@ KERNELS = (
     + hostile_hashing.KERNELS
     + hostile_trees.KERNELS
     + hostile_match_kernel.KERNELS
+    + hostile_aggregate.KERNELS
 )
 
 

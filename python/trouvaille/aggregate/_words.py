@@ -140,7 +140,7 @@ def given_words(words: Any) -> NDArray[Any] | None:
         return getattr(words, "cluster_centers_", None)
     if words is None:
         raise TypeError("words must be a number, a Vocabulary, a KMeans or an array, got None")
-    if np.ndim(words) == 0:
+    if _check.as_array(words, "words").ndim == 0:
         return None
     array = _check.descriptors(words, "words")
     if array.size == 0:
