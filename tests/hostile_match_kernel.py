@@ -49,10 +49,11 @@ def described_arguments(dtype):
 
 
 def search_described(name):
-    def call(module, words, X, k, approximate=False, threads=None, **options):
+    def call(module, words, X, k, approximate=False, width=64, threads=None, **options):
         index = getattr(module, name)(words, **options)
-        index.add([X, X], approximate=approximate, threads=threads)
-        return index.search([X], k, approximate=approximate, threads=threads)
+        walk = {"approximate": approximate, "width": width}
+        index.add([X, X], **walk, threads=threads)
+        return index.search([X], k, **walk, threads=threads)
 
     return call
 
@@ -111,7 +112,7 @@ KERNELS = [
             named={"X": "photos"},
             variant=dtype,
             special={
-                **counts("query_words"),
+                **counts("query_words", "width"),
                 **refused("approximate", (1, TYPE), ("no", TYPE), (None, TYPE)),
                 **numbers("alpha", 0, -1),
                 **numbers("similarity_threshold", 1.1, -1.1),

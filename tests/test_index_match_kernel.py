@@ -597,9 +597,10 @@ def test_words_are_found_along_a_graph_if_that_is_asked_for(rng, kind, dtype, tm
             assert opened._vocabulary._graph is None
             assert_same(opened.search(queries, k=9, approximate=True), expected)
             assert_same(copy.deepcopy(opened).search(queries, k=9, approximate=True), expected)
-        # Of a walk that finds less, the graph is at work.
-        narrow = partial(type(index._vocabulary).assign, index._vocabulary, width=1)
-        assert (narrow(words, 5, approximate=True).ids != assign(words, words, 5).ids).any()
+        narrow = index._vocabulary.assign(words, 5, approximate=True, width=1).ids
+        assert (narrow != assign(words, words, 5).ids).any()
+        found = index.search([words], k=9, approximate=True, width=1)
+        assert_same(found, index.search([words], k=9, nearest=narrow))
 
 
 @pytest.mark.parametrize("kind", [SMK, ASMK])
@@ -627,6 +628,8 @@ def test_what_approximate_search_refuses(rng):
             call(photos, approximate=1)
         with pytest.raises(ValueError, match="approximate must be False where nearest is given"):
             call(photos, approximate=True, nearest=np.zeros(125, int))
+        with pytest.raises(ValueError, match="width must be between 1"):
+            call(photos, approximate=True, width=0)
         with pytest.raises(ValueError, match="photos must be uint8"):
             call([photos[0] + 0.5], approximate=True)
     assert len(index) == 0

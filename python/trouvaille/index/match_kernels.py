@@ -84,6 +84,7 @@ class _MatchKernel(MatchIndex):
         *,
         nearest: ArrayLike | None = None,
         approximate: bool = False,
+        width: int = 64,
         threads: int | None = None,
     ) -> None:
         """Add photos.
@@ -103,6 +104,8 @@ class _MatchKernel(MatchIndex):
             `trouvaille.words.Vocabulary.assign`. The graph is that of the `Vocabulary` given to
             the index, if it was one; else, and after `load`, the first such call builds it. Not
             together with `nearest`.
+        width : int
+            Of the walks along the graph: the more, the surer are the nearest.
         threads : int, optional
             One for each core by default.
 
@@ -113,7 +116,8 @@ class _MatchKernel(MatchIndex):
             none, or an id is taken; or, where words are bytes and found approximately, descriptors
             are not whole numbers from 0 to 255. Nothing is added then.
         """
-        rows = self._residuals(photos, nearest, 1, approximate, _check.threads(threads))
+        walk = _width(approximate, width, nearest)
+        rows = self._residuals(photos, nearest, 1, walk, _check.threads(threads))
         self._add(rows, ids)
 
     def search(
@@ -123,6 +127,7 @@ class _MatchKernel(MatchIndex):
         *,
         nearest: ArrayLike | None = None,
         approximate: bool = False,
+        width: int = 64,
         threads: int | None = None,
     ) -> SearchResult:
         """Find the `k` best photos for each query.
@@ -135,7 +140,7 @@ class _MatchKernel(MatchIndex):
             Places a query. It may be more than there are photos.
         nearest : array_like of int, shape (n_descriptors,) or (n_descriptors, m), optional
             The words of all queries' descriptors. By default the `query_words` nearest ones.
-        approximate : bool
+        approximate, width
             As for `add`.
         threads : int, optional
             One for each core by default.
@@ -153,7 +158,8 @@ class _MatchKernel(MatchIndex):
             As `add`.
         """
         k, threads = _check.count(k, "k"), _check.threads(threads)
-        rows = self._residuals(photos, nearest, self.query_words, approximate, threads)
+        walk = _width(approximate, width, nearest)
+        rows = self._residuals(photos, nearest, self.query_words, walk, threads)
         return self._search(rows, np.zeros(len(rows.words), np.uint32), k, threads)
 
     def signatures(
@@ -188,21 +194,19 @@ class _MatchKernel(MatchIndex):
         photos: Photos,
         nearest: ArrayLike | None,
         n_words: int,
-        approximate: bool,
+        width: int | None,
         threads: int,
     ) -> SignatureRows:
-        if _check.boolean(approximate, "approximate") and nearest is not None:
-            raise ValueError("approximate must be False where nearest is given")
         values, offsets = joined(photos, "photos", self.n_bits)
         words, n_words = self.words, min(n_words, self.num_words)
-        if approximate:
+        if width is not None:
             values = _check.matrix(values, "photos", words.dtype)
         elif values.dtype != words.dtype:
             values, words = values.astype(np.float32), words.astype(np.float32)
         if nearest is not None:
             ids = self._checked_words(nearest, len(values))
-        elif approximate:
-            ids = self._approximately_nearest(values, n_words, threads)
+        elif width is not None:
+            ids = self._approximately_nearest(values, n_words, width, threads)
         else:
             ids = assign(values, words, n_words, threads=threads).ids
         return SignatureRows(
@@ -210,9 +214,11 @@ class _MatchKernel(MatchIndex):
         )
 
     def _approximately_nearest(
-        self, values: NDArray[Any], n_words: int, threads: int
+        self, values: NDArray[Any], n_words: int, width: int, threads: int
     ) -> NDArray[np.int64]:
-        found = self._vocabulary.assign(values, n_words, approximate=True, threads=threads).ids
+        found = self._vocabulary.assign(
+            values, n_words, approximate=True, width=width, threads=threads
+        ).ids
         lost = (found < 0).any(axis=1)  # of a graph in parts, a walk may meet too few words
         if lost.any():
             found[lost] = assign(values[lost], self.words, n_words, threads=threads).ids
@@ -232,6 +238,16 @@ class _MatchKernel(MatchIndex):
             wrong = ids[(ids < 0) | (ids >= self.num_words)][0]
             raise ValueError(f"nearest must hold words below {self.num_words}, got {wrong}")
         return np.ascontiguousarray(ids)
+
+
+def _width(approximate: bool, width: int, nearest: ArrayLike | None) -> int | None:
+    """Return the width of the walks to the words, None where they are not found by walks."""
+    width = _check.count(width, "width")
+    if not _check.boolean(approximate, "approximate"):
+        return None
+    if nearest is not None:
+        raise ValueError("approximate must be False where nearest is given")
+    return width
 
 
 def _vocabulary_of(words: ArrayLike) -> Vocabulary:
