@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import interrupts
 import reference
 from trouvaille import _core
 
@@ -179,3 +180,70 @@ def test_what_the_binding_refuses():
     long = np.zeros((1, _core.max_code_bytes + 1), np.uint8)
     with pytest.raises(ValueError, match="max_code_bytes"):
         _core.hamming_neighbors(long, long, 1, 1)
+
+
+# ---- in lists
+
+
+def in_lists(rng, n, n_lists):
+    """Lists of all points, some of them empty, as starts and members."""
+    starts = np.sort(rng.integers(0, n + 1, n_lists - 1))
+    return np.int64([0, *starts, n]), rng.permutation(n).astype(np.uint32)
+
+
+@pytest.mark.parametrize("n_bytes", [1, 3, 8, 16, 23])
+@pytest.mark.parametrize("n", [1, 2000])
+def test_in_lists_only_their_points_are_found(rng, isa, threads, n_bytes, n):
+    X, Q = near_codes(rng, n, n_bytes), near_codes(rng, 30, 4 * n_bytes)
+    starts, members = in_lists(rng, n, 6)
+    lists = np.stack([rng.permutation(6)[:4] for _ in range(30)])
+    list_of = np.empty(n, np.int64)
+    list_of[members] = np.repeat(np.arange(6), np.diff(starts))
+    for queries in (Q, Q[:, :n_bytes].copy()):
+        codes = np.broadcast_to(queries.reshape(30, -1, n_bytes), (30, 4, n_bytes))
+        distances = np.full((30, n), 2**31 - 1)
+        for i, j in np.ndindex(30, 4):
+            own = list_of == lists[i, j]
+            distances[i, own] = reference.hamming_distances(codes[i, j : j + 1], X[own])[0]
+        for k in (1, 10, n + 2):
+            expected, ids = reference.nearest(distances, k)
+            ids = np.where(expected == 2**31 - 1, -1, ids)
+            args = X, starts, members, queries, lists, k, threads
+            assert_same(_core.hamming_neighbors_in_lists(*args), (expected, ids))
+
+
+def test_a_search_of_lists_can_be_interrupted(rng):
+    X = codes(rng, 200_000, 8)
+    members, lists = np.arange(200_000, dtype=np.uint32), np.zeros((100_000, 1), np.int64)
+    args = X, np.int64([0, 200_000]), members, X[:100_000], lists, 1, 2
+    seconds = interrupts.seconds_to_stop(lambda: _core.hamming_neighbors_in_lists(*args))
+    assert seconds < interrupts.LIMIT
+
+
+def test_what_the_binding_of_lists_refuses():
+    valid = {
+        "points": np.zeros((3, 2), np.uint8),
+        "starts": np.int64([0, 1, 3]),
+        "members": np.uint32([2, 0, 1]),
+        "queries": np.zeros((1, 2), np.uint8),
+        "lists": np.int64([[1, 0]]),
+        "k": 1,
+        "threads": 1,
+    }
+    wrong = [
+        ({"starts": np.int64([])}, "starts"),
+        ({"starts": np.int64([1, 1, 3])}, "starts"),
+        ({"starts": np.int64([0, 4, 3])}, "starts"),
+        ({"starts": np.int64([0, 1, 2])}, "starts"),
+        ({"members": np.uint32([2, 0, 3])}, "a list has a point"),
+        ({"lists": np.int64([[2, 0]])}, "a query has a list"),
+        ({"lists": np.int64([[-1, 0]])}, "a query has a list"),
+        ({"lists": np.int64([[1, 0], [0, 1]])}, "differ in rows"),
+        ({"queries": np.zeros((1, 3), np.uint8)}, "a code, or one for each"),
+        ({"k": 0}, "k must be positive"),
+        ({"points": np.zeros((3, 40_000), np.uint8)}, "longer than"),
+    ]
+    assert _core.hamming_neighbors_in_lists(**valid)[1].tolist() == [[0]]
+    for changes, message in wrong:
+        with pytest.raises(ValueError, match=message):
+            _core.hamming_neighbors_in_lists(**valid | changes)

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "bindings/arrays.hpp"
 #include "bindings/gil.hpp"
 #include "bindings/neighbor_lists.hpp"
+#include "neighbors/hamming_lists.hpp"
 #include "neighbors/hamming_scan.hpp"
 #include "neighbors/multi_index.hpp"
 #include "neighbors/project.hpp"
@@ -52,6 +55,46 @@ py::tuple neighbors_within(const Codes& queries, const Codes& points, std::int32
         hamming_neighbors_within(p, q, radius, rows, found, threads);
     }
     return joined<std::int32_t>(found);
+}
+
+/// What would read beyond an array is refused.
+void require_lists(const PointLists& of_points, std::size_t points,
+                   MatrixView<const std::int64_t> lists) {
+    const auto starts = of_points.starts;
+    if (starts.empty() || starts.front() != 0 || !std::is_sorted(starts.begin(), starts.end()) ||
+        static_cast<std::size_t>(starts.back()) != of_points.points.size())
+        throw py::value_error("starts must go from 0 to the end of the lists");
+    std::uint32_t largest = 0;  // found without a branch, which a few queries would wait for
+    for (const std::uint32_t point : of_points.points) largest = std::max(largest, point);
+    if (!of_points.points.empty() && largest >= points)
+        throw py::value_error("a list has a point that there is not");
+    const auto n_lists = static_cast<std::int64_t>(starts.size()) - 1;
+    const auto inside = [&](std::int64_t list) { return list >= 0 && list < n_lists; };
+    if (!std::all_of(lists.data, lists.row(lists.rows), inside))
+        throw py::value_error("a query has a list that there is not");
+}
+
+py::tuple neighbors_in_lists(const Codes& points, const Array<std::int64_t>& starts,
+                             const Array<std::uint32_t>& members, const Codes& queries,
+                             const Array<std::int64_t>& lists, py::ssize_t k, int threads) {
+    const auto p = view(points), q = view(queries);
+    const auto l = view(lists);
+    const PointLists of_points{vector_view(starts), vector_view(members)};
+    if (p.cols > max_code_bytes) throw py::value_error("codes are longer than max_code_bytes");
+    if (q.cols != p.cols && q.cols != l.cols * p.cols)
+        throw py::value_error("queries must have a code, or one for each of their lists");
+    if (q.rows != l.rows) throw py::value_error("queries and lists differ in rows");
+    if (k < 1) throw py::value_error("k must be positive");
+    require_lists(of_points, p.rows, l);
+    Array<std::int32_t> distances({queries.shape(0), k});
+    Array<std::int64_t> ids({queries.shape(0), k});
+    const auto d = mutable_view(distances);
+    const auto i = mutable_view(ids);
+    {
+        const ReleasedGil nogil;  // no Python object is touched in this block
+        hamming_neighbors_in_lists(p, of_points, q, l, d, i, threads);
+    }
+    return py::make_tuple(distances, ids);
 }
 
 /// The arrays of a multi-index: rows, codes, directories.
@@ -162,6 +205,9 @@ void bind_hamming(py::module_& m) {
     m.attr("max_code_bytes") = max_code_bytes;
     m.def("hamming_neighbors", &neighbors, "queries"_a.noconvert(), "points"_a.noconvert(), "k"_a,
           "threads"_a, py::arg("alive").noconvert() = Bitmap(0));
+    m.def("hamming_neighbors_in_lists", &neighbors_in_lists, "points"_a.noconvert(),
+          "starts"_a.noconvert(), "members"_a.noconvert(), "queries"_a.noconvert(),
+          "lists"_a.noconvert(), "k"_a, "threads"_a);
     m.def("hamming_neighbors_within", &neighbors_within, "queries"_a.noconvert(),
           "points"_a.noconvert(), "radius"_a, "threads"_a,
           py::arg("alive").noconvert() = Bitmap(0));

@@ -147,6 +147,15 @@ def hamming_neighbors(
     threads: int,
     alive: NDArray[np.uint64] = ...,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
+def hamming_neighbors_in_lists(
+    points: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    members: NDArray[np.uint32],
+    queries: NDArray[np.uint8],
+    lists: NDArray[np.int64],
+    k: int,
+    threads: int,
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]: ...
 def hamming_neighbors_within(
     queries: NDArray[np.uint8],
     points: NDArray[np.uint8],

@@ -9,6 +9,7 @@
 
 #include "check.hpp"
 #include "draw.hpp"
+#include "neighbors/hamming_lists.hpp"
 #include "neighbors/hamming_scan.hpp"
 #include "neighbors/multi_index.hpp"
 #include "neighbors/multi_index_walk.hpp"
@@ -108,6 +109,38 @@ TEST(scan_is_exact) {
                 }
             }
         }
+}
+
+TEST(lists_of_all_points_have_what_a_scan_finds) {
+    const std::vector<std::int64_t> starts{0, 0, 700, 700, 701, 1500};
+    const std::vector<std::int64_t> numbers{4, 1, 0, 3, 2};
+    for (const std::size_t bytes : {1, 8, 11}) {
+        Random random(bytes, 1);
+        const auto points = draw<std::uint8_t>(random, 1500 * bytes, 4);
+        const auto queries = draw<std::uint8_t>(random, 9 * bytes, 4);
+        const Codes x = rows_of(points, bytes), q = rows_of(queries, bytes);
+        std::vector<std::uint32_t> members(1500);
+        for (std::size_t i = 0; i < 1500; ++i)
+            members[i] = static_cast<std::uint32_t>((i * 7) % 1500);
+        std::vector<std::int64_t> lists;
+        std::vector<std::uint8_t> repeated;
+        for (std::size_t i = 0; i < q.rows; ++i)
+            for (const std::int64_t number : numbers) {
+                lists.push_back(number);
+                repeated.insert(repeated.end(), q.row(i), q.row(i) + bytes);
+            }
+        for (const std::size_t k : {1, 40, 1600}) {
+            const Answers expected = sorted(x, q, k);
+            for (const Codes codes : {q, Codes{repeated.data(), q.rows, 5 * bytes}})
+                for_each_isa([&] {
+                    CHECK(answers(q.rows, k, [&](auto distances, auto ids) {
+                              hamming_neighbors_in_lists(x, {starts, members}, codes,
+                                                         {lists.data(), q.rows, 5}, distances, ids,
+                                                         3);
+                          }) == expected);
+                });
+        }
+    }
 }
 
 TEST(multi_index_finds_what_a_scan_finds) {
