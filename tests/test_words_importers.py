@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reference
-from trouvaille.words import from_colmap, from_dbow, from_fbow
+from trouvaille.words import HammingEmbedding, from_colmap, from_dbow, from_fbow
+from trouvaille.words.importers import colmap
 
 # A tree whose leaves are at different levels. Of each node its parent (0 is the root, as in DBoW),
 # and whether it is a leaf.
@@ -458,6 +459,8 @@ class Colmap:
         self.medians = rng.standard_normal((num_words, n_bits)).astype(np.float32)
         self.entries = [0] * num_words
         self.photos = 0
+        self.order = np.arange(num_words)
+        self.status = [3 if word % 2 else 2 for word in range(num_words)]
 
     def code(self, x, which):
         centered = x - self.mean
@@ -477,7 +480,8 @@ class Colmap:
         out += struct.pack("<ifi", self.n_bits, self.period, int(self.of_lists))
         out += vector(self.thresholds if self.of_lists else [])
         out += b"ilar" + struct.pack("<QQ", self.n_lists, -(-self.n_bits // 8))
-        lists = [np.flatnonzero(self.list_of_word == i) for i in range(self.n_lists)]
+        of_list = self.list_of_word[self.order]
+        lists = [self.order[of_list == i] for i in range(self.n_lists)]
         sizes = [len(words) for words in lists]
         if sparse:
             pairs = [(i, size) for i, size in enumerate(sizes) if size]
@@ -495,7 +499,7 @@ class Colmap:
         out += self.index(**index)
         out += struct.pack("<ii", self.num_words, self.n_bits) + self.projection.tobytes()
         for word in range(self.num_words):
-            out += struct.pack("<Bf", 3 if word % 2 else 2, self.idf[word])
+            out += struct.pack("<Bf", self.status[word], self.idf[word])
             out += self.medians[word].tobytes() + struct.pack("<I", self.entries[word])
             out += bytes(32 * self.entries[word])
         return out + struct.pack("<i", self.photos) + bytes(8 * self.photos)
@@ -549,6 +553,48 @@ def test_colmap_with_few_lists_in_use_and_photos(rng, tmp_path):
         words.assign(X[:, 1:])
     with pytest.raises(ValueError, match="checks"):
         words.assign(X, checks=0)
+
+
+def test_colmap_takes_descriptors_in_parts(rng, tmp_path, monkeypatch):
+    made = Colmap(rng)
+    (tmp_path / "words.bin").write_bytes(made.file())
+    words = from_colmap(tmp_path / "words.bin")
+    X = rng.integers(0, 256, (50, 16), np.uint8)
+    whole = words.assign(X, 3, checks=4)
+    for most in (1, 200):
+        monkeypatch.setattr(colmap, "_MOST_BITS", most)
+        for a, b in zip(words.assign(X, 3, checks=4), whole, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_of_equally_near_words_of_colmap_the_smaller_comes_first(rng, tmp_path):
+    made = Colmap(rng, n_lists=3, num_words=30)
+    made.codes[:] = made.codes[0]
+    made.order = rng.permutation(30)  # of words in lists
+    (tmp_path / "words.bin").write_bytes(made.file())
+    words = from_colmap(tmp_path / "words.bin")
+    X = made.words[:9]
+    for k in (1, 4, 30):
+        np.testing.assert_array_equal(words.assign(X, k).ids, np.tile(np.arange(k), (9, 1)))
+
+
+@pytest.mark.parametrize("n_bits", [8, 13])
+def test_the_hamming_embedding_of_colmap(rng, tmp_path, n_bits):
+    made = Colmap(rng, n_bits=n_bits)
+    (tmp_path / "words.bin").write_bytes(made.file())
+    embedding = from_colmap(tmp_path / "words.bin").hamming_embedding()
+    X, own = rng.integers(0, 256, (60, 16), np.uint8), rng.integers(0, 40, 60)
+    numbers = X.astype(float) @ made.projection.T - made.medians[own]
+    assert np.abs(numbers).min() > 1e-3
+    expected = np.packbits(numbers > 0, axis=1, bitorder="little")
+    np.testing.assert_array_equal(embedding.transform(X, own), expected)
+    embedding.save(tmp_path / "embedding.tv")
+    opened = HammingEmbedding.load(tmp_path / "embedding.tv")
+    np.testing.assert_array_equal(opened.transform(X, own), expected)
+    made.status = [2] * 40
+    (tmp_path / "words.bin").write_bytes(made.file())
+    with pytest.raises(ValueError, match="must have words with an embedding"):
+        from_colmap(tmp_path / "words.bin").hamming_embedding()
 
 
 def test_colmap_as_faiss_writes_it(rng, tmp_path):
@@ -605,6 +651,7 @@ def test_colmap_as_colmap_writes_it(rng, tmp_path):
         assert words.has_embedding.any()
         np.testing.assert_allclose(words.projection @ words.projection.T, np.eye(64), atol=1e-5)
         assert words.assign(X[:5]).ids.min() >= 0
+        assert words.hamming_embedding().transform(X[:5], [0, 1, 2, 3, 4]).shape == (5, 8)
 
 
 @pytest.mark.parametrize("first", [65_536, 256, -1, 0])

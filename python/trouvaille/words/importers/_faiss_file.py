@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import _core
 from ._reading import Reader
 
 _L2 = 1
@@ -30,7 +31,7 @@ class HashedLists:
         infinite, and then it is set above the threshold.
     codes : ndarray of uint8, shape (num_words, ceil(n_bits / 8))
     starts : ndarray of int64, shape (n_lists + 1,)
-    words : ndarray of int64, shape (num_words,)
+    words : ndarray of uint32, shape (num_words,)
         By list: list i has ``words[starts[i]:starts[i + 1]]``.
     """
 
@@ -41,23 +42,49 @@ class HashedLists:
     period: float
     codes: NDArray[np.uint8]
     starts: NDArray[np.int64]
-    words: NDArray[np.int64]
+    words: NDArray[np.uint32]
 
-    def projected(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _projected(self, X: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the numbers whose bits codes are."""
         centered = X.astype(np.float64) - self.mean
         norms = np.linalg.norm(centered, axis=1, keepdims=True)
         return centered / np.where(norms > 0, norms, 1) @ self.projection.T.astype(np.float64)
 
-    def of(
-        self, lists: NDArray[np.int64], projected: NDArray[np.float64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        """Return the words of some lists, and beside each the code of a descriptor in its list."""
-        steps = np.floor((projected - self.thresholds[lists]) * (2 / self.period))
-        codes = np.packbits(steps % 2 == 1, axis=1, bitorder="little")
-        sizes = self.starts[lists + 1] - self.starts[lists]
-        places = np.repeat(self.starts[lists] - np.cumsum(sizes) + sizes, sizes)
-        return self.words[places + np.arange(sizes.sum())], np.repeat(codes, sizes, axis=0)
+    def nearest(
+        self, X: NDArray[np.float32], lists: NDArray[np.int64], k: int, threads: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Return the `k` nearest words of each descriptor among those of its own lists.
+
+        Parameters
+        ----------
+        X : ndarray of float32, shape (n, n_dims)
+        lists : ndarray of int64, shape (n, n_own)
+            The lists of each descriptor, none twice.
+        k, threads : int
+
+        Returns
+        -------
+        distances : ndarray of int32, shape (n, k)
+            How many bits differ, the smaller word first among equals; then the greatest int32.
+        ids : ndarray of int64, shape (n, k)
+            The words, then -1.
+        """
+        projected = self._projected(X)
+        if (self.thresholds == self.thresholds[0]).all():
+            codes = self._codes(projected, self.thresholds[0])
+        else:
+            codes = self._codes(projected[:, None], self.thresholds[lists])
+        queries = codes.reshape(len(X), -1)
+        return _core.hamming_neighbors_in_lists(
+            self.codes, self.starts, self.words, queries, lists, k, threads
+        )
+
+    def _codes(
+        self, projected: NDArray[np.float64], thresholds: NDArray[np.float32]
+    ) -> NDArray[np.uint8]:
+        steps = np.floor((projected - thresholds) * (2 / self.period))
+        is_odd = steps - 2 * np.floor(steps / 2) == 1
+        return np.packbits(is_odd, axis=-1, bitorder="little")
 
 
 def read(reader: Reader, n_dims: int) -> HashedLists:
@@ -75,6 +102,8 @@ def read(reader: Reader, n_dims: int) -> HashedLists:
     reader.numbers(np.int64, reader.number(np.uint64, "size of the map"), "map")
     mean, projection = _read_transform(reader, n_dims)
     n_bits = len(projection)
+    if n_bits > 8 * _core.max_code_bytes:
+        raise reader.refusal(f"codes of {n_bits} bits are too long")
     reader.expect(np.int32, n_bits, "bits of a code")
     period = float(reader.floats(1, "period")[0])
     if period == 0:
@@ -145,7 +174,7 @@ def _read_linear(reader: Reader) -> tuple[NDArray[np.float32], NDArray[np.float3
 
 def _read_lists(
     reader: Reader, n_lists: int, code_size: int, num_words: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint32]]:
     """Return the codes by word, and the lists."""
     _expect_code(reader, b"ilar", "the lists")
     reader.expect(np.uint64, n_lists, "number of lists")
@@ -163,7 +192,7 @@ def _read_lists(
         raise reader.refusal(f"each of {num_words} words must be in one list")
     by_word = np.empty((num_words, code_size), np.uint8)
     by_word[every] = np.concatenate(codes).reshape(-1, code_size)
-    return by_word, np.cumsum([0, *sizes], dtype=np.int64), every
+    return by_word, np.cumsum([0, *sizes], dtype=np.int64), every.astype(np.uint32)
 
 
 def _read_sizes(reader: Reader, n_lists: int) -> list[int]:

@@ -13,14 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from ... import _check
 from ...neighbors import Neighbors
 from ..assignment import assign
+from ..hamming_embedding import HammingEmbedding
 from . import _faiss_file
 from ._faiss_file import HashedLists
 from ._reading import Reader
 
 _MAX_DIMS = 1 << 16
 _FEATURES = ("SIFT", "ALIKED_N16ROT", "ALIKED_N32", "LOMA_B", "LOMA_B128")
-_NO_DISTANCE = np.iinfo(np.int32).max
-_BITS_SET = np.array([i.bit_count() for i in range(256)], np.uint8)
+_MOST_BITS = 1 << 22  # of the codes of descriptors in their lists that are worked on at a time
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -80,7 +80,7 @@ class ColmapVocabulary:
         checks : int
             Lists to look into: those of the nearest centers. COLMAP looks into 64.
         threads : int, optional
-            For the lists; one per core by default.
+            One per core by default.
 
         Returns
         -------
@@ -96,21 +96,43 @@ class ColmapVocabulary:
         """
         X = _check.matrix(X, "X", np.float32, self.n_dims)
         k, checks = _check.count(k, "k"), _check.count(checks, "checks")
-        lists = self.lists
-        near = assign(X, lists.centers, min(checks, len(lists.centers)), threads=threads).ids
-        found = Neighbors(
-            np.full((len(X), k), _NO_DISTANCE, np.int32), np.full((len(X), k), -1, np.int64)
-        )
-        projected = lists.projected(X)
-        for i, row in enumerate(near):
-            words, codes = lists.of(row, projected[i])
-            distances = _BITS_SET[codes ^ lists.codes[words]].sum(axis=1, dtype=np.int32)
-            best = np.lexsort((words, distances))[:k]
-            found.distances[i, : len(best)], found.ids[i, : len(best)] = (
-                distances[best],
-                words[best],
-            )
+        lists, threads = self.lists, _check.threads(threads)
+        n_lists = min(checks, len(lists.centers))
+        found = Neighbors(np.empty((len(X), k), np.int32), np.empty((len(X), k), np.int64))
+        step = max(_MOST_BITS // (n_lists * len(lists.projection)), 1)
+        for begin in range(0, len(X), step):
+            part = slice(begin, begin + step)
+            near = assign(X[part], lists.centers, n_lists, threads=threads).ids
+            found.distances[part], found.ids[part] = lists.nearest(X[part], near, k, threads)
         return found
+
+    def hamming_embedding(self) -> HammingEmbedding:
+        """Return COLMAP's Hamming embedding as one of ours, for `HammingIndex`.
+
+        Returns
+        -------
+        HammingEmbedding
+            Of `projection` and `thresholds`. Signatures are COLMAP's, but for bits whose number
+            is so near its threshold that rounding decides.
+
+        Raises
+        ------
+        ValueError
+            If no word has an embedding: the thresholds were not learned then.
+
+        Notes
+        -----
+        The thresholds of words that have no embedding (`has_embedding`) are 0, as COLMAP has them:
+        in these words signatures say little. What a `HammingEmbedding` keeps of its constructor's
+        arguments, but for `n_bits`, says nothing of how COLMAP learned.
+        """
+        if not self.has_embedding.any():
+            raise ValueError("the vocabulary must have words with an embedding, it has none")
+        arrays = {
+            "projection": np.ascontiguousarray(self.projection.T),
+            "medians": self.thresholds,
+        }
+        return HammingEmbedding._restored({"n_bits": len(self.projection)}, arrays)
 
 
 def from_colmap(path: str | os.PathLike[str]) -> ColmapVocabulary:
