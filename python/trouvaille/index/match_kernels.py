@@ -187,7 +187,7 @@ class _MatchKernel(MatchIndex):
         TypeError, ValueError
             As `add`.
         """
-        return self._residuals(photos, nearest, 1, _check.threads(threads))
+        return self._residuals(photos, nearest, 1, None, _check.threads(threads))
 
     def _residuals(
         self,
