@@ -81,13 +81,14 @@ def index(
     collection = Collection.create(
         folder, vocabulary, max_features=max_features, max_size=max_size, **chosen
     )
-    reports = [
-        collection.add([data / tested / name for name in truth.database], list(truth.database)),
-        collection.add(data / "distractors"),
-    ]
-    rows = [row for report in reports for row in report]
-    assert all(row.status == "ok" for row in rows)
-    return collection, truth, rows, sum(report.seconds for report in reports)
+    from trouvaille import images
+
+    others = images.find_photos(data / "distractors")
+    photos = [*(data / tested / name for name in truth.database), *others]
+    # In one call: words of the collection's own are learned on all of them.
+    report = collection.add(photos, [*truth.database, *(photo.name for photo in others)])
+    assert all(row.status == "ok" for row in report)
+    return collection, truth, list(report), report.seconds
 
 
 def measure(data: Path, tested: str, max_features: int, max_size: int) -> None:

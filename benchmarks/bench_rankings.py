@@ -113,7 +113,7 @@ def damp_no_bursts(collection: Any) -> None:
     searcher._ranker = HammingRanker(
         searcher.snapshot.segments,
         searcher._idf,
-        embedding_of(collection.settings, searcher.snapshot),
+        embedding_of(searcher.snapshot),
         burstiness=None,
     )
 

@@ -14,6 +14,10 @@ def vocabulary():
     return np.random.default_rng(1).integers(0, 256, (NUM_WORDS, 8), dtype=np.uint8)
 
 
+def embedding():
+    return {"means": vocabulary()[::-1], "projection": np.eye(8, 5, dtype=np.float32)}
+
+
 def segment(prefix, features=(3, 0, 4), num_words=NUM_WORDS, seed=0, descriptors=True):
     """Return sections and rows of a segment whose image i has features[i] features."""
     rng = np.random.default_rng(seed)
@@ -55,7 +59,7 @@ def make(path, batches=2):
     """Make a collection with a vocabulary and some segments, each committed alone."""
     storage = Storage.create(path, SETTINGS, FINGERPRINT)
     with storage.writer() as writer:
-        writer.set_vocabulary(vocabulary(), FINGERPRINT, vocabulary()[::-1])
+        writer.set_vocabulary(vocabulary(), FINGERPRINT, embedding())
         writer.commit()
         for batch in range(batches):
             writer.add_segment(*segment(f"batch{batch}", seed=batch))
@@ -69,7 +73,9 @@ def content(snapshot):
         "manifest": snapshot.manifest,
         "settings": snapshot.settings,
         "vocabulary": None if snapshot.vocabulary is None else snapshot.vocabulary.tolist(),
-        "word_means": None if snapshot.word_means is None else snapshot.word_means.tolist(),
+        "embedding": None
+        if snapshot.embedding is None
+        else [array.tolist() for array in snapshot.embedding],
         "frequencies": snapshot.document_frequencies.tolist(),
         "segments": [segment_content(s) for s in snapshot.segments],
     }

@@ -13,6 +13,7 @@ from trouvaille.collection import Settings, pipeline, show
 from trouvaille.collection.evaluate import evaluate
 from trouvaille.collection.segment import SegmentBuilder
 from trouvaille.collection.settings import check_vocabulary
+from trouvaille.collection.signing import new_embedding
 from trouvaille.collection.storage import Storage
 from trouvaille.errors import IndexCorruptError
 from trouvaille.evaluation import GroundTruth
@@ -209,21 +210,25 @@ def test_a_vocabulary_of_other_dimensions(tmp_path):
 def test_a_segment_without_what_a_search_needs(tmp_path, collection, vocabulary):
     collection.add(scenes.scene(0), "a")
     segment = Storage.open(collection.path).snapshot.segments[0]
-    for ranking, means, missing in (
+    made = new_embedding(Settings(), vocabulary.words)
+    short = made | {"projection": made["projection"][:, :64]}
+    for ranking, embedding, missing in (
         ("tfidf", None, "postings"),
         ("asmk", None, "signatures"),
-        ("hamming", vocabulary.words, "signatures"),
-        ("hamming", None, "word_means"),
+        ("hamming", made, "signatures"),
+        ("hamming", None, "embedding"),
+        ("hamming", short, "128 bits"),
     ):
         settings = Settings(ranking=ranking)
         path = tmp_path / f"{ranking} without {missing}.tv"
         storage = Storage.create(path, settings.as_dict(), features.FINGERPRINT)
         with storage.writer() as writer:
-            writer.set_vocabulary(vocabulary.words, features.FINGERPRINT, means)
+            writer.set_vocabulary(vocabulary.words, features.FINGERPRINT, embedding)
             writer.add_segment({}, list(segment.catalogue.rows()))
             writer.commit()
-        with pytest.raises(IndexCorruptError, match=f"'{missing}'"):
-            Collection.open(path).search(scenes.scene(0))
+        for verify in ("lazy", "full"):
+            with pytest.raises(IndexCorruptError, match=missing):
+                Collection.open(path, verify=verify)
 
 
 def test_the_quality_of_no_queries_is_null_in_json(collection, tmp_path):

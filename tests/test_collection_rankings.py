@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What ranks the photos of a collection before geometry does."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 import scenes
 from trouvaille import Collection, features
-from trouvaille.collection import pipeline
+from trouvaille.collection import pipeline, searcher
 from trouvaille.collection.settings import RANKINGS, Settings
+from trouvaille.collection.signing import new_embedding
 from trouvaille.collection.storage import Storage
 from trouvaille.errors import IndexCorruptError
 from trouvaille.index import ASMK, HammingIndex
@@ -85,7 +88,7 @@ def described(photos):
 
 def idf_of(own, num_words):
     frequencies = np.bincount(np.concatenate([np.unique(w) for w in own]), minlength=num_words)
-    return np.log(len(own) / np.maximum(frequencies, 1))
+    return np.maximum(np.log(len(own) / np.maximum(frequencies, 1)), 0.1)
 
 
 @pytest.mark.parametrize("bits", [None, 64, 13])
@@ -124,8 +127,8 @@ def test_each_keeps_what_it_needs(tmp_path, photos, vocabulary):
         kinds = {key.removeprefix("bytes_") for key in collection.stats() if "bytes_" in key}
         assert ("postings" in kinds) == (ranking == "tfidf")
         assert ("signatures" in kinds) == (ranking != "tfidf")
-        means = list(collection.path.glob("word_means-*"))
-        assert len(means) == (ranking == "hamming")
+        embeddings = list(collection.path.glob("embedding-*"))
+        assert len(embeddings) == (ranking == "hamming")
 
 
 def test_a_descriptor_of_few_dimensions_has_as_many_bits(tmp_path, photos):
@@ -153,19 +156,66 @@ def test_create_refuses(tmp_path, options, error, message):
     assert not (tmp_path / "c.tv").exists()
 
 
-def test_signatures_of_another_length_are_corrupt(tmp_path, photos, vocabulary):
-    source = made(tmp_path / "64.tv", photos, vocabulary, signature_bits=64)
-    segment = source._storage.snapshot.segments[0]
-    sections = {
+def arrays_of(segment):
+    return {
         kind: {name: np.array(section.array(name)) for name in section.shapes}
         for kind, section in segment.sections.items()
         if kind != "checksums"
     }
+
+
+def test_signatures_of_another_length_are_corrupt(tmp_path, photos, vocabulary):
+    source = made(tmp_path / "64.tv", photos, vocabulary, signature_bits=64)
+    segment = source._storage.snapshot.segments[0]
+    sections = arrays_of(segment)
     settings = Settings(signature_bits=128)
     storage = Storage.create(tmp_path / "128.tv", settings.as_dict(), settings.fingerprint)
     with storage.writer() as writer:
-        writer.set_vocabulary(vocabulary.words, settings.fingerprint, vocabulary.words)
+        embedding = new_embedding(settings, vocabulary.words)
+        writer.set_vocabulary(vocabulary.words, settings.fingerprint, embedding)
         writer.add_segment(sections, list(segment.catalogue.rows()))
         writer.commit()
-    with pytest.raises(IndexCorruptError, match="another length"):
-        Collection.open(tmp_path / "128.tv").search(photos[0])
+    with pytest.raises(IndexCorruptError, match="must be of 128 bits"):
+        Collection.open(tmp_path / "128.tv", verify="full")
+
+
+def test_an_image_twice_in_a_list_of_asmk_is_corrupt(tmp_path, photos, vocabulary):
+    """What a photo is like to itself takes the square of that."""
+    source = made(tmp_path / "good.tv", photos, vocabulary, ranking="asmk")
+    segment = source._storage.snapshot.segments[0]
+    sections = arrays_of(segment)
+    lists = sections["signatures"]
+    lists["images"] = np.repeat(lists["images"], 2)
+    lists["signatures"] = np.repeat(lists["signatures"], 2, axis=0)
+    lists["offsets"] = lists["offsets"] * np.uint64(2)
+    settings = source.settings
+    storage = Storage.create(tmp_path / "twice.tv", settings.as_dict(), settings.fingerprint)
+    with storage.writer() as writer:
+        writer.set_vocabulary(vocabulary.words, settings.fingerprint)
+        writer.add_segment(sections, list(segment.catalogue.rows()))
+        writer.commit()
+    with pytest.raises(IndexCorruptError, match="names an image twice"):
+        Collection.open(tmp_path / "twice.tv").search(photos[0])
+
+
+@pytest.mark.parametrize("ranking", ["hamming", "asmk"])
+def test_signatures_tell_photos_apart_that_have_the_same_words(tmp_path, photos, ranking):
+    """Of one word, or of photos that all have all words, idf would be 0."""
+    collection = made(tmp_path / "c.tv", photos, num_words=1, ranking=ranking)
+    for number in range(3):
+        (first, score), *_ = ranked(collection, photos[number])
+        assert first == IDS[number]
+        assert score > 0
+    single = made(tmp_path / "single.tv", photos[:1], ranking=ranking)
+    assert ranked(single, photos[0])[0][1] > 0
+
+
+def test_threads_that_search_first_make_one_index(tmp_path, monkeypatch, photos, vocabulary):
+    collection = made(tmp_path / "c.tv", photos, vocabulary)
+    count = []
+    plain = searcher.ranker_of
+    monkeypatch.setattr(searcher, "ranker_of", lambda *given: count.append(1) or plain(*given))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: ranked(collection, photos[1]), range(8)))
+    assert all(one == found[0] for one in found)
+    assert count == [1]

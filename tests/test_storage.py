@@ -309,9 +309,14 @@ def test_a_vocabulary_is_refused_where_it_does_not_belong(path):
             writer.set_vocabulary(words, "that")
         with pytest.raises(ValueError, match=r"vocabulary\.words.*float64"):
             writer.set_vocabulary(words.astype(float), "this")
-        with pytest.raises(ValueError, match=r"word_means\.means.*must have 7 rows, got 6"):
-            writer.set_vocabulary(words, "this", words[1:])
-        writer.set_vocabulary(words, "this", words)
+        embedding = examples.embedding()
+        for name, problem in (("means", "must have 7 rows"), ("projection", "must have 8 rows")):
+            less = embedding | {name: embedding[name][1:]}
+            with pytest.raises(ValueError, match=rf"embedding\.{name}.*{problem}"):
+                writer.set_vocabulary(words, "this", less)
+        with pytest.raises(ValueError, match=r"embedding\.projection.*must be \['means'"):
+            writer.set_vocabulary(words, "this", {"means": words})
+        writer.set_vocabulary(words, "this", embedding)
         with pytest.raises(ValueError, match="already"):
             writer.set_vocabulary(words, "this")
 

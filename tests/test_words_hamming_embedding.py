@@ -290,6 +290,12 @@ def test_an_embedding_of_words_is_saved(rng, tmp_path):
     np.testing.assert_array_equal(loaded.medians_, embedding.medians_)
     again = HammingEmbedding.from_means(neighborhood_means(words), 13, random_state=3)
     np.testing.assert_array_equal(again.medians_, embedding.medians_)
+    means, projection = neighborhood_means(words), embedding.projection_
+    again = HammingEmbedding.from_means(means, projection=projection)
+    assert again.n_bits == 13
+    np.testing.assert_array_equal(again.medians_, embedding.medians_)
+    with pytest.raises(ValueError, match="a row for each of the 24 columns of means"):
+        HammingEmbedding.from_means(means, projection=projection[1:])
 
 
 @pytest.mark.parametrize(

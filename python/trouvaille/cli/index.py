@@ -62,6 +62,10 @@ def index(
             show_default="hamming",
         ),
     ] = None,
+    signature_bits: Annotated[
+        int | None,
+        typer.Option(help="Bits of a feature's signature, by hamming.", show_default="128"),
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Threads; by default all cores.")] = None,
 ) -> None:
     """Index a folder of photos."""
@@ -70,6 +74,7 @@ def index(
         "descriptor": descriptor,
         "orientation": orientation,
         "ranking": ranking,
+        "signature_bits": signature_bits,
     }
     fixed = {
         "features": features,
@@ -78,7 +83,7 @@ def index(
         "vocabulary": vocabulary,
         **made_by,
     }
-    given = [f"--{name}" for name, value in fixed.items() if value is not None]
+    given = [f"--{name.replace('_', '-')}" for name, value in fixed.items() if value is not None]
     if add and given:
         raise typer.BadParameter(
             f"{' and '.join(given)} cannot go with --add: a collection keeps what it was made with"

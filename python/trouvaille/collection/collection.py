@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from .report import AddReport
 from .results import Found, Hits, hits_of
 from .searcher import Searcher, Seconds, VerifiedPhoto, without
 from .settings import Settings, check_vocabulary
+from .signing import check, new_embedding
 from .storage import Snapshot, Storage
 
 
@@ -68,6 +70,7 @@ class Collection:
         self._settings = Settings.from_dict(storage.snapshot.settings)
         self._searcher: Searcher | None = None
         self._ids: tuple[Snapshot, list[str]] | None = None
+        self._making = threading.Lock()
 
     @classmethod
     def create(
@@ -99,7 +102,6 @@ class Collection:
             `num_words` is not given.
         num_words : int, optional
             Words of a vocabulary of its own; by default one for 16 descriptors, 20,000 at most.
-            Of a hundred thousand photos and more, 100,000 words make searches faster.
         max_features : int
             Local features a photo, at most.
         max_size : int
@@ -161,12 +163,12 @@ class Collection:
                     f"descriptor={settings.descriptor!r}, orientation={settings.orientation!r})"
                 )
             check_vocabulary(vocabulary.words, settings)
-            means = settings.word_means(vocabulary.words)
+            embedding = new_embedding(settings, vocabulary.words)
         storage = Storage.create(path, settings.as_dict(), settings.fingerprint)
         if vocabulary is not None:
             try:
                 with storage.writer() as writer:
-                    writer.set_vocabulary(vocabulary.words, settings.fingerprint, means)
+                    writer.set_vocabulary(vocabulary.words, settings.fingerprint, embedding)
                     writer.commit()
             except BaseException:
                 storage.discard()  # nothing is left of a collection that could not be made
@@ -206,7 +208,7 @@ class Collection:
                 f"{path} is made of descriptor {storage.snapshot.fingerprint!r}; "
                 f"this version extracts {collection.settings.fingerprint!r}"
             )
-        storage.snapshot.check_descriptors(collection.settings.dimensions)
+        check(storage.snapshot, collection.settings)
         return collection
 
     def refresh(self) -> None:
@@ -307,7 +309,8 @@ class Collection:
 
         A photo that cannot be read is a row in the report, never the end of the run. Each 4,096
         photos, or 2 million features, are committed together, and a vocabulary once it is learned:
-        an interruption or a crash leaves what was committed.
+        an interruption or a crash leaves what was committed. What is committed is a folder of six
+        files, which are open while the collection is: add photos together rather than one by one.
 
         Parameters
         ----------
@@ -371,7 +374,7 @@ class Collection:
         box : sequence of float, optional
             Search with this part of the query only: x1, y1, x2, y2 in its pixels.
         verify : int
-            Photos to verify; 0 for the words' ranking alone.
+            Photos to verify; 0 for the first ranking alone.
         exclude : iterable of str
             Ids that are not wanted (the query's own, say).
         threads : int, optional
@@ -415,11 +418,13 @@ class Collection:
         )
 
     def _current(self) -> Searcher:
-        # Once into a local: another thread may add, and forget the searcher, at any time.
-        searcher, snapshot = self._searcher, self._storage.snapshot
-        if searcher is None or searcher.snapshot is not snapshot:
-            self._searcher = searcher = Searcher(snapshot, self._settings)
-        return searcher
+        # One thread makes it, and the others wait: it may be as large as the index. Into a local:
+        # another thread may add, and forget the searcher, at any time.
+        with self._making:
+            searcher, snapshot = self._searcher, self._storage.snapshot
+            if searcher is None or searcher.snapshot is not snapshot:
+                self._searcher = searcher = Searcher(snapshot, self._settings)
+            return searcher
 
     def _found(
         self,

@@ -24,7 +24,7 @@ from ..words import Vocabulary
 from .report import AddReport, AddRow
 from .segment import SegmentBuilder
 from .settings import Settings
-from .signing import signer_of
+from .signing import check, new_embedding, signer_of
 from .storage import Writer
 
 Progress = Callable[[str, int, int | None], None]
@@ -61,9 +61,10 @@ class Adding:
         self._settings = settings
         self._progress = progress or (lambda stage, done, total: None)
         # Not that of a snapshot opened before: another process may have added since.
-        writer.base.check_descriptors(settings.dimensions)
+        check(writer.base, settings)
         words = writer.base.vocabulary
         self._vocabulary = None if words is None else Vocabulary(words, settings.fingerprint)
+        self._signer = signer_of(settings, writer.base)
         self._segment = self._new_segment()
         self._rows: list[AddRow] = []
 
@@ -134,9 +135,10 @@ class Adding:
             progress=lambda done, total: self._progress("learning words", done, total),
         )
         words = self._vocabulary.words
-        means = self._settings.word_means(words)
-        self._writer.set_vocabulary(words, self._settings.fingerprint, means)
+        embedding = new_embedding(self._settings, words)
+        self._writer.set_vocabulary(words, self._settings.fingerprint, embedding)
         self._writer.commit()  # it took minutes, perhaps: an interruption does not lose it
+        self._signer = signer_of(self._settings, self._writer.base)
         self._segment = self._new_segment()  # whose features have signatures in these words
 
     def _take(self, named: Named, extraction: Extraction) -> None:
@@ -171,8 +173,8 @@ class Adding:
         self._segment = self._new_segment()
 
     def _new_segment(self) -> SegmentBuilder:
-        signer = signer_of(self._settings, self._writer.base)
-        return SegmentBuilder(self._settings.keep_descriptors, self._settings.dimensions, signer)
+        settings = self._settings
+        return SegmentBuilder(settings.keep_descriptors, settings.dimensions, self._signer)
 
 
 def _first(pairs: Iterator[tuple[Named, Extraction]]) -> deque[tuple[Named, Extraction]]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,15 @@ from ..neighbors import Neighbors
 from ..words import HammingEmbedding
 from .settings import Settings
 from .signing import embedding_of
-from .storage import Segment, Snapshot
+from .storage import Section, Segment, Snapshot
 
 # Nearest words of a query's feature in which signatures are compared: it may lie in another cell
 # than what it matches.
 SIGNED_WORDS = 5
+
+# Of a word that all photos have, and of every word of a collection of one photo, the idf would be
+# 0. But signatures still tell matches in it from others.
+LEAST_IDF = 0.1
 
 
 class Ranking(NamedTuple):
@@ -73,7 +77,9 @@ class HammingRanker:
         burstiness: str | None = "both",
     ) -> None:
         self._embedding = embedding
-        self._index = HammingIndex(len(idf), embedding.n_bits, idf=idf, burstiness=burstiness)
+        self._index = HammingIndex(
+            len(idf), embedding.n_bits, idf=np.maximum(idf, LEAST_IDF), burstiness=burstiness
+        )
         _add_segments(self._index, segments)
 
     def rank(self, features: Features, words: Neighbors, n: int, threads: int | None) -> Ranking:
@@ -90,7 +96,7 @@ class AsmkRanker:
     def __init__(
         self, segments: Sequence[Segment], idf: NDArray[np.float64], words: NDArray[np.uint8]
     ) -> None:
-        self._index = ASMK(words, idf=idf)
+        self._index = ASMK(words, idf=np.maximum(idf, LEAST_IDF))
         _add_segments(self._index, segments)
 
     def rank(self, features: Features, words: Neighbors, n: int, threads: int | None) -> Ranking:
@@ -108,14 +114,25 @@ def ranker_of(snapshot: Snapshot, settings: Settings, idf: NDArray[np.float64]) 
         return TfidfRanker(snapshot.segments, idf)
     if settings.ranking == "asmk":
         return AsmkRanker(snapshot.segments, idf, words)
-    return HammingRanker(snapshot.segments, idf, embedding_of(settings, snapshot))
+    return HammingRanker(snapshot.segments, idf, embedding_of(snapshot))
 
 
 def _add_segments(index: ASMK | HammingIndex, segments: Sequence[Segment]) -> None:
     for segment in segments:
         section = segment.sections["signatures"]
         starts, images, rows = map(section.array, ("offsets", "images", "signatures"))
+        if isinstance(index, ASMK):
+            _check_distinct(section, starts, images)
         try:
             index.add_lists(starts, images, rows, segment.n_images)
         except ValueError as error:  # whole, and of another collection
             raise section.corrupt("signatures", 0, str(error)) from None
+
+
+def _check_distinct(section: Section, starts: NDArray[Any], images: NDArray[Any]) -> None:
+    """Refuse a list that names an image twice: what it is like would take quadratic time."""
+    repeated = images[1:] == images[:-1]
+    begins = starts[(starts > 0) & (starts < len(images))].astype(np.intp)
+    repeated[begins - 1] = False  # a new list begins here
+    if repeated.any():
+        raise section.corrupt("images", 0, "a list names an image twice")

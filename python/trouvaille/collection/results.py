@@ -108,17 +108,17 @@ class Found:
 
 def hits_of(searcher: Searcher, found: Found, k: int) -> list[Hit]:
     """Return the first `k`: the verified by weight, then the others as the words rank them."""
-    cosines = dict(zip(found.ranking.numbers.tolist(), found.ranking.scores.tolist(), strict=True))
+    alike = dict(zip(found.ranking.numbers.tolist(), found.ranking.scores.tolist(), strict=True))
     verified = found.verified
     first = sorted(
         verified,
-        key=lambda number: (-verified[number].score, -cosines.get(number, 0.0), number),
+        key=lambda number: (-verified[number].score, -alike.get(number, 0.0), number),
     )
-    order = first + [number for number in cosines if number not in verified]
+    order = first + [number for number in alike if number not in verified]
     return [
         _verified_hit(searcher.row(number), verified[number], found.query, rank)
         if number in verified
-        else Hit(searcher.row(number).id, min(cosines[number], 1.0), rank)
+        else Hit(searcher.row(number).id, min(alike[number], 1.0), rank)
         for rank, number in enumerate(order[:k], start=1)
     ]
 

@@ -18,6 +18,7 @@ from ..neighbors import Neighbors
 from ..words import Vocabulary
 from .ranker import Ranking, ranker_of
 from .settings import Settings
+from .signing import check
 from .storage import CatalogueRow, Segment, Snapshot
 
 # The words of a query feature: a match whose two features lie in neighbouring words is found, too.
@@ -82,7 +83,7 @@ class Searcher:
     """The collection as of one commit. Immutable; any number of threads may search at once."""
 
     def __init__(self, snapshot: Snapshot, settings: Settings) -> None:
-        snapshot.check_descriptors(settings.dimensions)
+        check(snapshot, settings)
         words = snapshot.vocabulary
         self.snapshot = snapshot
         self.vocabulary = None if words is None else Vocabulary(words, settings.fingerprint)

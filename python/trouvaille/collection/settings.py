@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from .. import _check
 from ..features import Extractor
 from ..features.registry import Orientation
-from ..words import neighborhood_means
 
 # What collections were made with before they said so.
 _FIRST = {"detector": "opencv_sift", "ranking": "tfidf"}
@@ -98,10 +97,6 @@ class Settings:
         if self.signature_bits is None:
             return min(_SIGNATURE_BITS, self.dimensions)
         return _check.count(self.signature_bits, "signature_bits", maximum=self.dimensions)
-
-    def word_means(self, words: NDArray[Any]) -> NDArray[Any] | None:
-        """Return what signatures in these words need to be stored, if anything."""
-        return neighborhood_means(words) if self.ranking == "hamming" else None
 
     @cached_property
     def extractor(self) -> Extractor:

@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import IndexCorruptError
 from ..index import ASMK
-from ..words import HammingEmbedding
+from ..words import HammingEmbedding, neighborhood_means
 from .settings import Settings
 from .storage import Snapshot
-
-_SEED = 0  # of the projection; another would need to be stored
 
 
 class Signed(NamedTuple):
@@ -60,20 +58,48 @@ class AsmkSigner:
         return Signed(rows.words, rows.signatures)
 
 
-def embedding_of(settings: Settings, snapshot: Snapshot) -> HammingEmbedding:
-    """Return the Hamming embedding of a collection, the same whenever it is asked for.
+def new_embedding(settings: Settings, words: NDArray[np.uint8]) -> dict[str, NDArray[Any]] | None:
+    """Return what the signatures of a collection with these words are made by, to be stored."""
+    if settings.ranking != "hamming" or settings.signature_bits is None:
+        return None
+    means = neighborhood_means(words)
+    embedding = HammingEmbedding.from_means(means, settings.signature_bits)
+    return {"means": means, "projection": embedding.projection_}
+
+
+def embedding_of(snapshot: Snapshot) -> HammingEmbedding:
+    """Return the Hamming embedding of a collection that has one."""
+    assert snapshot.embedding is not None  # see `check`
+    means, projection = snapshot.embedding
+    return HammingEmbedding.from_means(means, projection=projection)
+
+
+def check(snapshot: Snapshot, settings: Settings) -> None:
+    """Refuse a collection that lacks what its settings need, or has it of another width.
 
     Raises
     ------
     IndexCorruptError
-        If the collection lacks what it is made of.
+        At the first thing that is wrong: what wrote the collection would not have written it.
     """
-    assert settings.signature_bits is not None  # of collections that have an embedding
-    means = snapshot.word_means
-    if means is None:
-        reason = "names no file of the kind 'word_means', which its signatures need"
-        raise IndexCorruptError(snapshot.path, "manifest", 0, reason)
-    return HammingEmbedding.from_means(means, settings.signature_bits, random_state=_SEED)
+    snapshot.check_descriptors(settings.dimensions)
+    if snapshot.vocabulary is None:
+        return
+    kind = "postings" if settings.ranking == "tfidf" else "signatures"
+    bits = settings.signature_bits or settings.dimensions
+    if settings.ranking == "hamming":
+        if snapshot.embedding is None:
+            reason = "names no file of the kind 'embedding', which signatures are made by"
+            raise IndexCorruptError(snapshot.path, "manifest", 0, reason)
+        found = snapshot.embedding[1].shape[1]
+        if found != bits:
+            reason = f"the projection has {found} columns, the settings say {bits} bits"
+            raise IndexCorruptError(snapshot.path, "embedding.projection", 0, reason)
+    for segment in snapshot.segments:
+        section = segment.sections[kind]
+        if kind == "signatures" and section.shapes[kind][1] != -(-bits // 8):
+            reason = f"must be of {bits} bits, as the settings say, got {section.shapes[kind]}"
+            raise section.corrupt(kind, 0, reason)
 
 
 def signer_of(settings: Settings, snapshot: Snapshot) -> Signer | None:
@@ -83,4 +109,4 @@ def signer_of(settings: Settings, snapshot: Snapshot) -> Signer | None:
         return None
     if settings.ranking == "asmk":
         return AsmkSigner(words)
-    return HammingSigner(embedding_of(settings, snapshot))
+    return HammingSigner(embedding_of(snapshot))

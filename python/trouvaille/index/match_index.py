@@ -153,8 +153,8 @@ class MatchIndex(OwnLock, ABC):
     ) -> None:
         """Add photos whose signatures are in lists by word already, such as those of a file.
 
-        Lists of more than some thousand photos are searched where they are: nothing is copied,
-        and they must not change.
+        Lists of some hundred thousand postings and more are searched where they are: nothing is
+        copied, and they must not change.
 
         Parameters
         ----------

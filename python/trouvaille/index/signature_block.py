@@ -117,11 +117,11 @@ def joined(blocks: Sequence[Block], num_words: int) -> Block:
     return Block(arrays, _ids.joined([_ids.compact(block.live_ids()) for block in blocks]))
 
 
-def tidied(blocks: Sequence[Block], num_words: int, most: int = MAX_PHOTOS) -> tuple[Block, ...]:
+def tidied(blocks: Sequence[Block], num_words: int, most: int | None = None) -> tuple[Block, ...]:
     """Return the blocks, the last ones joined while they are not much smaller than those before.
 
-    So a photo is written again O(log photos) times, and never to a block of more than `most`.
-    Blocks of which half is gone are made anew.
+    So a photo is written again O(log photos) times, and never to a block of more than `most`
+    postings, if there is such a limit. Blocks of which half is gone are made anew.
     """
     kept = [
         block if 2 * block.n_alive >= len(block.ids) else joined([block], num_words)
@@ -133,6 +133,7 @@ def tidied(blocks: Sequence[Block], num_words: int, most: int = MAX_PHOTOS) -> t
     return tuple(kept)
 
 
-def _belong_together(a: Block, b: Block, most: int) -> bool:
-    fits = a.n_alive + b.n_alive <= most
+def _belong_together(a: Block, b: Block, most: int | None) -> bool:
+    fits = a.n_alive + b.n_alive <= MAX_PHOTOS
+    fits = fits and (most is None or a.n_postings + b.n_postings <= most)
     return fits and a.n_postings + len(a.ids) < 2 * (b.n_postings + len(b.ids))

@@ -22,9 +22,9 @@ _ARRAYS: Mapping[str, tuple[DTypeLike, int]] = {
 }
 
 
-# Photos of a block that is made of lists that came as such: larger ones stay where they are, in a
-# mapped file perhaps.
-_FEW_PHOTOS = 4096
+# Postings of a block that is made of several that came as lists: larger ones stay where they are,
+# in a mapped file perhaps.
+_FEW_POSTINGS = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ class SignatureContent:
         own = _ids.following(self.largest_id, n_photos)
         if n_photos == 0:
             return self
-        blocks = tidied([*self.blocks, Block(arrays, own)], self.num_words, _FEW_PHOTOS)
+        blocks = tidied([*self.blocks, Block(arrays, own)], self.num_words, _FEW_POSTINGS)
         return replace(self, blocks=blocks, largest_id=_ids.largest(own))
 
     def without(self, unwanted: NDArray[np.int64]) -> SignatureContent:

@@ -118,7 +118,14 @@ class HammingEmbedding(Parameters):
         return cls.from_means(means, n_bits, random_state=random_state)
 
     @classmethod
-    def from_means(cls, means: ArrayLike, n_bits: int = 64, *, random_state: int = 0) -> Self:
+    def from_means(
+        cls,
+        means: ArrayLike,
+        n_bits: int = 64,
+        *,
+        projection: ArrayLike | None = None,
+        random_state: int = 0,
+    ) -> Self:
         """Make an embedding that compares with given vectors: of each word, a row.
 
         Parameters
@@ -127,6 +134,8 @@ class HammingEmbedding(Parameters):
             As of `trouvaille.words.neighborhood_means`.
         n_bits, random_state
             As for the constructor.
+        projection : array_like of float32, shape (n_dims, n_bits), optional
+            One that there is, `projection_` of another embedding, instead of a random one.
 
         Raises
         ------
@@ -134,10 +143,21 @@ class HammingEmbedding(Parameters):
             If an argument is of the wrong type or shape, or out of range.
         """
         means = _check.descriptors(means, "means")
+        if projection is not None:
+            projection = _check.matrix(projection, "projection", np.float32)
+            n_bits = projection.shape[1]
         embedding = cls(n_bits, random_state=random_state)
         n_bits, _, seed = embedding._checked_parameters()
         _check.count(len(means), "the number of means", maximum=_core.max_signature_words)
-        embedding.projection_, embedding.medians_ = _projected(means, "means", n_bits, seed, 1)
+        if projection is None:
+            projection = _drawn(means, "means", n_bits, seed)
+        elif len(projection) != means.shape[1]:
+            raise ValueError(
+                f"projection must have a row for each of the {means.shape[1]} columns of means, "
+                f"got shape {projection.shape}"
+            )
+        embedding.projection_ = projection
+        embedding.medians_ = _projected(means, "means", projection, 1)
         return embedding
 
     def fit(
@@ -182,7 +202,8 @@ class HammingEmbedding(Parameters):
             num_words = int(ids.max(initial=0)) + 1
         num_words = _check.count(num_words, "num_words", maximum=_core.max_signature_words)
         _check_words(ids, (len(X),), num_words)
-        self.projection_, values = _projected(X, "X", n_bits, seed, threads)
+        self.projection_ = _drawn(X, "X", n_bits, seed)
+        values = _projected(X, "X", self.projection_, threads)
         self.medians_ = medians_by_word(values, ids, num_words, min_points)
         return self
 
@@ -308,17 +329,22 @@ def _check_words(ids: NDArray[np.int64], shape: tuple[int, ...], num_words: int)
         raise ValueError(f"words must be from 0 to {num_words - 1}, got {wrong}")
 
 
-def _projected(
-    X: NDArray[Any], name: str, n_bits: int, seed: int, threads: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return a projection for vectors, and what it makes of them."""
+def _drawn(X: NDArray[Any], name: str, n_bits: int, seed: int) -> NDArray[np.float32]:
+    """Return a projection for vectors."""
     if n_bits > X.shape[1]:
         raise ValueError(
             f"n_bits must be at most the {X.shape[1]} columns of {name}: so many directions are "
             f"orthogonal; got {n_bits}"
         )
-    projection = orthonormal(X.shape[1], n_bits, seed)
-    values = _core.project(X, projection, np.zeros(n_bits, np.float32), threads)
+    return orthonormal(X.shape[1], n_bits, seed)
+
+
+def _projected(
+    X: NDArray[Any], name: str, projection: NDArray[np.float32], threads: int
+) -> NDArray[np.float32]:
+    """Return what a projection makes of vectors."""
+    offsets = np.zeros(projection.shape[1], np.float32)
+    values = _core.project(X, projection, offsets, threads)
     if not np.isfinite(values).all():
         raise ValueError(f"{name} must be of numbers whose sums are finite: scale them to about 1")
-    return projection, values
+    return values

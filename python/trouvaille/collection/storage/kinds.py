@@ -54,8 +54,12 @@ KINDS: dict[str, dict[str, Column]] = {
     # The CRCs of the blocks of images.sqlite.
     "checksums": {"crc": Column(("uint32",), "blocks")},
     "vocabulary": {"words": Column(("uint8", "float32"), "words", (None,), finite=True)},
-    # What is around each word: signatures say on which side of it a feature lies.
-    "word_means": {"means": Column(("uint8", "float32"), "words", (None,), finite=True)},
+    # What signatures of features are made by: a bit says on which side of what is around its word a
+    # feature lies, along a column of the projection.
+    "embedding": {
+        "means": Column(("uint8", "float32"), "words", (None,), finite=True),
+        "projection": Column(("float32",), "dimensions", (None,), finite=True),
+    },
     "statistics": {"document_frequencies": Column(("uint64",), "words", at_most="images")},
 }
 OPTIONAL = frozenset({"descriptors"})  # a reader that does not know one of these can do without

@@ -19,7 +19,7 @@ from .manifest import Manifest, read_current, read_manifest
 from .section import Section, Verify
 from .segment import Segment, known_files
 
-_COLLECTION_KINDS = {"vocabulary", "word_means", "statistics"}  # files that are of no segment
+_COLLECTION_KINDS = {"vocabulary", "embedding", "statistics"}  # files that are of no segment
 
 # How often a reader starts anew because a writer committed, and tidied up, while it was opening.
 _ATTEMPTS = 100
@@ -48,7 +48,7 @@ class Snapshot:
         self.path = directory.path_of(self.manifest.name)
         files = known_files(directory, "", self.manifest.files, _COLLECTION_KINDS)
         self._vocabulary: Section | None = None
-        self._word_means: Section | None = None
+        self._embedding: Section | None = None
         self._statistics: Section | None = None
         if "vocabulary" in files:
             file = files["vocabulary"]
@@ -56,17 +56,17 @@ class Snapshot:
                 directory, file.name, file.kind, entry=file, rules=Rules(file.kind, {})
             )
             self._check_fingerprint(self._vocabulary)
-        if files.keys() - {"word_means"} not in (set(), {"vocabulary", "statistics"}):
+        if files.keys() - {"embedding"} not in (set(), {"vocabulary", "statistics"}):
             reason = "names a vocabulary without statistics, or the reverse"
             raise IndexCorruptError(self.path, "manifest", 0, reason)
-        if "word_means" in files:
-            file = files["word_means"]
-            self._word_means = Section.open(
+        if "embedding" in files:
+            file = files["embedding"]
+            self._embedding = Section.open(
                 directory,
                 file.name,
                 file.kind,
                 entry=file,
-                rules=Rules(file.kind, {"words": self.n_words}),
+                rules=Rules(file.kind, self._sizes_of_words()),
             )
         if "statistics" in files:
             file = files["statistics"]
@@ -78,6 +78,10 @@ class Snapshot:
         counts = [segment.n_images for segment in self.segments]
         self.bases = tuple(sum(counts[:i]) for i in range(len(counts)))
         self._ids: frozenset[str] | None = None
+
+    def _sizes_of_words(self) -> dict[str, int]:
+        shape = self._vocabulary.shapes["words"] if self._vocabulary else (0, 0)
+        return {"words": shape[0], "dimensions": shape[1]}
 
     def _open_segments(
         self, directory: Directory, reuse: Mapping[UUID, Segment]
@@ -104,7 +108,7 @@ class Snapshot:
         IndexCorruptError
             At the first: what wrote the collection would not have written them together.
         """
-        sections = [(self._vocabulary, "words"), (self._word_means, "means")]
+        sections = [(self._vocabulary, "words"), (self._embedding, "means")]
         sections += [(s.sections.get("descriptors"), "descriptors") for s in self.segments]
         for section, name in sections:
             if section is None:
@@ -153,9 +157,11 @@ class Snapshot:
         return self._vocabulary.array("words") if self._vocabulary else None
 
     @property
-    def word_means(self) -> NDArray[Any] | None:
-        """What is around each word, a row each, or None where signatures do not ask for it."""
-        return self._word_means.array("means") if self._word_means else None
+    def embedding(self) -> tuple[NDArray[Any], NDArray[Any]] | None:
+        """Means and projection, or None where there are no signatures that are made by them."""
+        if self._embedding is None:
+            return None
+        return self._embedding.array("means"), self._embedding.array("projection")
 
     @property
     def document_frequencies(self) -> NDArray[np.uint64]:
@@ -188,7 +194,7 @@ class Snapshot:
         IndexCorruptError
             At the first that is not what was written.
         """
-        for section in (self._vocabulary, self._word_means, self._statistics):
+        for section in (self._vocabulary, self._embedding, self._statistics):
             if section:
                 section.verify()
         for segment in self.segments:

@@ -76,7 +76,7 @@ class Writer:
         """Begin the next commit, on top of `base`."""
         self._base = base
         self._vocabulary: FileEntry | None = base.manifest.file("vocabulary")
-        self._word_means: FileEntry | None = base.manifest.file("word_means")
+        self._embedding: FileEntry | None = base.manifest.file("embedding")
         self._n_words = base.n_words
         self._frequencies: NDArray[np.uint64] = base.document_frequencies
         self._segments: list[SegmentEntry] = []
@@ -92,7 +92,10 @@ class Writer:
             raise RuntimeError("this writer is closed, or failed to commit; open another")
 
     def set_vocabulary(
-        self, words: ArrayLike, fingerprint: str, means: ArrayLike | None = None
+        self,
+        words: ArrayLike,
+        fingerprint: str,
+        embedding: Mapping[str, ArrayLike] | None = None,
     ) -> None:
         """Give the collection its vocabulary: once, before the images.
 
@@ -102,8 +105,9 @@ class Writer:
             The words.
         fingerprint : str
             Which descriptor they belong to; that of the collection.
-        means : array_like of uint8 or float32, shape (num_words, dimension), optional
-            What is around each word, for collections whose signatures need it.
+        embedding : mapping, optional
+            What signatures are made by, where there are any: ``means``, shape (num_words,
+            dimension), of what is around each word, and ``projection``, shape (dimension, bits).
         """
         self._check_usable()
         if self._vocabulary or self._segments or self._base.segments:
@@ -115,12 +119,12 @@ class Writer:
             )
         array = np.asarray(words)
         validate("vocabulary", {"words": array}, {})
-        if means is not None:
-            around = np.asarray(means)
-            validate("word_means", {"means": around}, {"words": len(array)})
+        if embedding is not None:
+            arrays = {name: np.asarray(given) for name, given in embedding.items()}
+            validate("embedding", arrays, _sizes_of(array.shape))
             own = uuid4()
-            self._word_means = write_section(
-                self._directory, f"word_means-{own}", "word_means", {"means": around}, own
+            self._embedding = write_section(
+                self._directory, f"embedding-{own}", "embedding", arrays, own
             )
         uuid = uuid4()
         self._vocabulary = write_section(
@@ -270,7 +274,7 @@ class Writer:
         old = self._base.manifest
         files = []
         if self._vocabulary:
-            given = [file for file in (self._vocabulary, self._word_means) if file]
+            given = [file for file in (self._vocabulary, self._embedding) if file]
             files = [*given, self._write_statistics()]
         return dataclasses.replace(
             old,
@@ -285,6 +289,10 @@ class Writer:
         uuid = uuid4()
         arrays = {"document_frequencies": self._frequencies}
         return write_section(self._directory, f"statistics-{uuid}", "statistics", arrays, uuid)
+
+
+def _sizes_of(words: tuple[int, ...]) -> dict[str, int]:
+    return {"words": words[0], "dimensions": words[1]}
 
 
 def _document_frequencies(
