@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aggregate/fisher.hpp"
 
+#include <algorithm>
 #include <cassert>
 #include <cmath>
 #include <cstddef>
@@ -14,13 +15,15 @@
 namespace trouvaille {
 namespace {
 
-/// The gradients, from the sums of `rows` rows.
+/// The gradients to `v`, from the sums of `rows` rows.
 template <class Sums>
-std::vector<double> gradients(const Sums& sums, std::size_t rows, const Mixture& mixture) {
+void find_gradients(const Sums& sums, std::size_t rows, const Mixture& mixture,
+                    std::vector<double>& v) {
     const std::size_t components = mixture.means.rows, dims = mixture.means.cols;
-    std::vector<double> v(2 * components * dims);
+    v.resize(2 * components * dims);
+    if (rows == 0) return std::fill(v.begin(), v.end(), 0.0);
     double *means = v.data(), *deviations = means + components * dims;
-    for (std::size_t k = 0; rows > 0 && k < components; ++k) {
+    for (std::size_t k = 0; k < components; ++k) {
         const double scale = 1 / (static_cast<double>(rows) * std::sqrt(mixture.weights[k]));
         const double of_deviations = scale / std::numbers::sqrt2;
         const double *first = sums.first(k), *second = sums.second(k);
@@ -29,7 +32,6 @@ std::vector<double> gradients(const Sums& sums, std::size_t rows, const Mixture&
         for (std::size_t d = 0; d < dims; ++d)
             *deviations++ = of_deviations * (second[d] - posterior);
     }
-    return v;
 }
 
 }  // namespace
@@ -42,8 +44,9 @@ void fisher_vectors(MatrixView<const T> x, std::span<const std::int64_t> offsets
     assert(out.cols == 2 * mixture.means.rows * mixture.means.cols);
     const aggregate::QuickMixture quick(mixture);
     const Normalize normalize = normalizer();
-    const auto take = [&](std::size_t i, std::size_t rows, const auto& sums) {
-        std::vector<double> v = gradients(sums, rows, mixture);
+    const auto take = [&](std::size_t i, std::size_t rows, const auto& sums,
+                          std::vector<double>& v) {
+        find_gradients(sums, rows, mixture, v);
         normalize(v, normalization, out.row(i));
     };
     const std::size_t work = quick.exact.work();

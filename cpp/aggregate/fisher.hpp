@@ -17,11 +17,12 @@ namespace trouvaille {
 ///
 /// Photo i is rows offsets[i] to offsets[i + 1] of `x`. Small mixtures, those whose Gaussians are
 /// far from each other beside their width, and rows that are far from all are computed with in
-/// float64, all else in float32 (quick_sums.hpp). Of vectors of random mixtures, 99 in 100 are
-/// within 1e-5 of the largest number of the formula's before the power, and within 3e-6 of it after
-/// a root and `unit`; the worst of 10,000 within 4e-5, both: with tiny weights or one descriptor
-/// many times, and after a root where a number all but cancels. The same bits on every instruction
-/// set and for any number of threads.
+/// float64, all else in float32 and without shares of descriptors that are nothing beside those of
+/// others (quick_sums.hpp). Of vectors of random mixtures, 99 in 100 are within 3e-6 of the largest
+/// number of the formula's before the power, and within 2e-6 of it after a root and `unit`; the
+/// worst of 10,000 within 8e-6 and 2e-5: with tiny weights or one descriptor many times, and after
+/// a root where a number all but cancels. The same bits on every instruction set and for any number
+/// of threads.
 ///
 /// Requires what `mixture_sums` does, and out.cols == 2 K D. Parallel over photos; scratch memory
 /// is a copy of the mixture, and some rows of sums a thread. Safe to call from many threads; throws

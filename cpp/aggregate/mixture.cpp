@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <vector>
 
 #include "aggregate/exact_sums.hpp"
 #include "aggregate/parts.hpp"
@@ -17,7 +18,8 @@ void mixture_sums(MatrixView<const T> x, std::span<const std::int64_t> offsets,
     assert(dims == x.cols && sums.cols == mixture_sums_size(components, dims));
     assert(offsets.size() == sums.rows + 1 && likelihoods.size() == sums.rows);
     const aggregate::ExactMixture prepared(mixture);
-    const auto take = [&](std::size_t i, std::size_t, const aggregate::ExactSums& of_part) {
+    const auto take = [&](std::size_t i, std::size_t, const aggregate::ExactSums& of_part,
+                          std::vector<double>&) {
         double *posteriors = sums.row(i), *first = posteriors + components,
                *second = first + components * dims;
         for (std::size_t k = 0; k < components; ++k) {

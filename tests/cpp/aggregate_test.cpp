@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "aggregate/doubles.hpp"
+#include "aggregate/fisher.hpp"
 #include "aggregate/mixture.hpp"
 #include "aggregate/vlad.hpp"
 #include "check.hpp"
@@ -163,4 +164,28 @@ TEST(mixture_sums_are_the_formula) {
                 CHECK(worst < 1e-7);
             });
         }
+}
+
+TEST(fisher_vectors_of_any_size_are_the_same_everywhere) {
+    for (const std::size_t components : {2, 17, 300}) {
+        const std::size_t dims = 1300 / components + 1;
+        const std::size_t rows = 420;
+        const std::vector<float> x = floats(rows * dims, 5);
+        const std::vector<double> weights(components, 1 / static_cast<double>(components)),
+            means = doubles(components * dims, 0, 100, 6),
+            variances = doubles(components * dims, 400, 2500, 7);
+        const Mixture mixture{
+            weights, {means.data(), components, dims}, {variances.data(), components, dims}};
+        const std::vector<std::int64_t> offsets = rising(rows);
+        const std::size_t photos = offsets.size() - 1, size = 2 * components * dims;
+        std::vector<float> expected(photos * size), found(expected.size());
+        bool first = true;
+        for_each_isa([&] {
+            fisher_vectors<float>({x.data(), rows, dims}, offsets, mixture, {0.5, 0, true},
+                                  {found.data(), photos, size}, 2);
+            if (first) expected = found;
+            first = false;
+            CHECK(found == expected);
+        });
+    }
 }
