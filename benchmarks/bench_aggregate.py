@@ -148,7 +148,9 @@ def whitening_speed(photos):
     X = np.tile(VLAD(64).fit(photos).transform(photos), (8, 1))
     X += np.random.default_rng(0).normal(0, 0.01, X.shape).astype(np.float32)
     ours = PCAWhitening(128, threads=1).fit(X)
-    mean, weights = ours.mean_.astype(np.float32), ours._weights()
+    mean = ours.mean_.astype(np.float32)
+    scales = ours.explained_variance_**-ours.whitening_power
+    weights = np.ascontiguousarray((ours.components_.T * scales).astype(np.float32))
 
     def peer():
         y = (X - mean) @ weights

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+import interrupts
 import reference_aggregate as reference
 from aggregate_cases import same_on_every_isa
+from trouvaille import _core
 from trouvaille.aggregate import VLAD, LearnedWhitening, PCAWhitening
 
 
@@ -101,6 +103,44 @@ def test_neither_threads_nor_batches_nor_instruction_sets_matter(rng, threads):
     one = same_on_every_isa(lambda: pca.transform(X))
     np.testing.assert_array_equal(pca.transform(X[17:18])[0], one[17])
     np.testing.assert_array_equal(PCAWhitening(9).fit(X).transform(X), one)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("n_dims", [1, 17, 511, 512, 513, 1040])
+@pytest.mark.parametrize("n_components", [1, 15, 64, 65, 130])
+def test_the_kernel_at_any_size(rng, dtype, n_dims, n_components):
+    """Rows around a tile and a block, dimensions around a chunk, directions around a panel."""
+    X = rng.integers(1, 256, (150, n_dims)).astype(dtype)  # no row of zeros
+    mean, scales = rng.uniform(0, 256, n_dims), rng.uniform(0.5, 2, n_components)
+    axes = rng.normal(size=(n_components, n_dims)).astype(np.float32)
+    expected = (X - mean) @ axes.T.astype(float) * scales
+    Y = same_on_every_isa(lambda: _core.whiten(X, mean, axes, scales, False, 1))
+    np.testing.assert_allclose(Y, expected, rtol=0, atol=2e-6 * np.abs(expected).max())
+    for n in (0, 1, 3, 4, 5, 6, 7, 143, 144, 145):
+        np.testing.assert_array_equal(_core.whiten(X[:n], mean, axes, scales, False, 2), Y[:n])
+    unit = _core.whiten(X, mean, axes, scales, True, 1)
+    np.testing.assert_allclose(unit, unit_rows(expected), rtol=0, atol=1e-5)
+
+
+def test_interrupt_within_200_milliseconds(rng, isa):
+    X, mean = rng.normal(size=(2000, 8192)).astype(np.float32), np.zeros(8192)
+
+    def call():
+        for _ in range(100):
+            _core.whiten(X, mean, X, np.ones(2000), True, 1)
+
+    assert interrupts.seconds_to_stop(call) < interrupts.LIMIT
+
+
+def test_the_kernel_refuses_what_does_not_fit():
+    X, axes = np.zeros((3, 5), np.float32), np.zeros((2, 5), np.float32)
+    for bad in [
+        (X, np.zeros(4), axes, np.ones(2)),
+        (X, np.zeros(5), axes[:, :4].copy(), np.ones(2)),
+        (X, np.zeros(5), axes, np.ones(3)),
+    ]:
+        with pytest.raises(ValueError, match="fit together"):
+            _core.whiten(*bad, True, 1)
 
 
 @pytest.mark.parametrize("regularization", [0.0, 0.1])

@@ -8,11 +8,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
 #include "aggregate/doubles.hpp"
 #include "aggregate/exact_sums.hpp"
 #include "aggregate/quick_mixture.hpp"
+#include "aggregate/tiles.hpp"
 #include "core/simd.hpp"
 #include "core/target.hpp"
 #include "neighbors/float_pack.hpp"
@@ -117,19 +117,6 @@ class QuickSums {
     using Half = typename Tiles::Half;
 
     std::size_t place(std::size_t k, std::size_t d) const { return k * mixture_.padded_dims + d; }
-
-    template <class Tiles>
-    ALWAYS_INLINE static Half<Tiles> load_half(const double* from) {
-        Half<Tiles> v;
-        std::memcpy(&v, from, sizeof v);
-        return v;
-    }
-    template <class Tiles>
-    ALWAYS_INLINE static void add_to(double* sums, Vector<Tiles> v) {
-        constexpr std::size_t half = Tiles::floats / 2;
-        store(sums, load_half<Tiles>(sums) + Tiles::low(v));
-        store(sums + half, load_half<Tiles>(sums + half) + Tiles::high(v));
-    }
 
     template <class T>
     ALWAYS_INLINE static void prefetch(const T* row, std::size_t n) {

@@ -5,6 +5,7 @@
 #include "aggregate/fisher.hpp"
 #include "aggregate/mixture.hpp"
 #include "aggregate/vlad.hpp"
+#include "aggregate/whiten.hpp"
 #include "bindings/arrays.hpp"
 #include "bindings/gil.hpp"
 #include "neighbors/exact.hpp"
@@ -143,6 +144,29 @@ void bind_mixture(py::module_& m) {
         "variances"_a.noconvert(), "power"_a, "unit"_a, "threads"_a);
 }
 
+template <class T>
+void bind_whiten(py::module_& m) {
+    m.def(
+        "whiten",
+        [](const Array<T>& x, const Array<double>& mean, const Array<float>& directions,
+           const Array<double>& scales, bool unit, int threads) {
+            const auto rows = view(x);
+            const auto axes = view(directions);
+            const auto center = vector_view(mean), factors = vector_view(scales);
+            if (center.size() != rows.cols || axes.cols != rows.cols || factors.size() != axes.rows)
+                throw py::value_error("x, mean, directions and scales do not fit together");
+            auto out = new_matrix<float>(x.shape(0), axes.rows);
+            const auto vectors = mutable_view(out);
+            {
+                const ReleasedGil nogil;  // no Python object is touched in this block
+                whiten(rows, center, axes, factors, unit, vectors, threads);
+            }
+            return out;
+        },
+        "x"_a.noconvert(), "mean"_a.noconvert(), "directions"_a.noconvert(), "scales"_a.noconvert(),
+        "unit"_a, "threads"_a);
+}
+
 }  // namespace
 
 void bind_aggregate(py::module_& m) {
@@ -152,6 +176,8 @@ void bind_aggregate(py::module_& m) {
     bind_soft_weights<float>(m);
     bind_mixture<std::uint8_t>(m);
     bind_mixture<float>(m);
+    bind_whiten<std::uint8_t>(m);
+    bind_whiten<float>(m);
 }
 
 }  // namespace trouvaille::python

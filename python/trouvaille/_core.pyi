@@ -358,6 +358,14 @@ def fisher_vectors(
     unit: bool,
     threads: int,
 ) -> NDArray[np.float32]: ...
+def whiten(
+    x: NDArray[np.uint8] | NDArray[np.float32],
+    mean: NDArray[np.float64],
+    directions: NDArray[np.float32],
+    scales: NDArray[np.float64],
+    unit: bool,
+    threads: int,
+) -> NDArray[np.float32]: ...
 
 # index
 class InvertedBlock:

@@ -9,6 +9,7 @@
 #include "aggregate/fisher.hpp"
 #include "aggregate/mixture.hpp"
 #include "aggregate/vlad.hpp"
+#include "aggregate/whiten.hpp"
 #include "check.hpp"
 #include "core/random.hpp"
 #include "core/simd.hpp"
@@ -188,4 +189,33 @@ TEST(fisher_vectors_of_any_size_are_the_same_everywhere) {
             CHECK(found == expected);
         });
     }
+}
+
+TEST(whitening_is_a_product) {
+    for (const std::size_t dims : {1, 37, 530})
+        for (const std::size_t columns : {1, 70}) {
+            const std::size_t rows = 149;
+            const std::vector<float> x = floats(rows * dims, 8), axes = floats(columns * dims, 9);
+            const std::vector<double> mean = doubles(dims, 0, 100, 10),
+                                      scales = doubles(columns, 1, 2, 11);
+            for_each_isa([&] {
+                std::vector<float> out(rows * columns, -1);
+                whiten<float>({x.data(), rows, dims}, mean, {axes.data(), columns, dims}, scales,
+                              false, {out.data(), rows, columns}, 2);
+                double worst = 0;
+                for (std::size_t i = 0; i < rows; ++i)
+                    for (std::size_t c = 0; c < columns; ++c) {
+                        double sum = 0, most = 1;
+                        for (std::size_t d = 0; d < dims; ++d) {
+                            const double product =
+                                (double{x[i * dims + d]} - mean[d]) * double{axes[c * dims + d]};
+                            sum += product;
+                            most += std::abs(product);
+                        }
+                        const double found = double{out[i * columns + c]} / scales[c];
+                        worst = std::max(worst, std::abs(found - sum) / most);
+                    }
+                CHECK(worst < 1e-6);
+            });
+        }
 }

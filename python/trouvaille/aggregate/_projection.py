@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _check, _core
 from ._estimator import Arrays, Estimator, chosen, expect
 
-_CHUNK = 512  # numbers that are summed in float32; what chunks sum up to is summed in float64
-_BLOCK = 1 << 24  # numbers that are worked on at a time
-
 
 class Projection(Estimator):
-    """Vectors → fewer numbers each: ``(x - mean) @ weights``, of length 1 if that is asked for."""
+    """Vectors → fewer numbers each: ``(x - mean) @ components.T * scales``.
+
+    Of length 1 if that is asked for.
+    """
 
     norm: str | None
     threads: int | None
@@ -26,8 +25,8 @@ class Projection(Estimator):
     explained_variance_: NDArray[np.float64]
 
     @abstractmethod
-    def _weights(self) -> NDArray[np.float32]:
-        """Return what vectors are multiplied with, shape (n_dims, n_components)."""
+    def _scales(self) -> NDArray[np.float64]:
+        """Return what is multiplied with after `components_`, shape (n_components,)."""
 
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return the rows of `X`, projected.
@@ -52,15 +51,8 @@ class Projection(Estimator):
         unit = chosen(self.norm, "norm", ("l2", None)) == "l2"
         threads = _check.threads(self.threads)
         X = _check.descriptors(X, "X", len(self.mean_))
-        weights = self._weights()
-        projected = np.empty((len(X), weights.shape[1]), np.float32)
-        step = _BLOCK // max(weights.shape) + 1
-        for begin in range(0, len(X), step):
-            rows = X[begin : begin + step]
-            y = _projected(rows, self.mean_, weights, threads)
-            y[~rows.any(axis=1)] = 0
-            projected[begin : begin + step] = _of_length_one(y) if unit else y
-        return projected
+        components = np.ascontiguousarray(self.components_)
+        return _core.whiten(X, self.mean_, components, self._scales(), unit, threads)
 
     def _learned(self) -> Arrays:
         if not hasattr(self, "components_"):
@@ -85,33 +77,3 @@ class Projection(Estimator):
         ):
             raise ValueError("mean, components and explained_variance do not fit together")
         self.mean_, self.components_, self.explained_variance_ = mean, components, variance
-
-
-def _projected(
-    X: NDArray[Any], mean: NDArray[np.float64], weights: NDArray[np.float32], threads: int
-) -> NDArray[Any]:
-    """Return the product of what is left of X without the mean, rounded once it is subtracted.
-
-    So nothing is lost to a mean that is large beside what varies around it.
-    """
-    parts, none = [], np.zeros(weights.shape[1], np.float32)
-    for begin in range(0, len(weights), _CHUNK):
-        columns = slice(begin, begin + _CHUNK)
-        centered = np.empty((len(X), len(mean[columns])), np.float32)
-        np.subtract(X[:, columns], mean[columns], out=centered, casting="same_kind")
-        of_columns = np.ascontiguousarray(weights[columns])
-        parts.append(_core.project(centered, of_columns, none, threads))
-    if len(parts) == 1:
-        return parts[0]
-    total = parts[0].astype(np.float64)
-    for part in parts[1:]:
-        total += part
-    return total
-
-
-def _of_length_one(y: NDArray[Any]) -> NDArray[Any]:
-    """Return rows divided by their length; zeros stay."""
-    lengths = np.sqrt(np.square(y, dtype=np.float64).sum(axis=1, keepdims=True))
-    unit = np.zeros_like(y)
-    np.divide(y, lengths, out=unit, where=lengths > 0, casting="same_kind")
-    return unit

@@ -121,8 +121,8 @@ class LearnedWhitening(Projection):
         self.explained_variance_ = np.maximum(values[::-1][:most], np.finfo(np.float64).tiny)
         return self
 
-    def _weights(self) -> NDArray[np.float32]:
-        return np.ascontiguousarray(self.components_.T)
+    def _scales(self) -> NDArray[np.float64]:
+        return np.ones(len(self.components_))
 
 
 def _whitening_of_differences(

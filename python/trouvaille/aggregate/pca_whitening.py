@@ -115,7 +115,7 @@ class PCAWhitening(Projection):
         largest = np.abs(directions).argmax(axis=1)
         signs = np.sign(directions[np.arange(len(directions)), largest])
         self.mean_ = mean
-        self.components_ = (directions * signs[:, None]).astype(np.float32)
+        self.components_ = (directions * signs[:, None]).astype(np.float32, order="C")
         self.explained_variance_ = variances / max(len(X) - 1, 1)
         return self
 
@@ -123,10 +123,9 @@ class PCAWhitening(Projection):
         """Return the rows of `X`, whitened, having learned from them; see `fit`."""
         return self.fit(X).transform(X)
 
-    def _weights(self) -> NDArray[np.float32]:
+    def _scales(self) -> NDArray[np.float64]:
         power = _check.between(self.whitening_power, "whitening_power", 0, 1)
-        scale = self.explained_variance_**-power
-        return np.ascontiguousarray((self.components_.T * scale).astype(np.float32))
+        return self.explained_variance_**-power
 
 
 Found = tuple[NDArray[np.float64], NDArray[np.float64]]
