@@ -91,6 +91,15 @@ def test_sums_of_bytes_are_exact(rng, isa):
     np.testing.assert_array_equal(v[0], reference.vlad(photo, words, intra=False, norm=None))
 
 
+@pytest.mark.parametrize("n_rows", [256, 257, 258, 514, 600])
+def test_a_word_that_has_more_bytes_than_16_bits_hold(isa, n_rows):
+    words = np.uint8([[0, 3, 255], [200, 0, 0]])
+    photos = [np.full((n_rows, 3), 255, np.uint8), np.full((5, 3), 255, np.uint8)] * 2
+    v = VLAD(words, intra=False, norm=None).transform(photos)
+    for photo, own in zip(photos, v, strict=True):
+        np.testing.assert_array_equal(own, reference.vlad(photo, words, intra=False, norm=None))
+
+
 @pytest.mark.parametrize("dtype", KINDS)
 def test_neither_threads_nor_batches_nor_instruction_sets_matter(rng, threads, dtype):
     photos, words = photos_of(rng, dtype, sizes=(40, 3, 0, 200) * 9), rng.integers(0, 256, (6, 12))

@@ -20,14 +20,16 @@ ALWAYS_INLINE void raise(std::span<double> v, double power) {
     for (double& x : v) x = std::copysign(std::pow(std::abs(x), power), x);
 }
 
-ALWAYS_INLINE void give_unit_length(double* v, std::size_t n) {
+/// v divided by its length, to `out`, which may be `v`.
+template <class T>
+ALWAYS_INLINE void give_unit_length(const double* v, std::size_t n, T* out) {
     const double length = __builtin_sqrt(aggregate::squared_length(v, n));
-    if (length == 0) return;
-    const double inverse = 1 / length;
+    const double inverse = length == 0 ? 1 : 1 / length;
     if (inverse < std::numeric_limits<double>::infinity()) {
-        for (std::size_t i = 0; i < n; ++i) v[i] *= inverse;
+#pragma GCC ivdep
+        for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<T>(v[i] * inverse);
     } else {  // of denormal numbers
-        for (std::size_t i = 0; i < n; ++i) v[i] /= length;
+        for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<T>(v[i] / length);
     }
 }
 
@@ -35,8 +37,9 @@ ALWAYS_INLINE void normalize(std::span<double> v, const Normalization& how, floa
     raise(v, how.power);
     if (how.block > 0)
         for (std::size_t begin = 0; begin < v.size(); begin += how.block)
-            give_unit_length(v.data() + begin, how.block);
-    if (how.unit) give_unit_length(v.data(), v.size());
+            give_unit_length(v.data() + begin, how.block, v.data() + begin);
+    if (how.unit) return give_unit_length(v.data(), v.size(), out);
+#pragma GCC ivdep
     for (std::size_t i = 0; i < v.size(); ++i) out[i] = static_cast<float>(v[i]);
 }
 

@@ -49,57 +49,63 @@ ALWAYS_INLINE void add_unit_residual(const T* x, const T* word, std::size_t dims
     for (std::size_t d = 0; d < dims; ++d) sums[d] += weight * (residual[d] / length);
 }
 
-/// Sums of bytes, in whole numbers as wide as they.
-struct Totals {
-    // So many rows of bytes fit 32 bits.
-    static constexpr std::size_t most_rows = std::size_t{1} << 24;
-
-    explicit Totals(MatrixView<const std::uint8_t> words)
-        : words_(words), totals_(words.rows * words.cols), counts_(words.rows) {}
+/// Sums of residuals of bytes, by way of sums of bytes in 16 bits: whole numbers, so that any way
+/// to them gives the same.
+class ByteSums {
+  public:
+    ByteSums(MatrixView<const std::uint8_t> words, double* sums)
+        : words_(words), sums_(sums), totals_(words.rows * words.cols), counts_(words.rows) {}
 
     ALWAYS_INLINE void add(const std::uint8_t* x, std::size_t word) {
-        std::uint32_t* totals = &totals_[word * words_.cols];
-        for (std::size_t d = 0; d < words_.cols; ++d) totals[d] += x[d];
-        ++counts_[word];
+        std::uint16_t* totals = &totals_[word * words_.cols];
+#pragma GCC ivdep
+        for (std::size_t d = 0; d < words_.cols; ++d)
+            totals[d] = static_cast<std::uint16_t>(totals[d] + x[d]);
+        if (++counts_[word] == most_rows) move(word);
     }
 
-    /// To sums of residuals; and begins again.
-    ALWAYS_INLINE void move_to(double* sums) {
-        for (std::size_t c = 0; c < words_.rows; ++c, sums += words_.cols) {
-            if (counts_[c] == 0) continue;
-            std::uint32_t* totals = &totals_[c * words_.cols];
-            const double count = counts_[c];
-            for (std::size_t d = 0; d < words_.cols; ++d)
-                sums[d] += static_cast<double>(totals[d]) - count * words_.row(c)[d];
-            std::fill_n(totals, words_.cols, 0);
-            counts_[c] = 0;
-        }
+    ALWAYS_INLINE void finish() {
+        for (std::size_t c = 0; c < words_.rows; ++c)
+            if (counts_[c] > 0) move(c);
     }
 
   private:
+    static constexpr std::uint32_t most_rows = 257;  // of bytes fit 16 bits
+
+    ALWAYS_INLINE void move(std::size_t c) {
+        std::uint16_t* totals = &totals_[c * words_.cols];
+        const std::uint8_t* word = words_.row(c);
+        double* sums = sums_ + c * words_.cols;
+        const auto count = static_cast<std::int32_t>(counts_[c]);
+#pragma GCC ivdep
+        for (std::size_t d = 0; d < words_.cols; ++d) {
+            sums[d] += static_cast<std::int32_t>(totals[d]) - count * std::int32_t{word[d]};
+            totals[d] = 0;
+        }
+        counts_[c] = 0;
+    }
+
     MatrixView<const std::uint8_t> words_;
-    std::vector<std::uint32_t> totals_, counts_;
+    double* sums_;
+    std::vector<std::uint16_t> totals_;
+    std::vector<std::uint32_t> counts_;
 };
 
 /// Bytes that have one word each, whole: the photos [begin, end).
 ALWAYS_INLINE void aggregate_bytes(const Task<std::uint8_t>& task, std::size_t begin,
                                    std::size_t end) {
     std::vector<double> sums(task.out.cols);
-    Totals totals(task.words);
+    ByteSums of_bytes(task.words, sums.data());
     InterruptPoll poll;
     for (std::size_t photo = begin; photo < end; ++photo) {
         std::fill(sums.begin(), sums.end(), 0.0);
         poll.did(sums.size());
-        auto first = static_cast<std::size_t>(task.offsets[photo]);
-        const auto last = static_cast<std::size_t>(task.offsets[photo + 1]);
-        while (first < last) {
-            const std::size_t stop = first + std::min(last - first, Totals::most_rows);
-            polled_for(first, stop, task.words.cols / 8 + 1, poll, [&](std::size_t i) {
-                totals.add(task.x.row(i), static_cast<std::size_t>(task.ids.row(i)[0]));
-            });
-            totals.move_to(sums.data());
-            first = stop;
-        }
+        polled_for(static_cast<std::size_t>(task.offsets[photo]),
+                   static_cast<std::size_t>(task.offsets[photo + 1]), task.words.cols / 8 + 1, poll,
+                   [&](std::size_t i) {
+                       of_bytes.add(task.x.row(i), static_cast<std::size_t>(task.ids.row(i)[0]));
+                   });
+        of_bytes.finish();
         task.normalize(sums, task.normalization, task.out.row(photo));
     }
 }
