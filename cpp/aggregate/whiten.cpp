@@ -22,9 +22,10 @@ namespace {
 
 using exact::AlignedVector;
 
-constexpr std::size_t block_rows = 144;  // a multiple of every tile's
-constexpr std::size_t chunk = 512;      // dimensions that are summed in float32
-constexpr std::size_t panel = 64;       // directions side by side
+constexpr std::size_t block_rows = 144;  // a multiple of every tile's, as is 12
+constexpr std::size_t least_rows = 48;   // of a block, where there are more
+constexpr std::size_t chunk = 512;       // dimensions that are summed in float32
+constexpr std::size_t panel = 64;        // directions side by side
 // Not a power of two, so that rows of a tile are not in each other's place in the cache.
 constexpr std::size_t row_size = chunk + 16;
 
@@ -205,7 +206,11 @@ void whiten(MatrixView<const T> x, std::span<const double> mean, MatrixView<cons
     assert(scales.size() == out.cols && directions.rows == out.cols);
     const Task<T> task{x, mean, directions, scales, {1, 0, unit}, normalizer(), out};
     const auto run = pick(variants<T>);
-    parallel_for(x.rows, block_rows, threads,
+    // Whole blocks, of which each packs all directions, or so few rows that all threads have some.
+    const auto parts = 2 * static_cast<std::size_t>(std::max(threads, 1));
+    const std::size_t grain =
+        std::clamp(exact::ceil_div(x.rows, parts * 12) * 12, least_rows, block_rows);
+    parallel_for(x.rows, grain, threads,
                  [&](std::size_t begin, std::size_t end) { run(task, begin, end); });
 }
 
