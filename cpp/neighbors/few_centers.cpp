@@ -25,7 +25,7 @@ namespace {
 
 // Beyond these, a search that packs points as well (neighbors/exact.hpp) is faster: than rows by
 // number, of so many pairs of a point and a centre or so many centres, and than panels.
-constexpr std::size_t few_pairs = 4096, few_rows = 16, few_in_panels = 128;
+constexpr std::size_t few_pairs = 4096, few_rows = 16, few_in_panels = 256;
 
 /// The panels of kmeans_panels.hpp; places beyond the last centre are farther than any.
 std::vector<std::uint8_t> packed(MatrixView<const std::uint8_t> centers) {
@@ -80,6 +80,7 @@ struct Scores {
 TARGET_AVX512 ALWAYS_INLINE Scores score_panel(const Together& queries, const std::uint8_t* at) {
     Scores scores;
     for (__m512i& score : scores.of) score = _mm512_setzero_si512();
+#pragma GCC unroll 2  // or GCC copies all sums at each step
     for (std::size_t d = 0; d < queries.size; d += unit, at += panel * unit) {
         const __m512i centers = _mm512_loadu_si512(at);
 #pragma GCC unroll 8
