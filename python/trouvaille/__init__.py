@@ -2,8 +2,8 @@
 """Find the same object in a large collection of photos.
 
 The stages, in the order of the pipeline, each usable alone: `images`, `features`, `neighbors`,
-`words`, `aggregate`, `index`, `geometry`, `evaluation`; and `Collection`, which joins them in a
-folder on disk.
+`words`, `aggregate`, `deep` (with PyTorch), `index`, `geometry`, `evaluation`; and `Collection`,
+which joins them in a folder on disk.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import aggregate, evaluation, features, geometry, images, index, neighbors, words
+    from . import aggregate, deep, evaluation, features, geometry, images, index, neighbors, words
     from .collection import Collection, Hit
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Hit",
     "__version__",
     "aggregate",
+    "deep",
     "evaluation",
     "features",
     "geometry",
@@ -33,6 +34,7 @@ _STAGES = frozenset(
     {
         "aggregate",
         "collection",
+        "deep",
         "evaluation",
         "features",
         "geometry",
