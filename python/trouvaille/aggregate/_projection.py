@@ -28,6 +28,12 @@ class Projection(Estimator):
     def _scales(self) -> NDArray[np.float64]:
         """Return what is multiplied with after `components_`, shape (n_components,)."""
 
+    def learned_mean_and_weights(self) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Return what is subtracted and what is multiplied with, (n_dims, n_components)."""
+        if not hasattr(self, "components_"):
+            raise self._nothing_learned()
+        return self.mean_, (self.components_.T * self._scales()).astype(np.float32)
+
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:
         """Return the rows of `X`, projected.
 

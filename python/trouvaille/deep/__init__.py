@@ -9,8 +9,18 @@ except ModuleNotFoundError as _error:
         name=_error.name,
     ) from None
 
+from .pooling import MAC, CroW, GeM, SPoC
+from .regional import RMAC, RegionalGeM
 from .regions import rmac_regions
+from .whitening import Whitening
 
 __all__ = [
+    "MAC",
+    "RMAC",
+    "CroW",
+    "GeM",
+    "RegionalGeM",
+    "SPoC",
+    "Whitening",
     "rmac_regions",
 ]
