@@ -3,11 +3,8 @@ import numpy as np
 import pytest
 
 import reference_deep as reference
-import trouvaille
+from deep_cases import deep, torch
 from trouvaille.aggregate import LearnedWhitening, PCAWhitening
-
-torch = pytest.importorskip("torch", reason="deep descriptors need PyTorch")
-deep = trouvaille.deep
 
 SHAPES = [(1, 1), (1, 2), (1, 50), (2, 3), (7, 7), (9, 5), (6, 22), (20, 15), (33, 4)]
 WHERE = [{}, {"include_global": True}, {"levels": 5, "overlap": 0.6}]

@@ -3,11 +3,9 @@ import numpy as np
 import pytest
 
 import reference_deep
-import trouvaille
+from deep_cases import deep
 
-pytest.importorskip("torch", reason="deep descriptors need PyTorch")
-rmac_levels = trouvaille.deep.regions.rmac_levels
-rmac_regions = trouvaille.deep.rmac_regions
+rmac_levels, rmac_regions = deep.regions.rmac_levels, deep.rmac_regions
 
 SIDES = range(1, 65)
 

@@ -9,6 +9,9 @@ except ModuleNotFoundError as _error:
         name=_error.name,
     ) from None
 
+from .architecture import Architecture, Layer, sequential
+from .backbone import Backbone
+from .network import MULTI_SCALE, GlobalDescriptor, off_the_shelf
 from .pooling import MAC, CroW, GeM, SPoC
 from .regional import RMAC, RegionalGeM
 from .regions import rmac_regions
@@ -16,11 +19,18 @@ from .whitening import Whitening
 
 __all__ = [
     "MAC",
+    "MULTI_SCALE",
     "RMAC",
+    "Architecture",
+    "Backbone",
     "CroW",
     "GeM",
+    "GlobalDescriptor",
+    "Layer",
     "RegionalGeM",
     "SPoC",
     "Whitening",
+    "off_the_shelf",
     "rmac_regions",
+    "sequential",
 ]

@@ -130,7 +130,7 @@ class CroW(Pooling):
     Examples
     --------
     >>> CroW()(torch.tensor([[[[1.0, 0.0]], [[2.0, 1.0]]]])).numpy().round(3)
-    array([[1.067, 1.116]], dtype=float32)
+    array([[1.07 , 1.018]], dtype=float32)
     """
 
     def _pooled(self, x: torch.Tensor) -> torch.Tensor:

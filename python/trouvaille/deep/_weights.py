@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Weights of a network from a file, and into a network."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+Weights = str | os.PathLike[str] | None
+
+
+def imported(module: str, user: str, install: str) -> Any:
+    """Return a module that only `user` needs, or say what to install."""
+    try:
+        return importlib.import_module(module)
+    except (ImportError, RuntimeError) as error:  # torchvision beside another torch: RuntimeError
+        raise ImportError(
+            f"{user} needs {module}, which cannot be imported ({error}): {install}", name=module
+        ) from error
+
+
+def read_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+    """Return the weights that a file holds by name. No code in the file is run.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError
+        If it is damaged, or holds anything but tensors by name.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"weights must be a file, there is none at {path}")
+    try:
+        held = _read(path)
+    except ImportError:
+        raise
+    except Exception as error:  # whatever a damaged file makes of two libraries
+        raise ValueError(
+            f"{path} must hold a network's weights and nothing else, as safetensors or of "
+            f"torch.save; it cannot be read ({type(error).__name__}: {str(error)[:200]})"
+        ) from None
+    tensors = isinstance(held, dict) and all(isinstance(x, torch.Tensor) for x in held.values())
+    if not held or not tensors or not all(isinstance(name, str) for name in held):
+        raise ValueError(f"{path} must hold tensors by name, and nothing else")
+    return dict(held)
+
+
+def _read(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        needs = imported("safetensors.torch", str(path), "pip install 'trouvaille[deep]'")
+        return needs.load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def put_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Put the weights of a file into a network of just these names and shapes."""
+    weights, own = read_weights(path), network.state_dict()
+    # Files from before PyTorch 0.4.1 have no counts of batches, and nothing here needs them.
+    missing = sorted(
+        name for name in own.keys() - weights.keys() if not name.endswith("num_batches_tracked")
+    )
+    unknown = sorted(weights.keys() - own.keys())
+    other = sorted(name for name in own.keys() & weights.keys() if _differ(own, weights, name))
+    if missing or unknown or other:
+        raise ValueError(
+            f"{path} holds weights of another network: {_some(missing)} missing, "
+            f"{_some(unknown)} unknown, {_some(other)} of another shape"
+        )
+    network.load_state_dict(weights, strict=False)
+
+
+def _some(names: list[str]) -> str:
+    return f"{len(names)} ({', '.join(names[:2])})" if names else "none"
+
+
+def _differ(own: dict[str, torch.Tensor], weights: dict[str, torch.Tensor], name: str) -> bool:
+    return bool(own[name].shape != weights[name].shape)
