@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+VISION := .venv-vision
+VISION_PIP := $(VISION)/bin/python -m pip --disable-pip-version-check --quiet
 
 # For example: make test ARGS="-k words"; make demo PHOTOS=holiday QUERY=holiday/tower.jpg
 ARGS ?=
@@ -26,7 +28,7 @@ endef
 library = $(shell $(CXX) -print-file-name=$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cpp test-isa bench guard lint format wheel asan tsan cuda clean
+.PHONY: help demo test test-vision test-cpp test-isa bench guard lint format wheel asan tsan cuda clean
 .DELETE_ON_ERROR:
 
 help:  ## list what can be made
@@ -35,8 +37,11 @@ help:  ## list what can be made
 demo: $(VENV)/installed  ## index real photos, search them, write a page (PHOTOS=folder QUERY=photo for yours)
 	@$(BIN)/trouvaille demo $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(QUERY),--query "$(QUERY)")
 
-test: $(VENV)/installed $(VENV)/group-test  ## run the tests (ARGS="-k words" for some of them)
+test: $(VENV)/installed $(VENV)/group-test $(VENV)/group-deep  ## run the tests (ARGS="-k words" for some of them)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-vision: $(VISION)/installed  ## run the tests that need torchvision and timm, in an environment of their own
+	$(VISION)/bin/python -m pytest tests/vision $(ARGS)
 
 test-cpp: $(VENV)/environment  ## build with warnings as errors, and run the C++ tests
 	$(call stage,dev)
@@ -74,7 +79,7 @@ wheel: $(VENV)/environment  ## build a wheel into dist/
 asan: $(VENV)/installed $(VENV)/group-test  ## run the tests under the address and undefined-behaviour sanitizers
 	$(call stage,asan)
 	$(USE_VENV) ctest --test-dir build/asan --output-on-failure --no-tests=error
-	PYTHONPATH=build/asan/stage LD_PRELOAD="$(call library,libasan.so) $(call library,libstdc++.so)" \
+	TROUVAILLE_TESTS_WITHOUT_TORCH=1 PYTHONPATH=build/asan/stage LD_PRELOAD="$(call library,libasan.so) $(call library,libstdc++.so)" \
 	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
 	$(BIN)/python -m pytest --capture=sys $(ARGS)
 
@@ -87,7 +92,7 @@ cuda: $(VENV)/environment  ## build the CUDA module (needs nvcc)
 	$(call stage,cuda)
 
 clean:  ## remove everything that was made
-	rm -rf $(VENV) build dist demo out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VISION) build dist demo out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---- The environment. Each stamp is written last, so an interrupted step is done again.
@@ -106,12 +111,27 @@ $(VENV)/environment: pyproject.toml
 	@$(PIP) install --group build --requirement $(VENV)/dependencies.txt
 	@touch $@
 
-$(VENV)/group-%: $(VENV)/environment
-	@$(PIP) install --group $*
+$(VENV)/group-%: $(VENV)/environment tests/constraints.txt
+	@$(PIP) install --group $* --constraint tests/constraints.txt
 	@touch $@
 
 # scikit-build-core keeps its build folder under build/, so a second build compiles what changed.
 $(VENV)/installed: $(VENV)/environment $(SOURCES)
 	@echo "Building trouvaille"
 	@$(PIP) install --no-build-isolation --no-deps .
+	@touch $@
+
+# torchvision loads beside one release of PyTorch only, and that is not the one of the other tests.
+$(VISION)/environment: $(VENV)/environment tests/vision/constraints.txt
+	@echo "Making $(VISION) (once)"
+	@$(PYTHON) -m venv $(VISION)
+	@$(VISION_PIP) install --upgrade 'pip>=25.1'
+	@$(VISION_PIP) install --group vision --requirement $(VENV)/dependencies.txt \
+	--constraint tests/vision/constraints.txt
+	@touch $@
+
+$(VISION)/installed: $(VISION)/environment $(VENV)/installed
+	@rm -rf build/vision
+	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir build/vision .
+	@$(VISION_PIP) install --force-reinstall --no-deps build/vision/*.whl
 	@touch $@

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from trouvaille import _core
+
+# No kernel needs PyTorch, which takes a minute to be imported by an emulated CPU.
+if os.environ.get("TROUVAILLE_TESTS_WITHOUT_TORCH"):
+    sys.modules["torch"] = None
 
 # A deadline would fail on a busy machine. The fixtures `isa` and `threads` are the same for every
 # example of a test, so drawing many examples within one of them is sound.
