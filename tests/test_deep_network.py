@@ -119,6 +119,15 @@ def test_channels_last_changes_nothing():
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
+def test_compiling_changes_nothing():
+    net = model(scales=(1, 0.5))
+    compiled = torch.compile(net, backend="eager")  # traced as for any backend, without a compiler
+    with torch.no_grad():
+        for shape in (40, 56), (56, 40):
+            x = photos(*shape)
+            torch.testing.assert_close(compiled(x), net(x))
+
+
 def test_weights_come_back_from_a_state(tmp_path):
     net = model(deep.GeM(trainable=True), whitening=deep.Whitening(8, 4))
     other = model(deep.GeM(2.0, trainable=True), whitening=deep.Whitening(8, 4))

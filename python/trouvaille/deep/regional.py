@@ -52,12 +52,15 @@ class Regional(Pooling):
         return functional.normalize(self._unit_vectors(x).sum(1), dim=1)
 
     def _unit_vectors(self, x: torch.Tensor) -> torch.Tensor:
-        levels = rmac_levels(*x.shape[2:], self.levels, self.overlap)
-        vectors = in_float32(self._of_regions(x, levels).transpose(1, 2))
+        vectors = in_float32(self._found(x).transpose(1, 2))
         vectors = functional.normalize(vectors, dim=2)
         if self.whitening is None:
             return vectors
         return functional.normalize(self.whitening(vectors), dim=2)
+
+    @torch.compiler.disable  # it would trace for each shape anew where its regions are
+    def _found(self, x: torch.Tensor) -> torch.Tensor:
+        return self._of_regions(x, rmac_levels(*x.shape[2:], self.levels, self.overlap))
 
     @abstractmethod
     def _of_regions(self, x: torch.Tensor, levels: tuple[Level, ...]) -> torch.Tensor:
