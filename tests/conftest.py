@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,17 @@ from hypothesis import HealthCheck, settings
 
 from trouvaille import _core
 
-# No kernel needs PyTorch, which takes a minute to be imported by an emulated CPU.
+
+class WithoutTorch(PathFinder):
+    """Finds what is installed but PyTorch, which an emulated CPU takes a minute to import."""
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name == "torch" else super().find_spec(name, path, target)
+
+
 if os.environ.get("TROUVAILLE_TESTS_WITHOUT_TORCH"):
-    sys.modules["torch"] = None
+    sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutTorch
 
 # A deadline would fail on a busy machine. The fixtures `isa` and `threads` are the same for every
 # example of a test, so drawing many examples within one of them is sound.
