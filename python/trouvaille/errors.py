@@ -67,3 +67,23 @@ class CollectionLockedError(TrouvailleError, RuntimeError):
             f"{self.path} is being written by another process or thread; "
             "wait until that is done, or end it (the lock goes with it)"
         )
+
+
+class CheckpointError(TrouvailleError, ValueError):
+    """A network's file is refused: it is damaged, holds code, or is of another network.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    reason : str
+        What is wrong with it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = Path(path)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
