@@ -129,6 +129,22 @@ def offsets(x: ArrayLike, name: str, total: int, what: str) -> NDArray[np.int64]
     return offsets
 
 
+def box(x: ArrayLike, width: int, height: int) -> tuple[int, int, int, int]:
+    """Return the pixels that a box x1, y1, x2, y2 of a query of that size touches."""
+    corners = array(x, "box", np.float64, ndim=1)
+    if len(corners) != 4:
+        raise ValueError(f"box must be four numbers, x1, y1, x2, y2; got {len(corners)}")
+    limits = np.array([width, height, width, height])
+    x1, y1, x2, y2 = np.clip(corners, 0, limits).tolist()
+    left, top, right, bottom = math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)
+    if left >= right or top >= bottom:
+        raise ValueError(
+            f"box must be x1, y1, x2, y2 with x1 < x2 and y1 < y2, within the query's "
+            f"{width} x {height} pixels; got {tuple(corners.tolist())}"
+        )
+    return left, top, right, bottom
+
+
 def count(n: int, name: str, minimum: int = 1, maximum: int = MAX_COUNT) -> int:
     """Return the whole number `n` of [minimum, maximum]."""
     try:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,7 +51,7 @@ class Query:
     ) -> Query:
         """Return the query for a photo, or for the part of it in a box x1, y1, x2, y2."""
         height, width = gray.shape
-        x1, y1, x2, y2 = (0, 0, width, height) if box is None else _pixels(box, width, height)
+        x1, y1, x2, y2 = (0, 0, width, height) if box is None else _check.box(box, width, height)
         work, factors = images.resize_to(gray[y1:y2, x1:x2], settings.max_size)
         to_photo = resized(*factors)
         to_photo[:2, 2] += x1, y1
@@ -69,22 +68,6 @@ class Query:
         work, factors = images.resize_to(self.work, max(self.work.shape) // REDUCTION)
         features = settings.extractor(work, threads=threads)
         return Query(features, self.size, work, self.to_photo @ resized(*factors))
-
-
-def _pixels(box: Sequence[float], width: int, height: int) -> tuple[int, int, int, int]:
-    """Return the pixels that a box of the query touches."""
-    corners = _check.array(box, "box", np.float64, ndim=1)
-    if len(corners) != 4:
-        raise ValueError(f"box must be four numbers, x1, y1, x2, y2; got {len(corners)}")
-    limits = np.array([width, height, width, height])
-    x1, y1, x2, y2 = np.clip(corners, 0, limits).tolist()
-    left, top, right, bottom = math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)
-    if left >= right or top >= bottom:
-        raise ValueError(
-            f"box must be x1, y1, x2, y2 with x1 < x2 and y1 < y2, within the query's "
-            f"{width} x {height} pixels; got {tuple(corners.tolist())}"
-        )
-    return left, top, right, bottom
 
 
 def moved(points: NDArray[np.floating], transform: NDArray[np.float64]) -> NDArray[np.float64]:

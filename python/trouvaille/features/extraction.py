@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,18 +138,9 @@ def _extract(
     threads: int | None,
 ) -> Extraction:
     start = time.perf_counter()
-    if isinstance(photo, str | os.PathLike) and "\0" in os.fsdecode(photo):
-        return Extraction(photo, "missing", f"no file has a NUL in its path: {shown(photo)}")
-    try:
-        pixels = load(photo, extractor.mode, apply_exif)
-    except images.ImageError as error:
-        return Extraction(photo, error.status, str(error))
-    except PermissionError as error:
-        return Extraction(photo, "forbidden", str(error))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        return Extraction(photo, "missing", str(error))
-    except OSError as error:  # it is there: a loop of links, a failing disk
-        return Extraction(photo, "unreadable", str(error))
+    pixels = pixels_of(photo, extractor.mode, apply_exif)
+    if isinstance(pixels, Problem):
+        return Extraction(photo, pixels.status, pixels.error)
     work = pixels if max_size is None else images.resize_to(pixels, max_size)[0]
     decoded = time.perf_counter()
     try:
@@ -165,6 +156,29 @@ def _extract(
         decode_seconds=decoded - start,
         extract_seconds=time.perf_counter() - decoded,
     )
+
+
+class Problem(NamedTuple):
+    """Why a photo has no pixels; see `Extraction`."""
+
+    status: str
+    error: str
+
+
+def pixels_of(photo: Photo, mode: str, apply_exif: bool = True) -> NDArray[np.uint8] | Problem:
+    """Return the pixels that a detector of that mode looks at, or why there are none."""
+    if isinstance(photo, str | os.PathLike) and "\0" in os.fsdecode(photo):
+        return Problem("missing", f"no file has a NUL in its path: {shown(photo)}")
+    try:
+        return load(photo, mode, apply_exif)
+    except images.ImageError as error:
+        return Problem(error.status, str(error))
+    except PermissionError as error:
+        return Problem("forbidden", str(error))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        return Problem("missing", str(error))
+    except OSError as error:  # it is there: a loop of links, a failing disk
+        return Problem("unreadable", str(error))
 
 
 def load(photo: Photo, mode: str, apply_exif: bool = True) -> NDArray[np.uint8]:

@@ -32,7 +32,7 @@ _LOCK = "LOCK"
 _PART = re.compile(r"\.[0-9a-f]{32}\.part")
 
 # A file that is the same may yet be read the next time; what is no photo will be none.
-_RETRIED = frozenset({"missing", "forbidden", "unreadable", "unnameable"})
+RETRIED = frozenset({"missing", "forbidden", "unreadable", "unnameable"})
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _wanted(
             row = PhotoRow(printable(id), "unnameable", error=f"its name {problem}")
             plans.append(_Plan(id, None, row))
             continue
-        source = _source(photo)
+        source = source_of(photo)
         plans.append(_Plan(id, source, _kept(folder, id, source)))
         if plans[-1].row is None:
             yield photo
@@ -196,7 +196,7 @@ def _rows(
         yield plan.row
 
 
-def _source(photo: Photo) -> dict[str, Any] | None:
+def source_of(photo: Photo) -> dict[str, Any] | None:
     """Return what tells a photo from its successors of the same name; None of one not there."""
     if isinstance(photo, str | os.PathLike):
         try:
@@ -218,7 +218,7 @@ def _kept(folder: Path, id: str, source: dict[str, Any] | None) -> PhotoRow | No
         row, of = read_row(file_of(folder, id))
     except (FileNotFoundError, IndexCorruptError):
         return None
-    if of != source or row.id != id or row.status in _RETRIED:
+    if of != source or row.id != id or row.status in RETRIED:
         return None
     return PhotoRow(**{**asdict(row), "skipped": True})
 

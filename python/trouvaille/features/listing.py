@@ -28,10 +28,11 @@ def expand(photos: Photo | Iterable[Photo]) -> list[Photo]:
     TypeError
         If something is no path, bytes or array.
     """
-    return [photo for _, photo in _expanded(photos)]
+    return [photo for _, photo in expand_named(photos)]
 
 
-def _expanded(photos: Photo | Iterable[Photo]) -> list[tuple[str, Photo]]:
+def expand_named(photos: Photo | Iterable[Photo]) -> list[tuple[str, Photo]]:
+    """Return photos as `expand` does, each with its name; what is no file has an empty one."""
     single = isinstance(photos, str | os.PathLike | bytes | bytearray | memoryview | np.ndarray)
     if not single and not isinstance(photos, Iterable):
         raise _not_photos(photos)
@@ -67,7 +68,7 @@ def list_photos(
     FileNotFoundError
         If `photos` is one path that does not exist.
     """
-    listed = _expanded(photos)
+    listed = expand_named(photos)
     if ids is not None:
         chosen = [ids] if isinstance(ids, str) else list(ids)
         if len(chosen) != len(listed):
