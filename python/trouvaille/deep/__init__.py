@@ -11,6 +11,8 @@ except ModuleNotFoundError as _error:
 
 from .architecture import Architecture, Layer, sequential
 from .backbone import Backbone
+from .descriptor_folder import DescriptorRow, FolderDescriptors
+from .extraction import DescriptorReport, extract
 from .network import MULTI_SCALE, GlobalDescriptor, off_the_shelf
 from .pooling import MAC, CroW, GeM, SPoC
 from .regional import RMAC, RegionalGeM
@@ -24,12 +26,16 @@ __all__ = [
     "Architecture",
     "Backbone",
     "CroW",
+    "DescriptorReport",
+    "DescriptorRow",
+    "FolderDescriptors",
     "GeM",
     "GlobalDescriptor",
     "Layer",
     "RegionalGeM",
     "SPoC",
     "Whitening",
+    "extract",
     "off_the_shelf",
     "rmac_regions",
     "sequential",

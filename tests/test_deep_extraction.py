@@ -1,0 +1,530 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many photos become the descriptors that each has alone, whatever happens on the way."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="networks need PyTorch")
+
+from torch import nn  # noqa: E402
+
+from trouvaille.deep import (  # noqa: E402
+    RMAC,
+    FolderDescriptors,
+    GeM,
+    GlobalDescriptor,
+    extract,
+)
+from trouvaille.deep._batches import of_equal_shape  # noqa: E402
+from trouvaille.deep._fused import fused  # noqa: E402
+from trouvaille.errors import CollectionLockedError, IndexCorruptError  # noqa: E402
+
+
+class Small(nn.Module):
+    """A backbone whose normalisations have learned something."""
+
+    mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)
+
+    def __init__(self, seed=0):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.first = nn.Conv2d(3, 8, 3, 2, 1, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.second = nn.Sequential(nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1), nn.BatchNorm2d(16))
+        with torch.no_grad():
+            for norm in (self.norm, self.second[2]):
+                norm.running_mean.normal_()
+                norm.running_var.uniform_(0.5, 2)
+                norm.weight.uniform_(0.5, 2)
+                norm.bias.normal_()
+
+    def forward(self, x):
+        return torch.relu(self.second(self.norm(self.first(x))))
+
+
+@pytest.fixture
+def model():
+    return GlobalDescriptor(Small(), RMAC())
+
+
+def photo(seed, height, width):
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (4, 5, 3)).astype(np.uint8)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+SHAPES = [(60, 80), (80, 60), (60, 80), (64, 64), (60, 80), (80, 60), (33, 150)]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i, shape in enumerate(SHAPES):
+        cv2.imwrite(str(folder / f"{i}.png"), photo(i, *shape)[:, :, ::-1])
+    return folder
+
+
+def alone(model, pixels, scales=None):
+    """What the network says of one photo, without any of what makes extraction fast."""
+    mean, std = (torch.tensor(part).reshape(3, 1, 1) for part in (Small.mean, Small.std))
+    x = (torch.from_numpy(pixels).permute(2, 0, 1).float() / 255 - mean) / std
+    used = GlobalDescriptor(model.backbone, model.pooling, model.whitening, scales or model.scales)
+    with torch.no_grad():
+        return used(x[None])[0].numpy()
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 2, 100])
+@pytest.mark.parametrize("scales", [None, (1, 2**-0.5, 0.5)])
+def test_a_photo_is_described_as_alone(model, photos, batch_size, scales):
+    report = extract(model, photos, batch_size=batch_size, scales=scales)
+    wanted = [alone(model, photo(i, *shape), scales) for i, shape in enumerate(SHAPES)]
+    np.testing.assert_allclose(report.descriptors, wanted, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(report.descriptors, axis=1), 1, atol=1e-6)
+    assert [row.id for row in report.rows] == [f"{i}.png" for i in range(len(SHAPES))]
+    assert [row.size for row in report.rows] == [(w, h) for h, w in SHAPES]
+    assert report.failed == []
+
+
+def test_descriptors_do_not_depend_on_the_other_photos(model):
+    many = [photo(i, *shape) for i, shape in enumerate(SHAPES)]
+    together = extract(model, many, batch_size=4).descriptors
+    for pixels, descriptor in zip(many, together, strict=True):
+        np.testing.assert_allclose(extract(model, pixels).descriptors[0], descriptor, atol=1e-6)
+
+
+def test_photos_are_shrunk_and_never_enlarged(model):
+    big, small = photo(0, 90, 120), photo(1, 30, 40)
+    report = extract(model, [big, small], image_size=60)
+    assert [row.work_size for row in report.rows] == [(60, 45), (40, 30)]
+    assert [row.size for row in report.rows] == [(120, 90), (40, 30)]
+    whole = extract(model, [big], image_size=None)
+    assert whole.rows[0].work_size == (120, 90)
+
+
+def test_the_network_is_left_as_it_is(model, photos):
+    model.train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    extract(model, photos, scales=(1, 0.5))
+    assert model.training
+    assert model.scales == (1.0,)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert all(parameter.requires_grad for parameter in model.backbone.parameters())
+
+
+# ---- The copy that runs
+
+
+def test_normalisations_become_part_of_convolutions(model):
+    copy, dimensions = fused(model)
+    assert dimensions == 16
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in copy.modules())
+    x = torch.randn(2, 3, 50, 70)
+    with torch.no_grad():
+        torch.testing.assert_close(copy(x), model(x), rtol=0, atol=1e-6)
+
+
+class ReadTwice(Small):
+    def forward(self, x):
+        made = self.first(x)
+        return torch.relu(self.second(self.norm(made)) + made.mean())
+
+
+class UsedTwice(Small):
+    def forward(self, x):
+        return torch.relu(self.norm(self.first(x)) + self.norm(2 * self.first(x)))
+
+
+@pytest.mark.parametrize("backbone", [ReadTwice, UsedTwice])
+def test_what_is_read_or_used_twice_is_left_alone(backbone):
+    model = GlobalDescriptor(backbone(), GeM())
+    x = torch.randn(2, 3, 50, 70)
+    with torch.no_grad():
+        torch.testing.assert_close(fused(model)[0](x), model(x), rtol=0, atol=1e-5)
+
+
+# ---- Batches
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("look_ahead", [1, 2])
+def test_batches_are_of_one_shape_and_few_photos_wait(rng, size, look_ahead):
+    shapes = [(*rng.integers(1, 3, 2), 3) for _ in range(60)]
+    given, taken = 0, []
+
+    def photos():
+        nonlocal given
+        for number, shape in enumerate(shapes):
+            given += 1
+            yield number, np.zeros(shape, np.uint8)
+
+    for batch in of_equal_shape(photos(), lambda: size, look_ahead):
+        assert 1 <= len(batch) <= size
+        assert len({pixels.shape for _, pixels in batch}) == 1
+        taken += [number for number, _ in batch]
+        assert given - len(taken) <= look_ahead * size
+    assert sorted(taken) == list(range(60))
+
+
+class Limited(nn.Module):
+    """A network for whose batches, or for whose largest photos, a GPU has no memory."""
+
+    mean, std = Small.mean, Small.std
+
+    def __init__(self, photos, pixels=10**9):
+        super().__init__()
+        self.inner, self.photos, self.pixels = GlobalDescriptor(Small(), GeM()), photos, pixels
+        self.sizes = []
+
+    def __deepcopy__(self, memo):
+        return self  # so that what happens to the copy is seen
+
+    def forward(self, x):
+        if len(x) > self.photos or x.shape[2] * x.shape[3] > self.pixels:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        self.sizes.append(len(x))
+        return self.inner(x)
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_it_says_so():
+    model = Limited(3)
+    many = [photo(i, 40, 50) for i in range(20)]
+    report = extract(model, many, batch_size=16, scales=None)
+    assert report.failed == []
+    assert report.batch_size == 2
+    assert sum(model.sizes[-10:]) == 20
+    assert len(report.notes) == 3
+    assert "16 photos at a time do not fit into the memory of cpu" in report.notes[0]
+    wanted = extract(model.inner, many, scales=None).descriptors
+    np.testing.assert_allclose(report.descriptors, wanted, atol=1e-6)
+
+
+def test_a_photo_that_does_not_fit_alone_is_a_row():
+    many = [photo(0, 98, 98), photo(1, 120, 120), photo(2, 98, 98)]
+    report = extract(Limited(8, 100 * 100), many, scales=None)
+    assert [row.status for row in report.rows] == ["ok", "out_of_memory", "ok"]
+    assert "120 x 120 pixels do not fit" in report.rows[1].error
+    assert not report.descriptors[1].any()
+    assert report.descriptors[2].any()
+
+
+# ---- Odd photos
+
+
+def test_bad_photos_are_rows(model, photos, tmp_path):
+    (photos / "2.png").write_bytes(b"no photo")
+    (photos / "3.png").write_bytes(b"")
+    listed = [*sorted(photos.iterdir()), tmp_path / "missing.jpg"]
+    seen = []
+    report = extract(model, listed, progress=lambda *given: seen.append(given))
+    statuses = [row.status for row in report.rows]
+    assert statuses == ["ok", "ok", "unsupported", "empty", "ok", "ok", "ok", "missing"]
+    assert [row.id for row in report.failed] == ["2.png", "3.png", "missing.jpg"]
+    assert not report.descriptors[[2, 3, 7]].any()
+    assert seen == [("describing", done, 8) for done in range(9)]
+    assert "5 of 8 photos, on cpu" in repr(report)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 10_000), (10_000, 1), (2, 3), (7, 300)])
+def test_strips_and_photos_smaller_than_the_receptive_field_have_descriptors(model, shape):
+    report = extract(model, photo(0, *shape))
+    assert report.rows[0].status == "ok"
+    np.testing.assert_allclose(np.linalg.norm(report.descriptors), 1, atol=1e-6)
+
+
+def test_a_gray_photo_is_described_as_its_colours(model, tmp_path):
+    gray = photo(0, 60, 80)[:, :, 0]
+    cv2.imwrite(str(tmp_path / "gray.png"), gray)
+    cv2.imwrite(str(tmp_path / "deep.png"), gray.astype(np.uint16) << 8)
+    colours = np.repeat(gray[:, :, None], 3, axis=2)
+    given = [gray, gray[:, :, None], colours, tmp_path / "gray.png", tmp_path / "deep.png"]
+    report = extract(model, given)
+    assert report.failed == []
+    for descriptor in report.descriptors[1:]:
+        np.testing.assert_allclose(descriptor, report.descriptors[0], atol=1e-6)
+
+
+def test_pixels_of_16_bits_are_an_error_that_says_what_to_do(model):
+    with pytest.raises(TypeError, match="image must be uint8, got uint16; pass"):
+        extract(model, np.zeros((20, 20, 3), np.uint16))
+
+
+def test_what_a_network_cannot_express_is_a_row():
+    class Overflowing(nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3)) / (x.amax((1, 2, 3), keepdim=True)[:, :, 0, 0] > 0)
+
+    model = Overflowing()
+    report = extract(model, [np.zeros((9, 9, 3), np.uint8), photo(0, 9, 9)], scales=None)
+    assert [row.status for row in report.rows] == ["not_finite", "ok"]
+    assert not report.descriptors[0].any()
+
+
+# ---- Boxes
+
+
+def test_a_box_is_described_at_the_scale_of_its_photo(model):
+    pixels = photo(0, 100, 200)
+    report = extract(model, pixels, box=(20, 10, 120, 90), image_size=100)
+    assert report.rows[0].size == (100, 80)
+    assert report.rows[0].work_size == (50, 40)
+    same = extract(model, pixels[10:90, 20:120], image_size=50)
+    np.testing.assert_allclose(report.descriptors, same.descriptors, atol=1e-6)
+
+
+def test_a_box_outside_of_its_photo_is_an_error(model):
+    with pytest.raises(ValueError, match="box must be"):
+        extract(model, photo(0, 100, 200), box=(300, 10, 400, 90))
+    with pytest.raises(ValueError, match="box is of one photo"):
+        extract(model, [photo(0, 9, 9)] * 2, box=(0, 0, 5, 5))
+
+
+# ---- Options
+
+
+def test_shorter_types_change_little(model, photos):
+    full = extract(model, photos).descriptors
+    short = extract(model, photos, autocast="bfloat16").descriptors
+    assert short.dtype == np.float32
+    assert (full * short).sum(1).min() > 0.99
+    assert not np.array_equal(full, short)
+
+
+def test_the_report_says_where_and_why(model, photos):
+    report = extract(model, photos)
+    if not torch.cuda.is_available():
+        assert report.device == "cpu"
+        assert "CPU alone" in report.device_reason or "no GPU" in report.device_reason
+    assert extract(model, photos, device="cpu").device_reason == "it was asked for"
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"device": "gpu"}, ValueError, "device must be"),
+        ({"device": 3}, TypeError, "device must be"),
+        ({"batch_size": 0}, ValueError, "batch_size must be"),
+        ({"image_size": 0}, ValueError, "image_size must be"),
+        ({"autocast": "int8"}, ValueError, "autocast must be"),
+        ({"scales": ()}, TypeError, "scales must be"),
+        ({"scales": (0,)}, ValueError, "scales must be"),
+        ({"workers": 0}, ValueError, "threads must be"),
+        ({"resume": "no", "out": "x"}, TypeError, "resume must be"),
+    ],
+)
+def test_options_that_are_none_are_errors(model, photos, options, error, message, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    with pytest.raises(error, match=message):
+        extract(model, photos, **options)
+
+
+def test_a_gpu_that_is_not_there_is_an_error(model, photos):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(ValueError, match="device is 'cuda', but"):
+        extract(model, photos, device="cuda")
+
+
+def test_what_is_no_network_is_an_error(model, photos):
+    with pytest.raises(TypeError, match="model must be a module"):
+        extract(lambda x: x, photos)
+    with pytest.raises(TypeError, match="scales are of a GlobalDescriptor"):
+        extract(nn.Flatten(), photos)
+    with pytest.raises(ValueError, match="model must return"):
+        extract(Small(), photos, scales=None)
+    with pytest.raises(ValueError, match="there is no photo"):
+        extract(model, [])
+
+
+# ---- Folders
+
+
+def test_a_folder_holds_what_memory_would(model, photos, tmp_path):
+    report = extract(model, photos, out=tmp_path / "out", batch_size=2)
+    wanted = extract(model, photos).descriptors
+    np.testing.assert_allclose(report.descriptors, wanted, atol=1e-6)
+    folder = FolderDescriptors.open(tmp_path / "out")
+    assert folder.ids == [row.id for row in report.rows]
+    assert np.array_equal(folder.descriptors, report.descriptors)
+    assert isinstance(folder.descriptors.base, np.memmap)
+    assert np.array_equal(folder["3.png"], report.descriptors[3])
+    assert folder.row("3.png").work_size == (64, 64)
+    assert "3.png" in folder
+    assert len(folder) == len(SHAPES)
+    assert np.array_equal(folder.of(["5.png", "1.png"]), report.descriptors[[5, 1]])
+
+
+def test_what_is_there_is_not_described_again(model, photos, tmp_path):
+    extract(model, photos, out=tmp_path / "out")
+    (photos / "1.png").unlink()
+    cv2.imwrite(str(photos / "1.png"), photo(99, 50, 60))
+    cv2.imwrite(str(photos / "a.png"), photo(98, 50, 60))
+    report = extract(model, photos, out=tmp_path / "out")
+    assert [row.id for row in report.rows if not row.skipped] == ["1.png", "a.png"]
+    assert report.n_skipped == len(SHAPES) - 1
+    np.testing.assert_allclose(report.descriptors, extract(model, photos).descriptors, atol=1e-6)
+    fewer = extract(model, sorted(photos.iterdir())[::-2], out=tmp_path / "out")
+    assert all(row.skipped for row in fewer.rows)
+    assert np.array_equal(fewer.descriptors, report.descriptors[::-2])
+
+
+def test_a_photo_that_was_missing_is_tried_again(model, photos, tmp_path):
+    listed = [photos / "0.png", photos / "late.png"]
+    first = extract(model, listed, out=tmp_path / "out")
+    assert [row.status for row in first.rows] == ["ok", "missing"]
+    assert not first.descriptors[1].any()
+    cv2.imwrite(str(photos / "late.png"), photo(5, 40, 40))
+    second = extract(model, listed, out=tmp_path / "out")
+    assert [(row.status, row.skipped) for row in second.rows] == [("ok", True), ("ok", False)]
+
+
+def test_pixels_need_ids_and_are_known_by_their_content(model, tmp_path):
+    pixels = [photo(i, 40, 50) for i in range(3)]
+    with pytest.raises(ValueError, match="ids must be given"):
+        extract(model, pixels, out=tmp_path / "out")
+    extract(model, pixels, ids=["a", "b", "c"], out=tmp_path / "out")
+    pixels[1] = photo(9, 40, 50)
+    report = extract(model, pixels, ids=["a", "b", "c"], out=tmp_path / "out")
+    assert [row.skipped for row in report.rows] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"image_size": 50}, "image_size=1024, not 50"),
+        ({"scales": (1,)}, "another network"),
+        ({"autocast": "bfloat16"}, "autocast=None, not 'bfloat16'"),
+        ({"apply_exif": False}, "apply_exif=True, not False"),
+        ({"model": GlobalDescriptor(Small(1), RMAC())}, "another network"),
+        ({"model": GlobalDescriptor(Small(), GeM())}, "another network"),
+        ({"model": GlobalDescriptor(Small(), RMAC(levels=2))}, "another network"),
+        ({"resume": False}, "holds descriptors"),
+    ],
+)
+def test_a_folder_of_another_network_or_settings_is_refused(
+    model, photos, tmp_path, changed, message
+):
+    extract(model, photos, out=tmp_path / "out")
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    options = {"model": model, "photos": photos, "out": tmp_path / "out", **changed}
+    with pytest.raises(ValueError, match=message):
+        extract(**options)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_a_folder_of_something_else_is_refused(model, photos):
+    with pytest.raises(ValueError, match=r"holds no descriptors but '\d.png'"):
+        extract(model, [photos / "0.png"], out=photos)
+
+
+def test_one_at_a_time_extracts_into_a_folder(model, photos, tmp_path):
+    from trouvaille._lock import Lock
+
+    (tmp_path / "out").mkdir()
+    with Lock(tmp_path / "out" / "LOCK"), pytest.raises(CollectionLockedError):
+        extract(model, photos, out=tmp_path / "out")
+
+
+def test_a_run_that_was_cut_anywhere_is_resumed(model, photos, tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    extract(model, photos, out=whole, batch_size=1)
+    files = {path.name: path.read_bytes() for path in whole.iterdir()}
+    lines, data = files["rows.jsonl"], files["descriptors.f32"]
+    row = 16 * 4
+    cuts = itertools.chain(
+        ((text, len(data)) for text in range(0, len(lines), 37)),
+        ((len(lines), rows) for rows in range(0, len(data), row + 3)),
+    )
+    for text_bytes, data_bytes in cuts:
+        cut.mkdir(exist_ok=True)
+        (cut / "manifest.json").write_bytes(files["manifest.json"])
+        (cut / "rows.jsonl").write_bytes(lines[:text_bytes])
+        (cut / "descriptors.f32").write_bytes(data[:data_bytes])
+        report = extract(model, photos, out=cut, batch_size=1)
+        assert np.array_equal(report.descriptors, FolderDescriptors.open(whole).descriptors)
+        whole_rows = min(text_bytes and lines[:text_bytes].count(b"\n"), data_bytes // row)
+        assert report.n_skipped == whole_rows
+        assert (cut / "descriptors.f32").read_bytes() == data
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills by a signal")
+def test_a_run_that_was_killed_is_resumed(model, photos, tmp_path):
+    script = f"""
+import sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_deep_extraction import *
+model = GlobalDescriptor(Small(), RMAC())
+def slowly(stage, done, total):
+    print(done, flush=True)
+    time.sleep(0.2)
+extract(model, {str(photos)!r}, out={str(tmp_path / "out")!r}, progress=slowly)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, env=os.environ.copy()
+    )
+    while int(process.stdout.readline()) < 3:
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    report = extract(model, photos, out=tmp_path / "out")
+    assert 2 <= report.n_skipped < len(SHAPES)
+    np.testing.assert_allclose(report.descriptors, extract(model, photos).descriptors, atol=1e-6)
+
+
+def test_damaged_rows_are_described_again_and_refused_by_readers(model, photos, tmp_path):
+    report = extract(model, photos, out=tmp_path / "out")
+    wanted = np.array(report.descriptors)
+    del report
+    data = bytearray((tmp_path / "out" / "descriptors.f32").read_bytes())
+    data[2 * 64 + 5] ^= 1
+    (tmp_path / "out" / "descriptors.f32").write_bytes(data)
+    folder = FolderDescriptors.open(tmp_path / "out")
+    assert np.array_equal(folder["1.png"], wanted[1])
+    with pytest.raises(IndexCorruptError, match="checksum"):
+        folder["2.png"]
+    again = extract(model, photos, out=tmp_path / "out")
+    assert [row.id for row in again.rows if not row.skipped] == ["2.png"]
+    assert np.array_equal(again.descriptors, wanted)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "null", '{"id": 1}', "\x00", "9" * 5000])
+def test_a_damaged_record_is_an_error_that_names_it(model, photos, tmp_path, text):
+    extract(model, photos, out=tmp_path / "out")
+    with (tmp_path / "out" / "rows.jsonl").open("a") as file:
+        file.write(text + "\n")
+    with pytest.raises(IndexCorruptError, match=r"rows\.jsonl"):
+        FolderDescriptors.open(tmp_path / "out")
+
+
+@pytest.mark.parametrize("change", [{"format": 2}, {"dimensions": -1}, {"settings": None}])
+def test_a_damaged_manifest_is_an_error(model, photos, tmp_path, change):
+    extract(model, photos, out=tmp_path / "out")
+    path = tmp_path / "out" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ValueError, match=r"manifest\.json"):
+        FolderDescriptors.open(tmp_path / "out")
+    with pytest.raises(FileNotFoundError, match="holds no descriptors"):
+        FolderDescriptors.open(tmp_path)
+
+
+def test_what_is_done_is_on_disk(model, tmp_path):
+    seen = []
+
+    def look(stage, done, total):
+        lines = tmp_path / "out" / "rows.jsonl"
+        seen.append((done, lines.read_text().count("\n") if lines.exists() else 0))
+
+    many = [photo(i % 7, 40 + i % 5, 50) for i in range(60)]
+    ids = [str(i) for i in range(60)]
+    extract(model, many, ids=ids, out=tmp_path / "out", progress=look)
+    assert all(done == written for done, written in seen)
