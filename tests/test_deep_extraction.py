@@ -26,6 +26,7 @@ from trouvaille.deep import (  # noqa: E402
 )
 from trouvaille.deep._batches import of_equal_shape  # noqa: E402
 from trouvaille.deep._fused import fused  # noqa: E402
+from trouvaille.deep._same_padding import SamePadding  # noqa: E402
 from trouvaille.errors import CollectionLockedError, IndexCorruptError  # noqa: E402
 
 
@@ -150,6 +151,51 @@ def test_what_is_read_or_used_twice_is_left_alone(backbone):
     x = torch.randn(2, 3, 50, 70)
     with torch.no_grad():
         torch.testing.assert_close(fused(model)[0](x), model(x), rtol=0, atol=1e-5)
+
+
+class Conv2dSame(nn.Conv2d):
+    """As others pad by a photo's size: half of the cells before, the rest behind."""
+
+    def forward(self, x):
+        pads = []
+        for side, size, stride in zip(x.shape[:1:-1], self.kernel_size, self.stride, strict=True):
+            missing = max((-(-side // stride) - 1) * stride + size - side, 0)
+            pads += [missing // 2, missing - missing // 2]
+        x = nn.functional.pad(x, pads)
+        return nn.functional.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_padding_by_the_size_of_a_photo_needs_no_copy(size, stride):
+    torch.manual_seed(0)
+    layer = Conv2dSame(3, 6, size, stride, groups=3)
+    model = GlobalDescriptor(nn.Sequential(layer, nn.ReLU()), GeM())
+    copy, _ = fused(model)
+    assert type(copy.backbone[0]) is SamePadding
+    assert type(layer) is Conv2dSame
+    for height in (size, 7, 8, 9, 12):
+        for width in (8, 9, 11):
+            x = torch.randn(2, 3, height, width)
+            with torch.no_grad():
+                torch.testing.assert_close(copy.backbone(x), model.backbone(x), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("scales", [(1.0,), (1.0, 0.5)])
+def test_activations_write_over_what_nobody_reads_again(scales):
+    class First(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.activation, self.conv = nn.ReLU(), nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            return torch.relu(self.conv(self.activation(x) - x))
+
+    model = GlobalDescriptor(First(), GeM(), scales=scales)
+    assert not fused(model)[0].backbone.activation.inplace
+    model = GlobalDescriptor(Small(), GeM(), scales=scales)
+    assert fused(model)[0].backbone.second[0].inplace
+    assert not model.backbone.second[0].inplace
 
 
 # ---- Batches

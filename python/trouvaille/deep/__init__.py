@@ -11,10 +11,13 @@ except ModuleNotFoundError as _error:
 
 from .architecture import Architecture, Layer, sequential
 from .backbone import Backbone
+from .card import Card
+from .checkpoints import import_network, load_network, read_card, save_network
 from .descriptor_folder import DescriptorRow, FolderDescriptors
 from .extraction import DescriptorReport, extract
 from .network import MULTI_SCALE, GlobalDescriptor, off_the_shelf
 from .pooling import MAC, CroW, GeM, SPoC
+from .projected import Projected
 from .regional import RMAC, RegionalGeM
 from .regions import rmac_regions
 from .whitening import Whitening
@@ -25,6 +28,7 @@ __all__ = [
     "RMAC",
     "Architecture",
     "Backbone",
+    "Card",
     "CroW",
     "DescriptorReport",
     "DescriptorRow",
@@ -32,11 +36,16 @@ __all__ = [
     "GeM",
     "GlobalDescriptor",
     "Layer",
+    "Projected",
     "RegionalGeM",
     "SPoC",
     "Whitening",
     "extract",
+    "import_network",
+    "load_network",
     "off_the_shelf",
+    "read_card",
     "rmac_regions",
+    "save_network",
     "sequential",
 ]

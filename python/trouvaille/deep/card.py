@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a saved network is, in JSON: all that is needed to build it, and where it comes from."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from torch import nn
+
+from .network import GlobalDescriptor
+from .pooling import MAC, CroW, GeM, SPoC
+from .projected import Projected
+from .regional import RMAC, RegionalGeM
+from .whitening import Whitening
+
+VERSION = 1
+_MAX_FEATURES = 1 << 20  # of a layer: what a damaged card must not make us allocate
+Plain = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A network without its weights.
+
+    Attributes
+    ----------
+    architecture, layer : str
+        Of its `Backbone`.
+    pooling : dict
+        ``name`` and what it was made with.
+    whitening : dict or None
+        ``in_features``, ``out_features`` and ``norm`` of the last layer.
+    scales : tuple of float
+    scale_power : float
+    mean, std : tuple of 3 float
+        Of the colours that it was trained with.
+    outputdim : int
+        Numbers of a descriptor.
+    licence, source : str
+        Of the weights: under what terms they may be used, and where they come from.
+    version : int
+        Of this description.
+    """
+
+    architecture: str
+    layer: str
+    pooling: Plain
+    whitening: Plain | None
+    scales: tuple[float, ...]
+    scale_power: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    outputdim: int
+    licence: str = "unknown"
+    source: str = "unknown"
+    version: int = VERSION
+
+    @classmethod
+    def of(cls, model: GlobalDescriptor, licence: str, source: str) -> Card:
+        """Return the card of a network."""
+        backbone = model.backbone
+        named = {name: getattr(backbone, name, None) for name in ("name", "layer", "mean", "std")}
+        if None in named.values():
+            raise TypeError(f"model must have a Backbone, got {type(backbone).__name__}")
+        outputdim = _outputdim(model)
+        return cls(
+            architecture=str(named["name"]),
+            layer=str(named["layer"]),
+            pooling=_plain(model.pooling),
+            whitening=_plain_whitening(model.whitening),
+            scales=model.scales,
+            scale_power=model.scale_power,
+            mean=_numbers(named["mean"]),
+            std=_numbers(named["std"]),
+            outputdim=outputdim,
+            licence=licence,
+            source=source,
+        )
+
+    def to_json(self) -> str:
+        """Return the card as text."""
+        return json.dumps(asdict(self), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Card:
+        """Return the card that `to_json` wrote; a ValueError says what is wrong with a text."""
+        try:
+            given = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"its card is no JSON: {error}") from None
+        names = {field.name for field in fields(cls)}
+        if not isinstance(given, dict) or given.get("version") != VERSION:
+            raise ValueError(f"its card must be of version {VERSION}")
+        if given.keys() != names:
+            raise ValueError(f"its card must have {', '.join(sorted(names))}")
+        texts = ("architecture", "layer", "licence", "source")
+        if not all(isinstance(given[name], str) for name in texts):
+            raise ValueError(f"{', '.join(texts)} of its card must be text")
+        for name in ("scales", "mean", "std"):
+            given[name] = _numbers(given[name])
+        if len(given["mean"]) != 3 or len(given["std"]) != 3:
+            raise ValueError("mean and std of its card must be 3 numbers")
+        _count(given["outputdim"])
+        return cls(**given)
+
+    def build(self, backbone: nn.Module) -> GlobalDescriptor:
+        """Return the network on a backbone, with weights as they come."""
+        backbone.mean, backbone.std = self.mean, self.std
+        return GlobalDescriptor(
+            backbone,
+            _built(self.pooling),
+            None if self.whitening is None else _built_whitening(self.whitening),
+            self.scales,
+            scale_power=self.scale_power,
+        )
+
+
+def _outputdim(model: GlobalDescriptor) -> int:
+    backbone: Any = model.backbone
+    pooling = model.pooling
+    layers = (getattr(pooling, name, None) for name in ("linear", "whitening"))
+    for layer in (model.whitening, *layers):
+        if isinstance(layer, nn.Linear):
+            return int(layer.out_features)
+    return int(backbone.channels)
+
+
+# ---- Layers and plain values
+
+
+def _plain(pooling: nn.Module) -> Plain:
+    name = next((name for name, (kind, _) in _POOLINGS.items() if type(pooling) is kind), None)
+    if name is None:
+        raise TypeError(
+            f"pooling must be one of {', '.join(_POOLINGS)} to be saved, "
+            f"got {type(pooling).__name__}"
+        )
+    about: Any = pooling
+    made: Plain = {"name": name}
+    for attribute in _POOLINGS[name][1]:
+        value = getattr(about, attribute)
+        if attribute == "p":
+            value = value.detach().item()
+        elif attribute == "whitening":
+            value = _plain_whitening(value)
+        elif attribute == "pooling":
+            value = _plain(value)
+        made[attribute] = value
+    if isinstance(pooling, Projected):
+        linear = pooling.linear
+        made |= {"in_features": linear.in_features, "out_features": linear.out_features}
+    return made
+
+
+def _built(made: Any) -> nn.Module:
+    if not isinstance(made, dict) or made.get("name") not in _POOLINGS:
+        raise ValueError(f"the pooling of its card must be one of {', '.join(_POOLINGS)}")
+    kind, attributes = _POOLINGS[made["name"]]
+    features = ("in_features", "out_features") if kind is Projected else ()
+    if made.keys() != {"name", *attributes, *features}:
+        raise ValueError(f"{made['name']} of its card must have {', '.join(attributes)}")
+    options = {name: made[name] for name in (*attributes, *features)}
+    if options.get("whitening") is not None:
+        options["whitening"] = _built_whitening(options["whitening"])
+    if kind is Projected:
+        inner = options["pooling"]
+        if isinstance(inner, dict) and inner.get("name") == "Projected":
+            raise ValueError("the pooling of its card is projected twice")
+        options["pooling"] = _built(options["pooling"])
+        for name in features:
+            _count(options[name])
+    return kind(**options)
+
+
+_REGIONS = ("levels", "overlap", "include_global", "whitening")
+_POOLINGS: Mapping[str, tuple[Callable[..., nn.Module], tuple[str, ...]]] = {
+    "MAC": (MAC, ()),
+    "SPoC": (SPoC, ()),
+    "CroW": (CroW, ()),
+    "GeM": (GeM, ("p", "eps")),
+    "RMAC": (RMAC, _REGIONS),
+    "RegionalGeM": (RegionalGeM, ("p", "eps", *_REGIONS)),
+    "Projected": (Projected, ("pooling", "unit")),
+}
+
+
+def _plain_whitening(whitening: nn.Module | None) -> Plain | None:
+    if whitening is None:
+        return None
+    if type(whitening) is not Whitening:
+        raise TypeError(f"whitening must be a Whitening, got {type(whitening).__name__}")
+    names = ("in_features", "out_features", "norm")
+    return {name: getattr(whitening, name) for name in names}
+
+
+def _built_whitening(made: Any) -> Whitening:
+    if not isinstance(made, dict) or made.keys() != {"in_features", "out_features", "norm"}:
+        raise ValueError("a whitening of its card must have in_features, out_features and norm")
+    return Whitening(_count(made["in_features"]), _count(made["out_features"]), norm=made["norm"])
+
+
+def _numbers(given: Any) -> tuple[float, ...]:
+    if not isinstance(given, list | tuple):
+        raise ValueError(f"its card must have numbers, got {given!r}")
+    numbers = tuple(float(number) for number in given)
+    if not all(math.isfinite(number) for number in numbers):
+        raise ValueError(f"its card must have finite numbers, got {numbers}")
+    return numbers
+
+
+def _count(given: Any) -> int:
+    if type(given) is not int or not 1 <= given <= _MAX_FEATURES:
+        raise ValueError(f"sizes of its card must be from 1 to {_MAX_FEATURES}, got {given!r}")
+    return given

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Networks in files: those of other programs, imported, and one's own, saved and loaded.
+
+A saved network is one file, ``<name>.safetensors``: its weights, with a `Card` in the header. The
+card stands beside it as ``<name>.json``, too, for people. Nothing is pickled, and reading runs no
+code, of whatever file; see `_unpickle`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .. import _files
+from ..errors import CheckpointError
+from ._cirtorch import from_cirtorch, is_of_cirtorch
+from ._dirtorch import from_dirtorch, is_of_dirtorch
+from ._imported import Choices
+from ._torch_file import load as load_torch_file
+from ._weights import imported
+from .backbone import Backbone
+from .card import Card
+from .network import GlobalDescriptor
+
+_KEY = "trouvaille"  # of the card in the header of a file
+_SHOWN = 5  # names in an error
+
+
+def import_network(
+    path: str | os.PathLike[str],
+    *,
+    whitening: str | None = None,
+    n_components: int | None = None,
+    whitening_power: float = 0.25,
+    scales: Sequence[float] = (1.0,),
+    backbone: nn.Module | None = None,
+) -> GlobalDescriptor:
+    """Read a network of cirtorch [1]_, [2]_ or dirtorch [3]_, [4]_ as this library's.
+
+    Parameters
+    ----------
+    path : path
+        A file of ``torch.save``, also in a zip archive. Code in it is refused, and never run.
+    whitening : str, optional
+        What is learned on the photos of that name, and comes with the network: cirtorch's ``Lw``
+        (retrieval-SfM-30k, retrieval-SfM-120k), dirtorch's ``pca`` (Landmarks_clean). A wrong name
+        is an error that lists those that there are. Besides, a network has the linear layer that
+        was trained with it.
+    n_components : int, optional
+        Of that whitening; by default all.
+    whitening_power : float
+        Of dirtorch's whitening, whose authors take 0.25.
+    scales : sequence of float
+        Of the network; cirtorch has whitenings of their own for one scale and for several.
+    backbone : Module, optional
+        Where the weights go: by default the `Backbone` of the name in the file.
+
+    Returns
+    -------
+    GlobalDescriptor
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, holds code, is of neither layout, or of another architecture (it
+        names what is missing and what is not expected), or is of a network that is not built here.
+    ImportError
+        If the package that has the backbone is not installed.
+
+    References
+    ----------
+    .. [1] F. Radenović, G. Tolias, O. Chum, "Fine-tuning CNN image retrieval with no human
+       annotation", TPAMI 2019; github.com/filipradenovic/cnnimageretrieval-pytorch.
+    .. [2] F. Radenović, A. Iscen, G. Tolias, Y. Avrithis, O. Chum, "Revisiting Oxford and Paris:
+       large-scale image retrieval benchmarking", CVPR 2018.
+    .. [3] A. Gordo, J. Almazán, J. Revaud, D. Larlus, "End-to-end learning of deep visual
+       representations for image retrieval", IJCV 2017; github.com/naver/deep-image-retrieval.
+    .. [4] J. Revaud, J. Almazán, R. Rezende, C. de Souza, "Learning with average precision:
+       training image retrieval with a listwise loss", ICCV 2019.
+    """
+    path = Path(path)
+    content = load_torch_file(path)
+    choices = Choices(path, whitening, n_components, whitening_power, tuple(scales), backbone)
+    if is_of_cirtorch(content):
+        model, weights = from_cirtorch(content, choices)
+    elif is_of_dirtorch(content):
+        model, weights = from_dirtorch(content, choices)
+    else:
+        raise CheckpointError(
+            path,
+            "is of no known layout: cirtorch's has meta and state_dict, dirtorch's has "
+            "model_options and state_dict",
+        )
+    put(model, weights, path)
+    return model
+
+
+def save_network(
+    model: GlobalDescriptor,
+    path: str | os.PathLike[str],
+    *,
+    licence: str | None = None,
+    source: str = "unknown",
+) -> Path:
+    """Write a network: its weights and its card. Both appear whole or not at all.
+
+    Parameters
+    ----------
+    model : GlobalDescriptor
+        Of a `Backbone`, a pooling of this library, and a `Whitening` or none.
+    path : path
+        Without a suffix, or with ``.safetensors``; replaced if it exists.
+    licence : str, optional
+        Of the weights; by default what the backbone says.
+    source : str
+        Where they come from.
+
+    Returns
+    -------
+    Path
+        The file of the weights.
+
+    Raises
+    ------
+    TypeError
+        If the network has a part that a card cannot describe.
+    """
+    if not isinstance(model, GlobalDescriptor):
+        raise TypeError(f"model must be a GlobalDescriptor, got {type(model).__name__}")
+    if licence is None:
+        licence = str(getattr(model.backbone, "licence", "unknown"))
+    text = Card.of(model, licence, source).to_json()
+    weights = {
+        name: tensor.detach().cpu().clone().contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+    file = _file(path)
+    data = _safetensors("torch").save(weights, {_KEY: text})
+    _files.replace(file, [data])
+    _files.replace(file.with_suffix(".json"), [text.encode()])
+    return file
+
+
+def load_network(
+    path: str | os.PathLike[str], backbone: nn.Module | None = None
+) -> GlobalDescriptor:
+    """Read a network that `save_network` wrote.
+
+    Parameters
+    ----------
+    path : path
+        Without a suffix, or with ``.safetensors``.
+    backbone : Module, optional
+        Needed where the network's was none of the names of `Backbone`.
+
+    Returns
+    -------
+    GlobalDescriptor
+        The same numbers.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, or its weights are of another network than its card says.
+    FileNotFoundError
+        If there is none.
+    """
+    card, weights = _read(_file(path))
+    file = _file(path)
+    if backbone is None:
+        backbone = _backbone(card, file)
+    try:
+        model = card.build(backbone)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(file, f"its card describes no network: {error}") from None
+    put(model, weights, file)
+    return model
+
+
+def read_card(path: str | os.PathLike[str]) -> Card:
+    """Return what a file of `save_network` says of its network; the weights are not read."""
+    file = _file(path)
+    return _card(file, _header(file))
+
+
+def put(model: nn.Module, weights: Mapping[str, Any], path: Path) -> None:
+    """Put weights into a network of just these names and shapes, or say what differs."""
+    own = model.state_dict()
+    # Files from before PyTorch 0.4.1 have no counts of batches, and nothing here needs them.
+    missing = [n for n in own if n not in weights and not n.endswith("num_batches_tracked")]
+    unexpected = [name for name in weights if name not in own]
+    shapes = [
+        f"{name} of shape {tuple(weights[name].shape)}, not {tuple(own[name].shape)}"
+        for name in own
+        if name in weights and weights[name].shape != own[name].shape
+    ]
+    if missing or unexpected or shapes:
+        differences = (("missing", missing), ("unexpected", unexpected), ("other shapes", shapes))
+        said = [f"{what}: {_listed(names)}" for what, names in differences if names]
+        raise CheckpointError(path, f"is of another architecture; {'; '.join(said)}")
+    model.load_state_dict(dict(weights), strict=False)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _backbone(card: Card, file: Path) -> nn.Module:
+    try:
+        return Backbone(card.architecture, card.layer, None)
+    except ValueError as error:
+        raise CheckpointError(
+            file, f"has a backbone of its own, {card.architecture!r}; give it as backbone: {error}"
+        ) from None
+
+
+def _file(path: str | os.PathLike[str]) -> Path:
+    path = Path(path)
+    return path if path.suffix == ".safetensors" else path.with_name(f"{path.name}.safetensors")
+
+
+def _safetensors(module: str) -> Any:
+    return imported(f"safetensors.{module}", "saving", "pip install 'trouvaille[deep]'")
+
+
+def _header(file: Path) -> Mapping[str, str]:
+    safe_open = imported("safetensors", "loading", "pip install 'trouvaille[deep]'").safe_open
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no network at {file}")
+    try:
+        with safe_open(file, "pt") as opened:
+            return opened.metadata() or {}
+    except Exception as error:  # whatever a damaged file makes of safetensors
+        raise CheckpointError(file, f"cannot be read: {error}") from None
+
+
+def _card(file: Path, header: Mapping[str, str]) -> Card:
+    if _KEY not in header:
+        raise CheckpointError(file, "has no card: it was not written by save_network")
+    try:
+        return Card.from_json(header[_KEY])
+    except ValueError as error:
+        raise CheckpointError(file, str(error)) from None
+
+
+def _read(file: Path) -> tuple[Card, dict[str, torch.Tensor]]:
+    card = _card(file, _header(file))
+    try:
+        return card, _safetensors("torch").load_file(file)
+    except Exception as error:  # whatever a damaged file makes of safetensors
+        raise CheckpointError(file, f"cannot be read: {error}") from None
