@@ -17,8 +17,10 @@ torch = pytest.importorskip("torch", reason="networks need PyTorch")
 
 from torch import nn  # noqa: E402
 
+from trouvaille import images  # noqa: E402
 from trouvaille.deep import (  # noqa: E402
     RMAC,
+    Backbone,
     FolderDescriptors,
     GeM,
     GlobalDescriptor,
@@ -315,6 +317,26 @@ def test_what_a_network_cannot_express_is_a_row():
     assert not report.descriptors[0].any()
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 10_000), (10_000, 1), (40, 30)])
+def test_a_real_backbone_describes_odd_photos(shape):
+    pytest.importorskip("efficientnet_lite_pytorch", reason="has the network")
+    model = GlobalDescriptor(Backbone("efficientnet_lite0", weights=None), RMAC())
+    report = extract(model, photo(0, *shape), image_size=320)
+    assert report.rows[0].status == "ok"
+    np.testing.assert_allclose(report.descriptors[0], alone_of(model, photo(0, *shape)), atol=1e-5)
+
+
+def alone_of(model, pixels):
+    pixels, _ = images.resize_to(pixels, 320)
+    mean, std = (
+        torch.tensor(p).reshape(3, 1, 1) for p in (model.backbone.mean, model.backbone.std)
+    )
+    x = (torch.from_numpy(pixels).permute(2, 0, 1).float() / 255 - mean) / std
+    multi_scale = GlobalDescriptor(model.backbone, model.pooling, scales=(1.0, 2**-0.5, 0.5))
+    with torch.no_grad():
+        return multi_scale(x[None])[0].numpy()
+
+
 # ---- Boxes
 
 
@@ -345,6 +367,28 @@ def test_shorter_types_change_little(model, photos):
     assert not np.array_equal(full, short)
 
 
+def test_the_network_is_compiled_where_that_is_asked_for(model, photos, monkeypatch):
+    compiled = []
+
+    def recorded(module, dynamic):
+        compiled.append((module, dynamic))
+        return module
+
+    monkeypatch.setattr(torch, "compile", recorded)
+    report = extract(model, photos, compile=True)
+    assert [dynamic for _, dynamic in compiled] == [True]
+    np.testing.assert_allclose(report.descriptors, extract(model, photos).descriptors, atol=1e-6)
+    assert len(compiled) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_a_network_of_another_type_is_used_in_float32(model, photos, dtype):
+    wanted = extract(model, photos).descriptors
+    report = extract(model.to(dtype), photos)
+    np.testing.assert_allclose(report.descriptors, wanted, atol=5e-3)
+    assert next(model.parameters()).dtype == dtype
+
+
 def test_the_report_says_where_and_why(model, photos):
     report = extract(model, photos)
     if not torch.cuda.is_available():
@@ -363,7 +407,7 @@ def test_the_report_says_where_and_why(model, photos):
         ({"autocast": "int8"}, ValueError, "autocast must be"),
         ({"scales": ()}, TypeError, "scales must be"),
         ({"scales": (0,)}, ValueError, "scales must be"),
-        ({"workers": 0}, ValueError, "threads must be"),
+        ({"workers": 0}, ValueError, "workers must be"),
         ({"resume": "no", "out": "x"}, TypeError, "resume must be"),
     ],
 )

@@ -28,9 +28,9 @@ _TOLERANCE = 1e-4  # of a vector of length 1; sums in another order differ by so
 def fused(model: nn.Module) -> tuple[nn.Module, int]:
     """Return a copy for extraction, and how many numbers its descriptors have.
 
-    It is in evaluation mode, channels last, and does without what a CPU or GPU need not do.
+    It is in evaluation mode, of float32, channels last, and does without what need not be done.
     """
-    plain = copy.deepcopy(model).eval().requires_grad_(False)
+    plain = copy.deepcopy(model).float().eval().requires_grad_(False)
     plain = plain.to(memory_format=torch.channels_last)
     photo = _photo(plain)
     with torch.no_grad():

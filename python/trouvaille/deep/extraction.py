@@ -167,6 +167,9 @@ def extract(
     named = _named(photos, ids, out, box)
     work = Work(image_size, box, _check.boolean(apply_exif, "apply_exif"))
     precision = _precision(autocast)
+    threads = _check.threads(
+        None if workers is None else _check.count(workers, "workers", maximum=1024)
+    )
     used = _with_scales(model, scales)
     copied, dimensions = fused(used)
     runner = Runner(copied, where, _batch_size(batch_size, image_size, where), precision)
@@ -184,7 +187,7 @@ def extract(
             }
             resume = _check.boolean(resume, "resume")
             store = Folder(stack.enter_context(Writer(Path(out), manifest, resume)), len(named))
-        rows = Job(runner, store, work, named, _check.threads(workers), progress).run()
+        rows = Job(runner, store, work, named, threads, progress).run()
     return DescriptorReport(
         tuple(rows),
         store.descriptors(),
