@@ -29,7 +29,7 @@ from torch.nn import functional  # noqa: E402
 
 from trouvaille import deep  # noqa: E402
 
-N_PHOTOS = 8
+PIXELS = 10_000_000  # of all photos of a row: so the network is made ready once for many
 CASES = ((1024, (1.0,)), (1024, deep.MULTI_SCALE), (640, (1.0,)), (320, (1.0,)))
 
 
@@ -45,7 +45,9 @@ def main() -> None:
 def write_photos(data: Path, folder: Path, size: int) -> list[Path]:
     """Photos whose longest side is `size`, as JPEG files."""
     paths = []
-    for path in sorted((data / "smvs_landmarks").glob("*.jpg"))[: 5 * N_PHOTOS : 5]:
+    for path in sorted((data / "smvs_landmarks").glob("*.jpg"))[
+        : 2 * max(8, PIXELS // size**2) : 2
+    ]:
         photo = cv2.imread(str(path))
         factor = size / max(photo.shape[:2])
         kind = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC

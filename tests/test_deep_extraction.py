@@ -25,6 +25,7 @@ from trouvaille.deep import (  # noqa: E402
     GeM,
     GlobalDescriptor,
     extract,
+    for_extraction,
 )
 from trouvaille.deep._batches import of_equal_shape  # noqa: E402
 from trouvaille.deep._fused import fused  # noqa: E402
@@ -134,6 +135,18 @@ def test_normalisations_become_part_of_convolutions(model):
     x = torch.randn(2, 3, 50, 70)
     with torch.no_grad():
         torch.testing.assert_close(copy(x), model(x), rtol=0, atol=1e-6)
+
+
+def test_a_copy_for_extraction_is_taken_as_it_is(model, photos, monkeypatch, tmp_path):
+    wanted = extract(model, photos, scales=(1, 0.5)).descriptors
+    ready = for_extraction(model)
+    monkeypatch.setattr("trouvaille.deep._fused._traced", None)  # which makes one
+    for out in (None, tmp_path / "out", tmp_path / "out"):
+        report = extract(ready, photos, scales=(1, 0.5), out=out)
+        np.testing.assert_allclose(report.descriptors, wanted, atol=1e-6)
+    assert report.n_skipped == len(SHAPES)
+    with pytest.raises(TypeError):
+        extract(model, photos)
 
 
 class ReadTwice(Small):

@@ -9,6 +9,7 @@ except ModuleNotFoundError as _error:
         name=_error.name,
     ) from None
 
+from ._fused import for_extraction
 from .architecture import Architecture, Layer, sequential
 from .backbone import Backbone
 from .card import Card
@@ -41,6 +42,7 @@ __all__ = [
     "SPoC",
     "Whitening",
     "extract",
+    "for_extraction",
     "import_network",
     "load_network",
     "off_the_shelf",

@@ -21,8 +21,39 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ._same_padding import replace_same_padding
 
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish)
+_DIMENSIONS = "_dimensions_of_descriptors"  # the attribute of a copy that is ready
 _SIDE = 96  # pixels of the photo
 _TOLERANCE = 1e-4  # of a vector of length 1; sums in another order differ by some 1e-6
+
+
+def for_extraction(model: nn.Module) -> nn.Module:
+    """Return a copy of a network that `extract` takes as it is, which saves it some 0.1 s a call.
+
+    For one photo at a time, such as queries. It has the weights that the network has now, is in
+    evaluation mode and of float32, and cannot be trained; on a GPU it stays there. A folder of
+    descriptors takes it for another network than the one it was made of.
+
+    Parameters
+    ----------
+    model : Module
+        A `GlobalDescriptor`, or any module of normalised photos, (B, 3, H, W), that returns
+        (B, n_dims).
+
+    Returns
+    -------
+    Module
+
+    Examples
+    --------
+    >>> from trouvaille.deep import RMAC, Backbone, GlobalDescriptor, extract
+    >>> model = GlobalDescriptor(Backbone("efficientnet_lite0", weights=None), RMAC())
+    >>> ready = for_extraction(model)
+    >>> extract(ready, torch.zeros(96, 128, 3, dtype=torch.uint8).numpy()).descriptors.shape
+    (1, 1280)
+    """
+    ready, dimensions = fused(model)
+    setattr(ready, _DIMENSIONS, dimensions)
+    return ready
 
 
 def fused(model: nn.Module) -> tuple[nn.Module, int]:
@@ -30,6 +61,8 @@ def fused(model: nn.Module) -> tuple[nn.Module, int]:
 
     It is in evaluation mode, of float32, channels last, and does without what need not be done.
     """
+    if hasattr(model, _DIMENSIONS):
+        return model, getattr(model, _DIMENSIONS)
     plain = copy.deepcopy(model).float().eval().requires_grad_(False)
     plain = plain.to(memory_format=torch.channels_last)
     photo = _photo(plain)

@@ -109,7 +109,7 @@ def extract(
     ----------
     model : Module
         A `GlobalDescriptor`, or any module of normalised photos, (B, 3, H, W), that returns
-        (B, n_dims).
+        (B, n_dims). For a photo at a time, see `for_extraction`.
     photos : path, bytes, ndarray of uint8, or an iterable of them
         A path may be a folder, which stands for all photos in it.
     ids : str or sequence of str, optional
