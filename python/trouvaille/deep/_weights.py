@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ._torch_file import load as load_torch_file
+
 Weights = str | os.PathLike[str] | None
 
 
@@ -56,7 +58,7 @@ def _read(path: Path) -> Any:
     if path.suffix == ".safetensors":
         needs = imported("safetensors.torch", str(path), "pip install 'trouvaille[deep]'")
         return needs.load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    return load_torch_file(path)
 
 
 def put_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
