@@ -19,6 +19,7 @@ from .extraction import DescriptorReport, extract
 from .network import MULTI_SCALE, GlobalDescriptor, off_the_shelf
 from .pooling import MAC, CroW, GeM, SPoC
 from .projected import Projected
+from .receptive_field import ReceptiveField, receptive_field
 from .regional import RMAC, RegionalGeM
 from .regions import rmac_regions
 from .whitening import Whitening
@@ -38,6 +39,7 @@ __all__ = [
     "GlobalDescriptor",
     "Layer",
     "Projected",
+    "ReceptiveField",
     "RegionalGeM",
     "SPoC",
     "Whitening",
@@ -47,6 +49,7 @@ __all__ = [
     "load_network",
     "off_the_shelf",
     "read_card",
+    "receptive_field",
     "rmac_regions",
     "save_network",
     "sequential",
