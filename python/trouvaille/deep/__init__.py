@@ -11,9 +11,12 @@ except ModuleNotFoundError as _error:
 
 from ._fused import for_extraction
 from .architecture import Architecture, Layer, sequential
+from .attention import Attention, NormAttention
 from .backbone import Backbone
 from .card import Card
 from .checkpoints import import_network, load_network, read_card, save_network
+from .delf import DELF, DELF_SCALES
+from .delf_detector import DELFDetector
 from .descriptor_folder import DescriptorRow, FolderDescriptors
 from .extraction import DescriptorReport, extract
 from .network import MULTI_SCALE, GlobalDescriptor, off_the_shelf
@@ -25,19 +28,24 @@ from .regions import rmac_regions
 from .whitening import Whitening
 
 __all__ = [
+    "DELF",
+    "DELF_SCALES",
     "MAC",
     "MULTI_SCALE",
     "RMAC",
     "Architecture",
+    "Attention",
     "Backbone",
     "Card",
     "CroW",
+    "DELFDetector",
     "DescriptorReport",
     "DescriptorRow",
     "FolderDescriptors",
     "GeM",
     "GlobalDescriptor",
     "Layer",
+    "NormAttention",
     "Projected",
     "ReceptiveField",
     "RegionalGeM",
