@@ -10,6 +10,13 @@ except ModuleNotFoundError as _error:
     ) from None
 
 from ._fused import for_extraction
+from .activation import (
+    ActivationMap,
+    activation_map,
+    attention_map,
+    draw_activation,
+    draw_attention,
+)
 from .architecture import Architecture, Layer, sequential
 from .attention import Attention, NormAttention
 from .backbone import Backbone
@@ -33,6 +40,7 @@ __all__ = [
     "MAC",
     "MULTI_SCALE",
     "RMAC",
+    "ActivationMap",
     "Architecture",
     "Attention",
     "Backbone",
@@ -51,6 +59,10 @@ __all__ = [
     "RegionalGeM",
     "SPoC",
     "Whitening",
+    "activation_map",
+    "attention_map",
+    "draw_activation",
+    "draw_attention",
     "extract",
     "for_extraction",
     "import_network",
