@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import _check, images
 from ..features import Photo, list_photos
+from ..features.extraction import load
 from ..features.registry import Orientation
 from ..words import Vocabulary, has_ready_vocabulary, ready_vocabulary
 from .pipeline import Adding, Progress
@@ -398,7 +399,8 @@ class Collection:
         excluded = _ids(exclude, "exclude")
         searcher, seconds = self._current(), Seconds()
         with seconds.of("extract"):
-            query = Query.of(images.load_gray(photo), box, self._settings, threads)
+            pixels = load(photo, self._settings.extractor.mode)
+            query = Query.of(pixels, box, self._settings, threads)
         found = self._found(searcher, query, max(k, verify), verify, excluded, threads, seconds)
         if verify > 0 and not found.verified and query.can_be_reduced:
             # Nothing is confirmed. The strongest features of a close view are details that a far

@@ -30,7 +30,7 @@ class Query:
         In the pixels worked on.
     size : tuple of int
         Width and height of the whole photo.
-    work : ndarray of uint8, shape (h, w)
+    work : ndarray of uint8, shape (h, w), or (h, w, 3)
         The part searched with, as it is worked on.
     to_photo : ndarray of float64, shape (3, 3)
         From the pixels worked on to those of the photo.
@@ -44,15 +44,15 @@ class Query:
     @classmethod
     def of(
         cls,
-        gray: NDArray[np.uint8],
+        pixels: NDArray[np.uint8],
         box: Sequence[float] | None,
         settings: Settings,
         threads: int | None = None,
     ) -> Query:
         """Return the query for a photo, or for the part of it in a box x1, y1, x2, y2."""
-        height, width = gray.shape
+        height, width = pixels.shape[:2]
         x1, y1, x2, y2 = (0, 0, width, height) if box is None else _check.box(box, width, height)
-        work, factors = images.resize_to(gray[y1:y2, x1:x2], settings.max_size)
+        work, factors = images.resize_to(pixels[y1:y2, x1:x2], settings.max_size)
         to_photo = resized(*factors)
         to_photo[:2, 2] += x1, y1
         features = settings.extractor(work, threads=threads)
@@ -61,11 +61,11 @@ class Query:
     @property
     def can_be_reduced(self) -> bool:
         """Whether enough is left of it at a third of its size."""
-        return bool(min(self.work.shape) >= REDUCTION * SMALLEST_SIDE)
+        return bool(min(self.work.shape[:2]) >= REDUCTION * SMALLEST_SIDE)
 
     def reduced(self, settings: Settings, threads: int | None = None) -> Query:
         """Return the same query at a third of the size at which it was worked on."""
-        work, factors = images.resize_to(self.work, max(self.work.shape) // REDUCTION)
+        work, factors = images.resize_to(self.work, max(self.work.shape[:2]) // REDUCTION)
         features = settings.extractor(work, threads=threads)
         return Query(features, self.size, work, self.to_photo @ resized(*factors))
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
+from . import _delf
 from ._opencv import describe_opencv_sift
 from ._selection import MAX_ORIENTATIONS
 from ._types import Features, Regions, as_regions, scales_of, turned_up
@@ -301,5 +302,13 @@ DESCRIPTORS: dict[str, Descriptor] = {
             affine=False,
         ),
         Descriptor("orb", None, "opencv-orb", 32, ("dominant",), ("bits",), bits=True),
+        Descriptor(
+            "delf",
+            None,
+            f"delf-{_delf.BACKBONE}-{_delf.LAYER}",
+            _delf.DIMENSIONS,
+            ("upright",),
+            ("l2",),
+        ),
     )
 }

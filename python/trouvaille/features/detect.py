@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
 from . import _opencv
+from ._delf import find_delf
 from ._selection import MAX_ORIENTATIONS, chosen, mask_of, positive
 from ._types import Regions
 from .affine import harris, harris_affine, hessian, hessian_affine
@@ -206,5 +207,13 @@ DETECTORS: dict[str, Detector] = {
             "orb", _opencv.find_orb, descriptor="orb", describes=True, orientations=("dominant",)
         ),
         Detector("dense", dense, options=("step", "scales")),
+        Detector(
+            "delf",
+            find_delf,
+            descriptor="delf",
+            describes=True,
+            orientations=("upright",),
+            mode="rgb",
+        ),
     )
 }

