@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One vector a photo by EfficientNet-Lite0: which pooling, how large, how many scales, whitened?
 
-Each labelled set of $TROUVAILLE_DATA plus all distractors: mean average precision of the
-penultimate layer (SPoC), MAC, GeM and R-MAC at 320, 640 and 1,024 pixels, at one scale and at three,
+Each labelled set of $TROUVAILLE_DATA plus all distractors: mean average precision of SPoC (which is
+the penultimate layer), MAC, GeM and R-MAC at 320, 640 and 1,024 pixels, at one scale and at three,
 as they are and whitened (PCA, learned on the distractors and the *other* sets, to 512 numbers with
 half of the whitening); and, of the first 100 photos by R-MAC, verified by local features.
 
