@@ -8,7 +8,7 @@ import hashlib
 import torch
 from torch import nn
 
-from ._runner import colours
+from ._pixels import colours
 
 
 def fingerprint(model: nn.Module) -> str:

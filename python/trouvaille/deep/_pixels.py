@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,15 +13,18 @@ from torch import nn
 from .architecture import IMAGENET_MEAN, IMAGENET_STD
 
 
-def normalised(pixels: NDArray[np.uint8], backbone: nn.Module) -> torch.Tensor:
-    """Return RGB pixels (H, W, 3) as (1, 3, H, W), with the colours that a backbone is given.
+def colours(model: nn.Module) -> tuple[Any, Any]:
+    """Return mean and deviation of the colours that a network was trained with, or ImageNet's."""
+    modules: tuple[Any, ...] = (model, getattr(model, "backbone", None))
+    for module in modules:
+        if hasattr(module, "mean") and hasattr(module, "std"):
+            return module.mean, module.std
+    return IMAGENET_MEAN, IMAGENET_STD
 
-    Those of ImageNet where it names none; on its device.
-    """
-    first = next(backbone.parameters(), torch.empty(0))
-    mean, std = (
-        torch.tensor(getattr(backbone, name, usual), device=first.device)
-        for name, usual in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD))
-    )
-    bytes_ = torch.from_numpy(np.array(pixels)).to(first.device)  # a copy, that can be written to
+
+def normalised(pixels: NDArray[np.uint8], backbone: nn.Module) -> torch.Tensor:
+    """Return RGB pixels (H, W, 3) as (1, 3, H, W), with a backbone's colours, on its device."""
+    device = next(backbone.parameters(), torch.empty(0)).device
+    mean, std = (torch.tensor(colour, device=device) for colour in colours(backbone))
+    bytes_ = torch.from_numpy(np.array(pixels)).to(device)  # a copy, that can be written to
     return ((bytes_.to(torch.float32) / 255 - mean) / std).permute(2, 0, 1)[None]

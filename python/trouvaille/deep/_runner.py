@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ._batches import Pixels
+from ._pixels import colours
 
 Batch = list[tuple[int, Pixels]]
 Result = tuple[int, NDArray[np.float32] | None]
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Runner:
@@ -98,12 +98,3 @@ def _fetched(numbers: list[int], output: Any) -> Iterator[Result]:
         yield from ((number, None) for number in numbers)
         return
     yield from zip(numbers, output.to("cpu", torch.float32).numpy(), strict=True)
-
-
-def colours(model: nn.Module) -> tuple[Any, Any]:
-    """Return mean and deviation of the colours that a network was trained with, or ImageNet's."""
-    modules: tuple[Any, ...] = (model, getattr(model, "backbone", None))
-    for module in modules:
-        if hasattr(module, "mean") and hasattr(module, "std"):
-            return module.mean, module.std
-    return _IMAGENET
