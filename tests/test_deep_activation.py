@@ -135,3 +135,27 @@ def test_says_what_is_wrong(model, photo):
 def test_examples():
     module = importlib.import_module("trouvaille.deep.activation")
     assert doctest.testmod(module).failed == 0
+
+
+def test_a_network_that_is_trained_is_left_as_it_is(photo):
+    pytest.importorskip("efficientnet_lite_pytorch", reason="a network's package is needed")
+    network = deep.Backbone("efficientnet_lite0", "block_3", weights=None)
+    model = deep.GlobalDescriptor(network, deep.MAC())
+    local = deep.DELF(network, scales=(1.0,))
+
+    def results():
+        return (
+            deep.activation_map(model, photo).maps,
+            deep.attention_map(local, photo),
+            local.extract(photo).descriptors,
+        )
+
+    expected = results()
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    for trained in (model, local):
+        trained.train()
+    modes = [module.training for module in network.modules()]
+    for found, wanted in zip(results(), expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert [module.training for module in network.modules()] == modes
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())

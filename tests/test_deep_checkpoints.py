@@ -267,6 +267,29 @@ def test_dirtorch(tmp_path, rng, monkeypatch, x, parallel, norm_features, poolin
 # ---- What is refused
 
 
+def shared_lists(levels):
+    """Lists of the one before, ten times: a few bytes in a file, and endless when printed."""
+    value = ["x"]
+    for _ in range(levels):
+        value = [value] * 10
+    return value
+
+
+@pytest.mark.parametrize("value", [None, 3, ["gem"], ("gem",), shared_lists(25)])
+def test_what_should_be_text_is_not_even_printed(tmp_path, value):
+    content, _ = cirtorch(layers(), "gem")
+    content["meta"]["pooling"] = value
+    torch.save(content, tmp_path / "c.pth")
+    with pytest.raises(CheckpointError, match="a pooling that is no text"):
+        import_network(tmp_path / "c.pth", backbone=backbone())
+    for name in ("arch", "pooling"):
+        content, _ = dirtorch(layers())
+        content["model_options"][name] = value
+        torch.save(content, tmp_path / "d.pt")
+        with pytest.raises(CheckpointError, match=f"has a {name} that is no text"):
+            import_network(tmp_path / "d.pt", backbone=backbone())
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -278,6 +278,37 @@ def test_a_photo_that_does_not_fit_alone_is_a_row():
     assert report.descriptors[2].any()
 
 
+class Refusing(nn.Module):
+    """A network that fails with photos of more than 100 x 100 pixels."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.inner, self.error = Limited(8).inner, error
+
+    def forward(self, x):
+        if x.shape[2] * x.shape[3] > 100 * 100:
+            raise self.error
+        return self.inner(x)
+
+
+def test_the_memory_of_a_cpu_that_does_not_suffice_is_a_row():
+    error = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+    many = [photo(0, 98, 98), photo(1, 120, 120), photo(2, 98, 98)]
+    report = extract(Refusing(error), many, scales=None)
+    assert [row.status for row in report.rows] == ["ok", "out_of_memory", "ok"]
+
+
+def test_what_was_described_before_an_error_is_kept(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for i, side in enumerate((98, 98, 120)):
+        cv2.imwrite(str(tmp_path / f"photos/{i}.png"), photo(i, side, side))
+    model = Refusing(RuntimeError("of the network's own"))
+    with pytest.raises(RuntimeError, match="of the network's own"):
+        extract(model, tmp_path / "photos", scales=None, out=tmp_path / "out")
+    kept = FolderDescriptors.open(tmp_path / "out")
+    assert [row.id for row in kept.rows] == ["0.png", "1.png"]
+
+
 # ---- Odd photos
 
 

@@ -82,7 +82,7 @@ def _of_layers(backbone: nn.Module, choices: Choices) -> dict[str, str]:
 
 
 def _pooling(meta: dict[str, Any], weights: Weights, choices: Choices) -> nn.Module:
-    name, in_regions = meta.get("pooling"), bool(meta.get("regional"))
+    name, in_regions = choices.text(meta.get("pooling"), "pooling"), bool(meta.get("regional"))
     whitening = None
     if in_regions:
         whitening = Whitening(*linear_size(weights, "pool.whiten", choices))
@@ -93,7 +93,7 @@ def _pooling(meta: dict[str, Any], weights: Weights, choices: Choices) -> nn.Mod
     if name in _PLAIN and not in_regions:
         return _PLAIN[name]()
     raise choices.refusal(
-        f"pools by {str(name)[:80]!r}{' in regions' * in_regions}, which is not built here"
+        f"pools by {name[:80]!r}{' in regions' * in_regions}, which is not built here"
     )
 
 

@@ -43,7 +43,7 @@ def is_of_dirtorch(content: Any) -> bool:
 def from_dirtorch(content: dict[str, Any], choices: Choices) -> tuple[GlobalDescriptor, Weights]:
     """Return the network, and its weights by the names that it has for them."""
     options, weights = content["model_options"], weights_of(content, choices)
-    architecture = str(options.get("arch")).removesuffix(_SUFFIX)
+    architecture = choices.text(options.get("arch"), "arch").removesuffix(_SUFFIX)
     preprocess = content.get("preprocess")
     colours = preprocess if isinstance(preprocess, dict) else {}
     backbone = choices.backbone_of(
@@ -54,7 +54,7 @@ def from_dirtorch(content: dict[str, Any], choices: Choices) -> tuple[GlobalDesc
     )
     if options.get("center_bias"):
         raise choices.refusal("prefers the centre of photos, which no network here does")
-    name = str(options.get("pooling", "gem"))
+    name = choices.text(options.get("pooling", "gem"), "pooling")
     if name.startswith("gem"):
         name = "gem"
     if name not in _POOLINGS:

@@ -32,6 +32,12 @@ class Choices:
     scales: tuple[float, ...]
     backbone: nn.Module | None
 
+    def text(self, value: Any, name: str) -> str:
+        """Return a value that must be text; what else a file may hold is not even printed."""
+        if type(value) is not str:
+            raise self.refusal(f"has a {name} that is no text, but a {type(value).__name__}")
+        return value
+
     def refusal(self, reason: str) -> CheckpointError:
         """Return an error that names the file."""
         return CheckpointError(self.path, reason)

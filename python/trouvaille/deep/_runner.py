@@ -49,7 +49,12 @@ class Runner:
             while batch:
                 part, batch = batch[: self.batch_size], batch[self.batch_size :]
                 numbers = [number for number, _ in part]
-                output = self._tried([pixels for _, pixels in part])
+                try:
+                    output = self._tried([pixels for _, pixels in part])
+                except Exception:
+                    if pending is not None:  # what is done is kept, whatever ends the run
+                        yield from _fetched(*pending)
+                    raise
                 if output is None and len(part) > 1:
                     self._halve(len(part))
                     batch = part + batch
@@ -64,8 +69,10 @@ class Runner:
         """Return the descriptors on the device, or None if there is not enough memory."""
         try:
             return self._run(photos)
-        except torch.cuda.OutOfMemoryError:
-            pass  # the error holds what takes the memory: it must be gone before trying again
+        except RuntimeError as error:
+            if not _is_of_memory(error):
+                raise
+            # The error holds what takes the memory: it must be gone before trying again.
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return None
@@ -91,6 +98,11 @@ class Runner:
             f"{size} photos at a time do not fit into the memory of {self.device}; from then on "
             f"{self.batch_size} at a time"
         )
+
+
+def _is_of_memory(error: RuntimeError) -> bool:
+    """Whether there was not enough memory: on a CPU, PyTorch has no error of its own for that."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _fetched(numbers: list[int], output: Any) -> Iterator[Result]:

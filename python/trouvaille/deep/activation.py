@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _picture, images
 from ..features import Photo
+from ._evaluating import evaluating
 from ._pixels import normalised
 from .delf import DELF
 from .network import GlobalDescriptor
@@ -82,7 +83,7 @@ def activation_map(
     if not isinstance(model, GlobalDescriptor):
         raise TypeError(f"model must be a GlobalDescriptor, got {type(model).__name__}")
     pixels = images.load_rgb(photo)
-    with torch.inference_mode():
+    with evaluating(model), torch.inference_mode():
         maps = model.backbone(normalised(pixels, model.backbone))
         pooled = in_float32(model.pooling(maps))[0].cpu().numpy()
     channels = maps.shape[1]
@@ -110,7 +111,7 @@ def attention_map(model: DELF, photo: Photo) -> NDArray[np.float32]:
     if not isinstance(model, DELF):
         raise TypeError(f"model must be a DELF, got {type(model).__name__}")
     pixels = images.load_rgb(photo)
-    with torch.inference_mode():
+    with evaluating(model), torch.inference_mode():
         _, attention = model(normalised(pixels, model.backbone))
     field = receptive_field(model.backbone, *pixels.shape[:2])
     found: NDArray[np.float32] = over_pixels(

@@ -17,6 +17,7 @@ from .. import _check, images
 from ..aggregate import PCAWhitening
 from ..features import Features, Photo, expand
 from ._delf_selection import strongest
+from ._evaluating import evaluating
 from ._pixels import normalised
 from .attention import NormAttention
 from .pooling import in_float32
@@ -186,7 +187,7 @@ class DELF(nn.Module):
         photo = normalised(pixels, self.backbone)
         # Without the suppression between scales, none of a scale but its strongest is ever kept.
         of_scale = most if self.overlap == 1 else None
-        with torch.inference_mode():
+        with evaluating(self), torch.inference_mode():
             parts = [self._of_scale(photo, scale, of_scale) for scale in self.scales]
         cells = _Cells(*(np.concatenate(column) for column in zip(*parts, strict=True)))
         return cells.select(

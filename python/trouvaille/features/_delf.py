@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 BACKBONE, LAYER, DIMENSIONS = "efficientnet_lite0", "block_10", 112
 """Of its layers of stride 16, the one by which true pairs of photos have the most inliers."""
+
+
+_LOADING = threading.Lock()
 
 
 def find_delf(
@@ -38,7 +42,9 @@ def find_delf(
     """
     from ..deep import delf_detector
 
-    found = _model().extract(image, max_features)
+    with _LOADING:  # one network for all threads
+        model = _model()
+    found = model.extract(image, max_features)
     return found._replace(descriptors=delf_detector.to_bytes(found.descriptors))
 
 
