@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -18,7 +17,9 @@ from .regional import RMAC, RegionalGeM
 from .whitening import Whitening
 
 VERSION = 1
-_MAX_FEATURES = 1 << 20  # of a layer: what a damaged card must not make us allocate
+# Of a layer: what a damaged card must not make us allocate.
+_MAX_FEATURES, _MAX_WEIGHTS = 1 << 20, 1 << 27
+_LARGEST = 1e30  # of a number
 Plain = dict[str, Any]
 
 
@@ -63,7 +64,7 @@ class Card:
     def of(cls, model: GlobalDescriptor, licence: str, source: str) -> Card:
         """Return the card of a network."""
         backbone = model.backbone
-        named = {name: getattr(backbone, name, None) for name in ("name", "layer", "mean", "std")}
+        named: Plain = {n: getattr(backbone, n, None) for n in ("name", "layer", "mean", "std")}
         if None in named.values():
             raise TypeError(f"model must have a Backbone, got {type(backbone).__name__}")
         outputdim = _outputdim(model)
@@ -74,8 +75,8 @@ class Card:
             whitening=_plain_whitening(model.whitening),
             scales=model.scales,
             scale_power=model.scale_power,
-            mean=_numbers(named["mean"]),
-            std=_numbers(named["std"]),
+            mean=_numbers([float(number) for number in named["mean"]]),
+            std=_numbers([float(number) for number in named["std"]]),
             outputdim=outputdim,
             licence=licence,
             source=source,
@@ -104,6 +105,8 @@ class Card:
             given[name] = _numbers(given[name])
         if len(given["mean"]) != 3 or len(given["std"]) != 3:
             raise ValueError("mean and std of its card must be 3 numbers")
+        if min(given["std"]) <= 0:
+            raise ValueError(f"std of its card must be positive, got {given['std']}")
         _count(given["outputdim"])
         return cls(**given)
 
@@ -171,8 +174,7 @@ def _built(made: Any) -> nn.Module:
         if isinstance(inner, dict) and inner.get("name") == "Projected":
             raise ValueError("the pooling of its card is projected twice")
         options["pooling"] = _built(options["pooling"])
-        for name in features:
-            _count(options[name])
+        _layer(*(options[name] for name in features))
     return kind(**options)
 
 
@@ -200,16 +202,24 @@ def _plain_whitening(whitening: nn.Module | None) -> Plain | None:
 def _built_whitening(made: Any) -> Whitening:
     if not isinstance(made, dict) or made.keys() != {"in_features", "out_features", "norm"}:
         raise ValueError("a whitening of its card must have in_features, out_features and norm")
-    return Whitening(_count(made["in_features"]), _count(made["out_features"]), norm=made["norm"])
+    sizes = _layer(made["in_features"], made["out_features"])
+    return Whitening(*sizes, norm=made["norm"])
 
 
 def _numbers(given: Any) -> tuple[float, ...]:
     if not isinstance(given, list | tuple):
         raise ValueError(f"its card must have numbers, got {given!r}")
-    numbers = tuple(float(number) for number in given)
-    if not all(math.isfinite(number) for number in numbers):
-        raise ValueError(f"its card must have finite numbers, got {numbers}")
-    return numbers
+    if not all(type(number) in (int, float) and abs(number) < _LARGEST for number in given):
+        raise ValueError(f"its card must have finite numbers, got {str(given)[:80]}")
+    return tuple(float(number) for number in given)
+
+
+def _layer(in_features: Any, out_features: Any) -> tuple[int, int]:
+    """Return the sizes of a linear layer, whose weights must not be too many either."""
+    sizes = _count(in_features), _count(out_features)
+    if sizes[0] * sizes[1] > _MAX_WEIGHTS:
+        raise ValueError(f"sizes of its card make a layer of {sizes[0]} x {sizes[1]} weights")
+    return sizes
 
 
 def _count(given: Any) -> int:
