@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many photos become the descriptors that each has alone, whatever happens on the way."""
 
+import copy
 import itertools
 import json
 import os
@@ -28,6 +29,7 @@ from trouvaille.deep import (  # noqa: E402
     for_extraction,
 )
 from trouvaille.deep._batches import of_equal_shape  # noqa: E402
+from trouvaille.deep._fingerprint import fingerprint  # noqa: E402
 from trouvaille.deep._fused import fused  # noqa: E402
 from trouvaille.deep._same_padding import SamePadding  # noqa: E402
 from trouvaille.errors import CollectionLockedError, IndexCorruptError  # noqa: E402
@@ -307,6 +309,22 @@ def test_what_was_described_before_an_error_is_kept(tmp_path):
         extract(model, tmp_path / "photos", scales=None, out=tmp_path / "out")
     kept = FolderDescriptors.open(tmp_path / "out")
     assert [row.id for row in kept.rows] == ["0.png", "1.png"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (nn.Conv2d(3, 4, 3, stride=1), nn.Conv2d(3, 4, 3, stride=2)),
+        (nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3, padding=1)),
+        (nn.MaxPool2d(2), nn.MaxPool2d(3)),
+        (nn.BatchNorm2d(3, eps=1e-5), nn.BatchNorm2d(3, eps=1e-3)),
+        (GeM(eps=1e-6), GeM(eps=1e-3)),
+    ],
+)
+def test_a_fingerprint_knows_settings_without_weights(one, other):
+    other.load_state_dict(one.state_dict())
+    assert fingerprint(one) != fingerprint(other)
+    assert fingerprint(one) == fingerprint(copy.deepcopy(one))
 
 
 # ---- Odd photos
