@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _check, images
+from .._in_threads import in_threads
 from ..features._types import Photo
 from ..features.extraction import Problem, pixels_of
 from ..features.folder import RETRIED, source_of
 from ..features.listing import id_problem, printable
-from ._batches import Pixels, in_threads, of_equal_shape
+from ._batches import Pixels, of_equal_shape
 from ._descriptor_writer import Writer
 from ._runner import Runner
 from .descriptor_folder import DescriptorRow, FolderDescriptors
@@ -165,7 +166,9 @@ class Job:
                 self._done(number, row)
 
     def _decoded(self) -> Iterator[tuple[int, Pixels]]:
-        for number, found in in_threads(self._decode, self._wanted(), self._workers):
+        for number, found in in_threads(
+            self._decode, self._wanted(), self._workers, "trouvaille-decode"
+        ):
             id = printable(self._named[number][0])
             if isinstance(found, Problem):
                 row = DescriptorRow(id, found.status, found.error)

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _check, images
+from .._in_threads import in_threads
 from ._types import Features, Photo
 from .extractor import DescriptorLike, DetectorLike, Extractor
 from .listing import shown
@@ -224,15 +224,7 @@ def extract_all(
     workers = _check.threads(workers)
     extractor = extractor_of(detector, descriptor, max_features, orientation, root, options)
     own = 1 if workers > 1 else None  # the cores are busy with a photo each
-    waiting: deque[Future[Extraction]] = deque()
-    with ThreadPoolExecutor(workers, "trouvaille-extract") as pool:
-        try:
-            for photo in photos:
-                waiting.append(pool.submit(_extract, photo, extractor, max_size, apply_exif, own))
-                if len(waiting) >= 2 * workers + 2:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:  # an interrupted caller does not wait for photos not yet begun
-            for future in waiting:
-                future.cancel()
+    work = partial(
+        _extract, extractor=extractor, max_size=max_size, apply_exif=apply_exif, threads=own
+    )
+    yield from in_threads(work, photos, workers, "trouvaille-extract")
