@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +64,8 @@ def _read(path: Path) -> Any:
 
 def put_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
     """Put the weights of a file into a network of just these names and shapes."""
-    weights, own = read_weights(path), network.state_dict()
-    # Files from before PyTorch 0.4.1 have no counts of batches, and nothing here needs them.
-    missing = sorted(
-        name for name in own.keys() - weights.keys() if not name.endswith("num_batches_tracked")
-    )
-    unknown = sorted(weights.keys() - own.keys())
-    other = sorted(name for name in own.keys() & weights.keys() if _differ(own, weights, name))
+    weights = read_weights(path)
+    missing, unknown, other = map(sorted, differences(network, weights))
     if missing or unknown or other:
         raise ValueError(
             f"{path} holds weights of another network: {_some(missing)} missing, "
@@ -78,9 +74,17 @@ def put_weights(network: nn.Module, path: str | os.PathLike[str]) -> None:
     network.load_state_dict(weights, strict=False)
 
 
+def differences(
+    network: nn.Module, weights: Mapping[str, torch.Tensor]
+) -> tuple[list[str], list[str], list[str]]:
+    """Return which weights a network lacks, which it does not have, and which differ in shape."""
+    own = network.state_dict()
+    # Files from before PyTorch 0.4.1 have no counts of batches, and nothing here needs them.
+    missing = [n for n in own if n not in weights and not n.endswith("num_batches_tracked")]
+    unknown = [name for name in weights if name not in own]
+    both = [name for name in own if name in weights]
+    return missing, unknown, [name for name in both if weights[name].shape != own[name].shape]
+
+
 def _some(names: list[str]) -> str:
     return f"{len(names)} ({', '.join(names[:2])})" if names else "none"
-
-
-def _differ(own: dict[str, torch.Tensor], weights: dict[str, torch.Tensor], name: str) -> bool:
-    return bool(own[name].shape != weights[name].shape)

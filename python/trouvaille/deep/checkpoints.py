@@ -22,7 +22,7 @@ from ._cirtorch import from_cirtorch, is_of_cirtorch
 from ._dirtorch import from_dirtorch, is_of_dirtorch
 from ._imported import Choices
 from ._torch_file import load as load_torch_file
-from ._weights import imported
+from ._weights import differences, imported
 from .backbone import Backbone
 from .card import Card
 from .network import GlobalDescriptor
@@ -190,18 +190,15 @@ def read_card(path: str | os.PathLike[str]) -> Card:
 
 def put(model: nn.Module, weights: Mapping[str, Any], path: Path) -> None:
     """Put weights into a network of just these names and shapes, or say what differs."""
-    own = model.state_dict()
-    # Files from before PyTorch 0.4.1 have no counts of batches, and nothing here needs them.
-    missing = [n for n in own if n not in weights and not n.endswith("num_batches_tracked")]
-    unexpected = [name for name in weights if name not in own]
-    shapes = [
-        f"{name} of shape {tuple(weights[name].shape)}, not {tuple(own[name].shape)}"
-        for name in own
-        if name in weights and weights[name].shape != own[name].shape
-    ]
-    if missing or unexpected or shapes:
-        differences = (("missing", missing), ("unexpected", unexpected), ("other shapes", shapes))
-        said = [f"{what}: {_listed(names)}" for what, names in differences if names]
+    missing, unexpected, other = differences(model, weights)
+    if missing or unexpected or other:
+        own = model.state_dict()
+        shapes = [
+            f"{name} of shape {tuple(weights[name].shape)}, not {tuple(own[name].shape)}"
+            for name in other
+        ]
+        listed = (("missing", missing), ("unexpected", unexpected), ("other shapes", shapes))
+        said = [f"{what}: {_listed(names)}" for what, names in listed if names]
         raise CheckpointError(path, f"is of another architecture; {'; '.join(said)}")
     model.load_state_dict(dict(weights), strict=False)
 
