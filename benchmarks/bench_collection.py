@@ -108,8 +108,8 @@ def measure(data: Path, tested: str, max_features: int, max_size: int) -> None:
     record(
         name,
         {
-            "mAP words": result.words.mean_ap,
-            "P@1 words": result.words.precision_at_1,
+            "mAP words": result.first.mean_ap,
+            "P@1 words": result.first.precision_at_1,
             "mAP verified": result.verified.mean_ap,
             "P@1 verified": result.verified.precision_at_1,
             **({"mAP exhaustive": EXHAUSTIVE[tested]} if max_features == 1000 else {}),

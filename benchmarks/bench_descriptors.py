@@ -51,8 +51,8 @@ def measure(data: Path, tested: str, name: str, orientation: str, max_features: 
         f"{tested} + distractors: {name}, {turned}, {max_features:,} features, "
         f"longest side {max_size:,}",
         {
-            "mAP words": result.words.mean_ap,
-            "P@1 words": result.words.precision_at_1,
+            "mAP words": result.first.mean_ap,
+            "P@1 words": result.first.precision_at_1,
             "mAP verified": result.verified.mean_ap,
             "P@1 verified": result.verified.precision_at_1,
             "features a photo": sum(row.n_features for row in rows) / n,

@@ -92,9 +92,9 @@ def measured(data: Path, tested: str, vocabulary: Any) -> Iterator[tuple[str, di
             yield (
                 name,
                 {
-                    "mAP": result.words.mean_ap,
+                    "mAP": result.first.mean_ap,
                     "mAP verified": result.verified.mean_ap,
-                    "P@1": result.words.precision_at_1,
+                    "P@1": result.first.precision_at_1,
                     "P@1 verified": result.verified.precision_at_1,
                     "bytes a feature": stats[f"bytes_{first}"] / stats["features"],
                     "words ms": times["words"],

@@ -36,7 +36,7 @@ import numpy as np  # noqa: E402
 import poselib  # noqa: E402
 
 from bench_collection import SETS, index, learn  # noqa: E402
-from trouvaille import features, geometry, images  # noqa: E402
+from trouvaille import geometry, images  # noqa: E402
 from trouvaille.collection.query import Query  # noqa: E402
 from trouvaille.collection.searcher import (  # noqa: E402
     RESIDUAL_THRESHOLD,
@@ -83,13 +83,14 @@ def shortlists(folder: Path, truth: GroundTruth, photos: Path) -> list[Shortlist
     found = []
     for asked in truth.queries:
         query = Query.of(images.load_gray(photos / asked.image), None, settings)
-        found.append(shortlist(searcher, query.features, asked.image))
+        found.append(shortlist(searcher, query, asked.image))
     return found
 
 
-def shortlist(searcher: Searcher, query: features.Features, own: str) -> Shortlist:
+def shortlist(searcher: Searcher, asked: Query, own: str) -> Shortlist:
+    query = asked.features
     words, n_photos = searcher.words(query, 1), searcher.snapshot.n_images
-    ranking = searcher.rank(query, words, n_photos, 1)
+    ranking = searcher.rank(asked, words, n_photos, 1)
     numbers = without(ranking, searcher.numbers([own]), n_photos).numbers
     ids = [searcher.row(int(number)).id for number in numbers]
     numbers = numbers[:VERIFIED]

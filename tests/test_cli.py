@@ -251,7 +251,7 @@ def test_names_are_printed_as_they_are(run, strange, tmp_path):
     assert code == 0
     assert "[/x]: 0 queries" in out
     code, out, _ = run("evaluate", collection, strange / "gt.json", "--json")
-    assert json.loads(out)["words"]["mean_ap"] is None
+    assert json.loads(out)["first"]["mean_ap"] is None
     code, _, err = run("search", tmp_path / "[/no].tv", strange / STRANGE[0])
     assert code == 1
     assert "[/no].tv" in err.replace("\n", "")

@@ -131,15 +131,15 @@ def test_scores_never_rise_and_everything_is_ranked_once(collection):
 def test_without_verification_the_words_rank(collection):
     query = scenes.view(scenes.scene(5), TURN)
     by_words = collection.search(query, k=len(collection), verify=0)
-    assert [hit.id for hit in by_words] == by_words.words_ranking
+    assert [hit.id for hit in by_words] == by_words.first_ranking
     assert all(0 <= hit.score <= 1 for hit in by_words)
-    assert collection.search(query, k=3).words_ranking == by_words.words_ranking
+    assert collection.search(query, k=3).first_ranking == by_words.first_ranking
 
 
 def test_a_photo_that_fails_keeps_the_place_the_words_gave_it(collection):
     hits = collection.search(scenes.view(scenes.scene(5), TURN), k=len(collection))
     failed = [hit.id for hit in hits if not hit.n_inliers]
-    assert failed == [id for id in hits.words_ranking if id in failed]
+    assert failed == [id for id in hits.first_ranking if id in failed]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
@@ -188,8 +188,8 @@ def test_excluded_photos_are_left_out(collection):
 def test_excluding_what_is_not_there_changes_nothing(collection):
     hits = collection.search(scenes.scene(4), 3, verify=3, exclude=["x", "y", "z"])
     expected = collection.search(scenes.scene(4), 3, verify=3)
-    assert hits.words_ranking == expected.words_ranking
-    assert len(hits.words_ranking) == 3
+    assert hits.first_ranking == expected.first_ranking
+    assert len(hits.first_ranking) == 3
     assert summary(hits) == summary(expected)
 
 
@@ -199,7 +199,7 @@ def test_results_go_to_other_processes(collection):
         assert pool.submit(list, hits).result()[0].id == hits[0].id
     copied = copy.copy(hits)
     assert summary(copied) == summary(hits)
-    assert copied.words_ranking == hits.words_ranking
+    assert copied.first_ranking == hits.first_ranking
 
 
 def test_ids_follow_every_commit(path, tmp_path, monkeypatch):

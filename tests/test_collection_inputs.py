@@ -236,7 +236,7 @@ def test_the_quality_of_no_queries_is_null_in_json(collection, tmp_path):
     path = tmp_path / "gt.json"
     path.write_text('{"name": "none", "database": ["a"], "queries": []}')
     result = evaluate(collection, GroundTruth.load(path), tmp_path).as_dict()
-    assert result["words"] == result["verified"] == {"mean_ap": None, "precision_at_1": None}
+    assert result["first"] == result["verified"] == {"mean_ap": None, "precision_at_1": None}
 
 
 def test_the_region_of_a_hit_is_the_query_box_moved(collection):

@@ -44,7 +44,7 @@ def evaluate(
     table = Table(box=None, pad_edge=False)
     for column in ("", "mAP", "P@1"):
         table.add_column(column, justify="right" if column else "left")
-    table.add_row("ranked", f"{result.words.mean_ap:.3f}", f"{result.words.precision_at_1:.3f}")
+    table.add_row("ranked", f"{result.first.mean_ap:.3f}", f"{result.first.precision_at_1:.3f}")
     table.add_row(
         "verified", f"{result.verified.mean_ap:.3f}", f"{result.verified.precision_at_1:.3f}"
     )

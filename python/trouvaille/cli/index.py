@@ -13,7 +13,7 @@ import typer
 
 from .. import images
 from ..collection import AddReport, AddRow, Collection
-from ..collection.settings import RANKINGS
+from ..collection.settings import PIPELINES, RANKINGS
 from ..errors import CollectionLockedError, TrouvailleError
 from ..features import id_problem
 from ._app import FAILED, Interrupted, app, err, out, plain, progress_bars
@@ -66,6 +66,21 @@ def index(
         int | None,
         typer.Option(help="Bits of a feature's signature, by hamming.", show_default="128"),
     ] = None,
+    pipeline: Annotated[
+        str | None,
+        typer.Option(
+            help=f"What photos are found by: {', '.join(PIPELINES)}. By global, one vector a photo "
+            "by a network, which needs PyTorch.",
+            show_default="local",
+        ),
+    ] = None,
+    network: Annotated[
+        Path | None,
+        typer.Option(
+            help="That network: a file of deep.save_network.",
+            show_default="EfficientNet-Lite0 with R-MAC",
+        ),
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Threads; by default all cores.")] = None,
 ) -> None:
     """Index a folder of photos."""
@@ -75,6 +90,8 @@ def index(
         "orientation": orientation,
         "ranking": ranking,
         "signature_bits": signature_bits,
+        "pipeline": pipeline,
+        "network": network,
     }
     fixed = {
         "features": features,

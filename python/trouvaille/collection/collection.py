@@ -6,27 +6,33 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import _check, images
 from ..features import Photo, list_photos
 from ..features.extraction import load
 from ..features.registry import Orientation
-from ..words import Vocabulary, has_ready_vocabulary, ready_vocabulary
+from ..words import Vocabulary
+from .creating import chosen_network, chosen_vocabulary, create_storage
+from .describing import Describer, NetworkLike, describer_of
 from .pipeline import Adding, Progress
 from .query import Query
 from .ranker import Ranking
 from .report import AddReport
 from .results import Found, Hits, hits_of
 from .searcher import Searcher, Seconds, VerifiedPhoto, without
-from .settings import Settings, check_vocabulary
-from .signing import check, new_embedding
+from .settings import Settings
+from .signing import check
 from .storage import Snapshot, Storage
+
+if TYPE_CHECKING:
+    from ..deep import GlobalDescriptor
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ class Collection:
         self._storage = storage
         self._settings = Settings.from_dict(storage.snapshot.settings)
         self._searcher: Searcher | None = None
+        self._describer: Describer | None = None
         self._ids: tuple[Snapshot, list[str]] | None = None
         self._making = threading.Lock()
 
@@ -89,6 +96,8 @@ class Collection:
         orientation: Orientation = "dominant",
         ranking: str = "hamming",
         signature_bits: int | None = None,
+        pipeline: str = "local",
+        network: NetworkLike | None = None,
     ) -> Self:
         """Make a new, empty collection in the folder `path`.
 
@@ -124,6 +133,16 @@ class Collection:
             find more; words alone take fewer bytes. docs/match_kernels.md compares them.
         signature_bits : int, optional
             Of a feature, by "hamming"; by default 128, at most the descriptor's dimensions.
+        pipeline : {"local", "global", "local+global"}
+            Find photos by local features, which geometry verifies; by one vector a photo, which a
+            network makes, and no verification; or by both: the photos that are verified are those
+            that either puts first. docs/deep.md says what each finds. Both others than "local" need
+            PyTorch (``pip install 'trouvaille[deep]'``), "global" takes no option of local
+            features.
+        network : deep.GlobalDescriptor or path, optional
+            What makes the vectors, or the file of `deep.save_network`. It is stored in the
+            collection, and describes photos and queries at `max_size`, at its own scales. By
+            default EfficientNet-Lite0 with R-MAC at three scales.
 
         Returns
         -------
@@ -134,9 +153,12 @@ class Collection:
         FileExistsError
             If there is something at `path`.
         ValueError
-            If the vocabulary belongs to another descriptor, an option is out of range, or words
-            cannot be made of the descriptor.
+            If the vocabulary belongs to another descriptor, an option is out of range, words cannot
+            be made of the descriptor, or the network cannot be stored.
+        ImportError
+            If what the network needs is not installed; it says what to install.
         """
+        stored = chosen_network(network, pipeline, max_size)
         settings = Settings(
             max_features,
             max_size,
@@ -148,33 +170,11 @@ class Collection:
             orientation,
             ranking,
             signature_bits,
+            pipeline,
+            stored and stored.name,
+            stored and stored.dimensions,
         )
-        vocabulary = _chosen(vocabulary, settings)
-        if vocabulary is not None:
-            if num_words not in (None, vocabulary.num_words):
-                raise ValueError(
-                    f"num_words is {num_words}, but the vocabulary given has "
-                    f"{vocabulary.num_words} words; leave num_words out"
-                )
-            if vocabulary.fingerprint != settings.fingerprint:
-                raise ValueError(
-                    f"vocabulary belongs to descriptor {vocabulary.fingerprint!r}; this collection "
-                    f"has {settings.fingerprint!r}. Learn one with Vocabulary.learn(photos, "
-                    f"num_words, detector={settings.detector!r}, "
-                    f"descriptor={settings.descriptor!r}, orientation={settings.orientation!r})"
-                )
-            check_vocabulary(vocabulary.words, settings)
-            embedding = new_embedding(settings, vocabulary.words)
-        storage = Storage.create(path, settings.as_dict(), settings.fingerprint)
-        if vocabulary is not None:
-            try:
-                with storage.writer() as writer:
-                    writer.set_vocabulary(vocabulary.words, settings.fingerprint, embedding)
-                    writer.commit()
-            except BaseException:
-                storage.discard()  # nothing is left of a collection that could not be made
-                raise
-        return cls(storage)
+        return cls(create_storage(path, settings, chosen_vocabulary(vocabulary, settings), stored))
 
     @classmethod
     def open(
@@ -242,7 +242,17 @@ class Collection:
         return isinstance(id, str) and self._storage.snapshot.find(id) is not None
 
     def __repr__(self) -> str:
-        return f"<Collection {self.path}: {len(self)} photos, {self.num_words} words>"
+        return f"<Collection {self.path}: {self.summary}>"
+
+    @property
+    def summary(self) -> str:
+        """What is in it, in a few words."""
+        parts = [f"{len(self):,} photos"]
+        if self._settings.has_features:
+            parts.append(f"{self.num_words:,} visual words")
+        if self._settings.has_vectors:
+            parts.append(f"vectors of {self._settings.vector_dimensions:,} numbers")
+        return ", ".join(parts)
 
     @property
     def path(self) -> Path:
@@ -264,6 +274,20 @@ class Collection:
         """The vocabulary, or None before there is one."""
         words = self._storage.snapshot.vocabulary
         return None if words is None else Vocabulary(words, self._settings.fingerprint)
+
+    @property
+    def network(self) -> GlobalDescriptor | None:
+        """The network that makes the vectors, read from the collection; None where there are none.
+
+        Raises
+        ------
+        ImportError
+            If what it needs is not installed; it says what to install.
+        IndexCorruptError
+            If it is not the network that the collection was made with.
+        """
+        describer = self._current_describer()
+        return None if describer is None else describer.network
 
     @property
     def ids(self) -> list[str]:
@@ -345,7 +369,8 @@ class Collection:
             )
         with self._storage.writer() as writer:
             try:
-                return Adding(writer, self._settings, progress).run(named, workers)
+                describer = self._current_describer()
+                return Adding(writer, self._settings, describer, progress).run(named, workers)
             finally:
                 self.close()  # what was committed is searched from now on
 
@@ -361,10 +386,11 @@ class Collection:
     ) -> Hits:
         """Find the photos that show the same object as `photo`.
 
-        The photos that rank first by visual words and signatures are verified by geometry. Those it
-        confirms come first, by the weight of the matches that agree on one transform; the others
-        keep the order of that ranking. Where it confirms none, the query is asked once more at a
-        third of its size: a photo from far shows what is large in a photo from near.
+        The photos that rank first by visual words and signatures (or by vectors, or by either) are
+        verified by geometry. Those it confirms come first, by the weight of the matches that agree
+        on one transform; the others keep the order of that ranking. Where it confirms none, the
+        query is asked once more at a third of its size: a photo from far shows what is large in a
+        photo from near. A collection of the pipeline "global" has no features to verify.
 
         Parameters
         ----------
@@ -379,7 +405,8 @@ class Collection:
         exclude : iterable of str
             Ids that are not wanted (the query's own, say).
         threads : int, optional
-            Worker threads; one for each core by default. Features of OpenCV's have their own.
+            Worker threads; one for each core by default. Features of OpenCV's, and networks, have
+            their own.
 
         Returns
         -------
@@ -399,8 +426,11 @@ class Collection:
         excluded = _ids(exclude, "exclude")
         searcher, seconds = self._current(), Seconds()
         with seconds.of("extract"):
-            pixels = load(photo, self._settings.extractor.mode)
+            pixels = load(photo, self._settings.mode)
             query = Query.of(pixels, box, self._settings, threads)
+        if self._settings.has_vectors and searcher.snapshot.n_images > 0:
+            with seconds.of("describe"):
+                query = replace(query, vector=self._vector(photo, pixels, box))
         found = self._found(searcher, query, max(k, verify), verify, excluded, threads, seconds)
         if verify > 0 and not found.verified and query.can_be_reduced:
             # Nothing is confirmed. The strongest features of a close view are details that a far
@@ -416,7 +446,7 @@ class Collection:
             seconds=dict(seconds),
             query_size=query.size,
             n_features=len(query.features.frames),
-            by_words=lambda: [searcher.row(int(number)).id for number in found.ranking.numbers],
+            first=lambda: [searcher.row(int(number)).id for number in found.ranking.numbers],
         )
 
     def _current(self) -> Searcher:
@@ -427,6 +457,22 @@ class Collection:
             if searcher is None or searcher.snapshot is not snapshot:
                 self._searcher = searcher = Searcher(snapshot, self._settings)
             return searcher
+
+    def _current_describer(self) -> Describer | None:
+        with self._making:
+            section = self._storage.snapshot.network
+            if self._describer is None and section is not None:
+                self._describer = describer_of(section, self._settings)
+            return self._describer
+
+    def _vector(
+        self, photo: Photo, pixels: NDArray[np.uint8], box: Sequence[float] | None
+    ) -> NDArray[np.float32]:
+        describer = self._current_describer()
+        assert describer is not None  # see `check`
+        if self._settings.mode != "rgb":
+            pixels = load(photo, "rgb")
+        return describer.of_query(pixels, box)
 
     def _found(
         self,
@@ -441,35 +487,19 @@ class Collection:
         """Rank `n` photos, and verify the first of them."""
         if searcher.snapshot.n_images == 0:
             return Found(Ranking(np.empty(0, np.int64), np.empty(0)), {}, query)
-        with seconds.of("words"):
-            words = searcher.words(query.features, threads)
+        words = None
+        if self._settings.has_features:
+            with seconds.of("words"):
+                words = searcher.words(query.features, threads)
         with seconds.of("search"):
             left_out = searcher.numbers(excluded)
-            ranking = searcher.rank(query.features, words, n + len(left_out), threads)
+            ranking = searcher.rank(query, words, n + len(left_out), threads)
             ranking = without(ranking, left_out, n)
         verified: dict[int, VerifiedPhoto] = {}
-        if verify > 0 and len(query.features.frames) > 0:
+        if verify > 0 and words is not None and len(query.features.frames) > 0:
             shortlist = ranking.numbers[:verify]
             verified = searcher.verify(query.features, words, shortlist, threads, seconds)
         return Found(ranking, verified, query)
-
-
-def _chosen(
-    vocabulary: Vocabulary | Literal["ready", "own"] | None, settings: Settings
-) -> Vocabulary | None:
-    """Return the vocabulary that a collection begins with, or None if it learns its own."""
-    if vocabulary is None:
-        ready = settings.num_words is None and has_ready_vocabulary(settings.fingerprint)
-        vocabulary = "ready" if ready else "own"
-    if isinstance(vocabulary, Vocabulary):
-        return vocabulary
-    if not isinstance(vocabulary, str):
-        raise TypeError(
-            f"vocabulary must be a Vocabulary, 'ready' or 'own', got {type(vocabulary).__name__}"
-        )
-    if vocabulary not in ("ready", "own"):
-        raise ValueError(f"vocabulary must be a Vocabulary, 'ready' or 'own', got {vocabulary!r}")
-    return ready_vocabulary(settings.fingerprint) if vocabulary == "ready" else None
 
 
 def _ids(ids: Iterable[str], name: str) -> set[str]:

@@ -32,15 +32,15 @@ class Evaluation:
 
     Attributes
     ----------
-    words, verified : Quality
-        Of the ranking by visual words and signatures alone, and of the final one.
+    first, verified : Quality
+        Of the ranking before verification, and of the final one.
     n_queries, n_photos : int
         Queries asked, photos in the collection.
     milliseconds : dict
         Median time of each stage of a query.
     """
 
-    words: Quality
+    first: Quality
     verified: Quality
     n_queries: int
     n_photos: int
@@ -49,7 +49,7 @@ class Evaluation:
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, for JSON, which has no NaN: it is None there."""
         content = asdict(self)
-        for name in ("words", "verified"):
+        for name in ("first", "verified"):
             numbers = content[name].items()
             content[name] = {key: None if isnan(value) else value for key, value in numbers}
         return content
@@ -111,7 +111,7 @@ def evaluate(
             )
         )
     return Evaluation(
-        words=_quality(truth, [hits.words_ranking for hits in results]),
+        first=_quality(truth, [hits.first_ranking for hits in results]),
         verified=_quality(truth, [[hit.id for hit in hits] for hits in results]),
         n_queries=len(truth.queries),
         n_photos=len(collection),

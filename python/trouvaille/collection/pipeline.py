@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Photos in: extract, learn the vocabulary if there is none, assign, commit.
+"""Photos in: extract, describe, learn the vocabulary if there is none, assign, commit.
 
 Memory, for descriptors of 128 bytes: what is not committed yet is held, up to 200 bytes a feature,
 so at most some 400 MB and the photos that the workers have in hand; a commit needs 100 MB more.
@@ -12,8 +12,10 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, islice
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from .._files import is_utf8
 from ..features import Extraction, Photo, extract_all, id_problem, printable, shown
 from ..words import Vocabulary
+from .describing import Describer
 from .report import AddReport, AddRow
 from .segment import SegmentBuilder
 from .settings import Settings
@@ -45,7 +48,19 @@ DESCRIPTORS_A_WORD = 16
 MAX_DESCRIPTORS_A_WORD = 32
 MAX_OWN_WORDS = 20_000
 
+# Photos that the network is given together: on a GPU it takes those of one shape at once.
+DESCRIBED_PHOTOS = 128
+
 Named = tuple[str, Photo]
+
+
+class Worked(NamedTuple):
+    """A photo, and what was made of it."""
+
+    named: Named
+    extraction: Extraction
+    vector: NDArray[np.float32] | None = None
+    describe_seconds: float = 0.0
 
 
 class Adding:
@@ -55,15 +70,18 @@ class Adding:
         self,
         writer: Writer,
         settings: Settings,
+        describer: Describer | None,
         progress: Progress | None,
     ) -> None:
         self._writer = writer
         self._settings = settings
+        self._describer = describer
         self._progress = progress or (lambda stage, done, total: None)
         # Not that of a snapshot opened before: another process may have added since.
         check(writer.base, settings)
         words = writer.base.vocabulary
         self._vocabulary = None if words is None else Vocabulary(words, settings.fingerprint)
+        self._must_learn = settings.has_features and words is None
         self._signer = signer_of(settings, writer.base)
         self._segment = self._new_segment()
         self._rows: list[AddRow] = []
@@ -83,32 +101,75 @@ class Adding:
                 f"photos: the collection has a photo {again!r} already; "
                 "give the new one another id with ids="
             )
-        pairs = self._extracted(photos, workers)
-        if self._vocabulary is None:
-            first = _first(pairs)
-            readable = [extraction for _, extraction in first if extraction.status == "ok"]
+        worked = self._worked(photos, workers)
+        if self._must_learn:
+            first = _first(worked)
+            readable = [each.extraction for each in first if each.extraction.status == "ok"]
             if readable:  # otherwise there are rows that say why, and nothing to add
                 self._learn(readable)
-            pairs = chain(_drained(first), pairs)
-        for named, extraction in pairs:
-            self._take(named, extraction)
+            worked = chain(_drained(first), worked)
+        for each in worked:
+            self._take(each)
         self._flush()
         return AddReport(self._rows, time.perf_counter() - start)
 
-    def _extracted(
-        self, photos: Sequence[Named], workers: int | None
-    ) -> Iterator[tuple[Named, Extraction]]:
-        extractions = extract_all(
-            (photo for id, photo in photos if id_problem(id) is None),
-            self._settings.extractor,
-            max_size=self._settings.max_size,
-            workers=workers,
-        )
-        self._progress("extracting", 0, len(photos))
-        for done, named in enumerate(photos, start=1):
+    def _worked(self, photos: Sequence[Named], workers: int | None) -> Iterator[Worked]:
+        if self._describer is None:
+            yield from self._counted(self._extracted(photos, workers), len(photos))
+            return
+        extracted = self._extracted(photos, workers)
+        done = 0
+        while together := list(islice(extracted, DESCRIBED_PHOTOS)):
+            yield from self._described(self._describer, together, done, len(photos))
+            done += len(together)
+            self._progress("describing", done, len(photos))
+
+    def _counted(self, worked: Iterable[Worked], total: int) -> Iterator[Worked]:
+        self._progress("extracting", 0, total)
+        for done, each in enumerate(worked, start=1):
+            yield each
+            self._progress("extracting", done, total)
+
+    def _extracted(self, photos: Sequence[Named], workers: int | None) -> Iterator[Worked]:
+        """Yield the photos with their local features, if there are to be any."""
+        good = (photo for id, photo in photos if id_problem(id) is None)
+        extractions: Iterator[Extraction]
+        if self._settings.has_features:
+            extractor, max_size = self._settings.extractor, self._settings.max_size
+            extractions = extract_all(good, extractor, max_size=max_size, workers=workers)
+        else:
+            extractions = (Extraction(photo, "ok") for photo in good)
+        for named in photos:
             problem = id_problem(named[0])
-            yield named, next(extractions) if problem is None else _unnameable(named, problem)
-            self._progress("extracting", done, len(photos))
+            yield Worked(
+                named, next(extractions) if problem is None else _unnameable(named, problem)
+            )
+
+    def _described(
+        self, describer: Describer, together: Sequence[Worked], done: int, total: int
+    ) -> Iterator[Worked]:
+        """Yield photos with the network's vectors, too; what it cannot take is not added."""
+        good = [each for each in together if each.extraction.status == "ok"]
+
+        def progress(stage: str, n: int, _: int | None) -> None:
+            self._progress("describing", done + n, total)
+
+        if not good:
+            yield from together
+            return
+        report = describer.describe([each.named[1] for each in good], progress=progress)
+        described = zip(report.rows, report.descriptors, strict=True)
+        for each in together:
+            if each.extraction.status != "ok":
+                yield each
+                continue
+            row, vector = next(described)
+            extraction = each.extraction
+            if row.status != "ok":
+                extraction = Extraction(extraction.photo, row.status, row.error)
+            elif not self._settings.has_features:
+                extraction = replace(extraction, size=row.size, work_size=row.work_size)
+            yield Worked(each.named, extraction, vector, report.seconds / len(good))
 
     def _learn(self, extractions: Sequence[Extraction]) -> None:
         parts = [e.features.descriptors for e in extractions if e.features is not None]
@@ -141,14 +202,17 @@ class Adding:
         self._signer = signer_of(self._settings, self._writer.base)
         self._segment = self._new_segment()  # whose features have signatures in these words
 
-    def _take(self, named: Named, extraction: Extraction) -> None:
-        id, photo = named
+    def _take(self, worked: Worked) -> None:
+        (id, photo), extraction = worked.named, worked.extraction
         features, seconds = extraction.features, 0.0
+        words = np.empty(0, np.int64)
         if features is not None and self._vocabulary is not None:
             start = time.perf_counter()
             words = self._vocabulary.assign(features.descriptors).ids[:, 0]
             seconds = time.perf_counter() - start
-            self._segment.add(id, _stored_path(photo), extraction, features, words)
+        if extraction.status == "ok":
+            path = _stored_path(photo)
+            self._segment.add(id, path, extraction, features, words, worked.vector)
         self._rows.append(
             AddRow(
                 id if extraction.status != "unnameable" else printable(id),
@@ -158,6 +222,7 @@ class Adding:
                 extraction.decode_seconds,
                 extraction.extract_seconds,
                 seconds,
+                worked.describe_seconds,
             )
         )
         if len(self._segment) == SEGMENT_PHOTOS or self._segment.n_features >= SEGMENT_FEATURES:
@@ -166,34 +231,39 @@ class Adding:
     def _flush(self) -> None:
         """Commit the photos collected so far."""
         if len(self._segment) > 0:
-            assert self._vocabulary is not None  # photos are only taken once there is one
-            sections = self._segment.sections(self._vocabulary.num_words)
+            num_words = 0 if self._vocabulary is None else self._vocabulary.num_words
+            sections = self._segment.sections(num_words)
             self._writer.add_segment(sections, self._segment.rows)
         self._writer.commit()
         self._segment = self._new_segment()
 
     def _new_segment(self) -> SegmentBuilder:
         settings = self._settings
-        return SegmentBuilder(settings.keep_descriptors, settings.dimensions, self._signer)
+        return SegmentBuilder(
+            settings.keep_descriptors,
+            settings.dimensions if settings.has_features else None,
+            self._signer,
+            settings.vector_dimensions,
+        )
 
 
-def _first(pairs: Iterator[tuple[Named, Extraction]]) -> deque[tuple[Named, Extraction]]:
+def _first(worked: Iterator[Worked]) -> deque[Worked]:
     """Take the photos of which a vocabulary is learned."""
-    taken: deque[tuple[Named, Extraction]] = deque()
+    taken: deque[Worked] = deque()
     n_photos = n_features = 0
-    for pair in pairs:
-        taken.append(pair)
-        if pair[1].features is not None:
+    for each in worked:
+        taken.append(each)
+        if each.extraction.features is not None:
             n_photos += 1
-            n_features += len(pair[1].features.frames)
+            n_features += len(each.extraction.features.frames)
         if n_photos == LEARNING_PHOTOS or n_features >= LEARNING_FEATURES:
             break
     return taken
 
 
-def _drained(pairs: deque[tuple[Named, Extraction]]) -> Iterator[tuple[Named, Extraction]]:
-    while pairs:  # what was yielded is not held any longer
-        yield pairs.popleft()
+def _drained(worked: deque[Worked]) -> Iterator[Worked]:
+    while worked:  # what was yielded is not held any longer
+        yield worked.popleft()
 
 
 def _unnameable(named: Named, problem: str) -> Extraction:

@@ -19,6 +19,14 @@ from .settings import Settings
 REDUCTION = 3
 SMALLEST_SIDE = 100
 
+# Where there are no local features.
+NOTHING = Features(
+    np.empty((0, 2, 3), np.float32),
+    np.empty((0, 0), np.uint8),
+    np.empty(0, np.float32),
+    np.empty(0, np.float32),
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Query:
@@ -34,12 +42,15 @@ class Query:
         The part searched with, as it is worked on.
     to_photo : ndarray of float64, shape (3, 3)
         From the pixels worked on to those of the photo.
+    vector : ndarray of float32, shape (d,), or None
+        By the collection's network, if it has one.
     """
 
     features: Features
     size: tuple[int, int]
     work: NDArray[np.uint8]
     to_photo: NDArray[np.float64]
+    vector: NDArray[np.float32] | None = None
 
     @classmethod
     def of(
@@ -49,25 +60,31 @@ class Query:
         settings: Settings,
         threads: int | None = None,
     ) -> Query:
-        """Return the query for a photo, or for the part of it in a box x1, y1, x2, y2."""
+        """Return the query for a photo, or for the part of it in a box x1, y1, x2, y2.
+
+        It has no vector yet, and of a collection without local features none of these.
+        """
         height, width = pixels.shape[:2]
         x1, y1, x2, y2 = (0, 0, width, height) if box is None else _check.box(box, width, height)
         work, factors = images.resize_to(pixels[y1:y2, x1:x2], settings.max_size)
         to_photo = resized(*factors)
         to_photo[:2, 2] += x1, y1
-        features = settings.extractor(work, threads=threads)
+        features = settings.extractor(work, threads=threads) if settings.has_features else NOTHING
         return cls(features, (width, height), work, to_photo)
 
     @property
     def can_be_reduced(self) -> bool:
-        """Whether enough is left of it at a third of its size."""
+        """Whether enough is left of its features at a third of its size."""
+        if self.features is NOTHING:
+            return False
         return bool(min(self.work.shape[:2]) >= REDUCTION * SMALLEST_SIDE)
 
     def reduced(self, settings: Settings, threads: int | None = None) -> Query:
-        """Return the same query at a third of the size at which it was worked on."""
+        """Return the same query at a third of the size, with the vector that it has."""
         work, factors = images.resize_to(self.work, max(self.work.shape[:2]) // REDUCTION)
         features = settings.extractor(work, threads=threads)
-        return Query(features, self.size, work, self.to_photo @ resized(*factors))
+        to_photo = self.to_photo @ resized(*factors)
+        return Query(features, self.size, work, to_photo, self.vector)
 
 
 def moved(points: NDArray[np.floating], transform: NDArray[np.float64]) -> NDArray[np.float64]:

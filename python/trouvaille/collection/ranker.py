@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The first stage of a search: all photos, ranked by the words and signatures of their features."""
+"""The first stage of a search: all photos, ranked by what their features or vectors have alike."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..features import Features
 from ..index import ASMK, HammingIndex, InvertedFile
-from ..neighbors import Neighbors
+from ..neighbors import Exact, Neighbors
 from ..words import HammingEmbedding
+from .query import Query
 from .settings import Settings
 from .signing import embedding_of
 from .storage import Section, Segment, Snapshot
@@ -36,8 +36,8 @@ class Ranking(NamedTuple):
 class Ranker(Protocol):
     """Ranks the photos of a snapshot, numbered as there."""
 
-    def rank(self, features: Features, words: Neighbors, n: int, threads: int | None) -> Ranking:
-        """Return the `n` best photos for features whose nearest words are known."""
+    def rank(self, query: Query, words: Neighbors | None, n: int, threads: int | None) -> Ranking:
+        """Return the `n` best photos for a query whose features have these nearest words."""
         ...  # pragma: no cover
 
 
@@ -57,8 +57,9 @@ class TfidfRanker:
             shape = segment.n_images, len(idf)
             self._index.add(scipy.sparse.csc_array((counts, images, offsets), shape=shape).tocsr())
 
-    def rank(self, features: Features, words: Neighbors, n: int, threads: int | None) -> Ranking:
+    def rank(self, query: Query, words: Neighbors | None, n: int, threads: int | None) -> Ranking:
         """Return the `n` photos of the greatest cosine with the query's words."""
+        assert words is not None  # see `Searcher.words`
         found, counts = np.unique(words.ids[:, 0], return_counts=True)
         scores, numbers = self._index.search(
             (found, counts), min(n, len(self._index)), threads=threads
@@ -82,10 +83,12 @@ class HammingRanker:
         )
         _add_segments(self._index, segments)
 
-    def rank(self, features: Features, words: Neighbors, n: int, threads: int | None) -> Ranking:
+    def rank(self, query: Query, words: Neighbors | None, n: int, threads: int | None) -> Ranking:
         """Return the `n` photos that match best."""
+        assert words is not None  # see `Searcher.words`
         nearest = np.ascontiguousarray(words.ids[:, :SIGNED_WORDS])
-        signatures = self._embedding.transform(features.descriptors, nearest, threads=threads)
+        descriptors = query.features.descriptors
+        signatures = self._embedding.transform(descriptors, nearest, threads=threads)
         scores, numbers = self._index.search([(nearest, signatures)], n, threads=threads)
         return Ranking(numbers[0], scores[0])
 
@@ -99,16 +102,75 @@ class AsmkRanker:
         self._index = ASMK(words, idf=np.maximum(idf, LEAST_IDF))
         _add_segments(self._index, segments)
 
-    def rank(self, features: Features, words: Neighbors, n: int, threads: int | None) -> Ranking:
+    def rank(self, query: Query, words: Neighbors | None, n: int, threads: int | None) -> Ranking:
         """Return the `n` photos of the greatest kernel."""
+        assert words is not None  # see `Searcher.words`
         scores, numbers = self._index.search(
-            [features.descriptors], n, nearest=words.ids[:, :SIGNED_WORDS], threads=threads
+            [query.features.descriptors], n, nearest=words.ids[:, :SIGNED_WORDS], threads=threads
         )
         return Ranking(numbers[0], scores[0])
 
 
+class GlobalRanker:
+    """By the cosine of vectors."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        # An index a segment, over its file as it is mapped: a vector is of length 1, or zero.
+        self._indexes = [
+            Exact("ip").build(segment.sections["vectors"].array("vectors")) for segment in segments
+        ]
+
+    def rank(self, query: Query, words: Neighbors | None, n: int, threads: int | None) -> Ranking:
+        """Return the `n` photos of the greatest cosine with the query's vector."""
+        assert query.vector is not None  # see `Collection.search`
+        asked = query.vector[None]
+        base, numbers, scores = 0, [np.empty(0, np.int64)], [np.empty(0)]
+        for index in self._indexes:
+            found = index.search(asked, min(n, len(index)), threads=threads)
+            numbers.append(found.ids[0] + base)
+            scores.append(found.distances[0].astype(np.float64))
+            base += len(index)
+        merged = Ranking(np.concatenate(numbers), np.concatenate(scores))
+        order = np.argsort(-merged.scores, kind="stable")[:n]
+        return Ranking(merged.numbers[order], merged.scores[order])
+
+
+class InterleavedRanker:
+    """By two rankings in turn, the first of which begins; a photo counts where it comes first.
+
+    The one finds what the other does not, and their scores cannot be compared. Verification tells
+    which of the photos that either puts first are right.
+    """
+
+    def __init__(self, first: Ranker, second: Ranker) -> None:
+        self._rankers = first, second
+
+    def rank(self, query: Query, words: Neighbors | None, n: int, threads: int | None) -> Ranking:
+        """Return the `n` photos that come first; their scores are one over their places."""
+        first, second = (ranker.rank(query, words, n, threads) for ranker in self._rankers)
+        return interleaved(first.numbers, second.numbers, n)
+
+
+def interleaved(first: NDArray[np.int64], second: NDArray[np.int64], n: int) -> Ranking:
+    """Return the first `n` of two lists in turn, each number once, where it comes first."""
+    m = min(len(first), len(second))
+    turns = np.stack([first[:m], second[:m]], axis=1).ravel()
+    both = np.concatenate([turns, first[m:], second[m:]])
+    places = np.sort(np.unique(both, return_index=True)[1])[:n]
+    return Ranking(both[places], 1 / np.arange(1.0, len(places) + 1))
+
+
 def ranker_of(snapshot: Snapshot, settings: Settings, idf: NDArray[np.float64]) -> Ranker:
     """Return what ranks the photos of a collection."""
+    if not settings.has_vectors:
+        return _local_ranker(snapshot, settings, idf)
+    by_vectors = GlobalRanker(snapshot.segments)
+    if not settings.has_features:
+        return by_vectors
+    return InterleavedRanker(by_vectors, _local_ranker(snapshot, settings, idf))
+
+
+def _local_ranker(snapshot: Snapshot, settings: Settings, idf: NDArray[np.float64]) -> Ranker:
     words = snapshot.vocabulary
     if words is None or settings.ranking == "tfidf":
         return TfidfRanker(snapshot.segments, idf)

@@ -18,14 +18,16 @@ class AddRow:
         The photo's id in the collection; that of an unnameable one with escapes.
     status : str
         ``"ok"``, or why it was not added: ``"unreadable"``, ``"too_large"``, ``"unsupported"``,
-        ``"truncated"``, ``"empty"``, ``"missing"``, ``"forbidden"``, or ``"unnameable"``: the
-        file's name is no id, as it is not text that UTF-8 can hold.
+        ``"truncated"``, ``"empty"``, ``"missing"``, ``"forbidden"``, ``"unnameable"``: the file's
+        name is no id, as it is not text that UTF-8 can hold; or what `deep.DescriptorRow` has where
+        a network cannot describe a photo.
     n_features : int
         Local features kept. A photo without any is added all the same; nothing will match it.
     error : str
         What is wrong, for a person; empty where nothing is.
-    decode_seconds, extract_seconds, assign_seconds : float
-        Time spent on each step.
+    decode_seconds, extract_seconds, assign_seconds, describe_seconds : float
+        Time spent on each step; describing, by a network, is shared by the photos that were
+        described together.
     """
 
     id: str
@@ -35,6 +37,7 @@ class AddRow:
     decode_seconds: float = 0.0
     extract_seconds: float = 0.0
     assign_seconds: float = 0.0
+    describe_seconds: float = 0.0
 
 
 class AddReport(Sequence[AddRow]):

@@ -31,7 +31,8 @@ class Hit:
     score : float
         Never rises with rank. Above 1, the photo is verified, and the score is 1 plus the weighted
         number of its verified matches; up to 1, it says how alike the two photos' visual words are,
-        and the signatures of their features.
+        and the signatures of their features; of the pipeline "global", it is the cosine of their
+        vectors, of "local+global" one over the place in the first ranking.
     rank : int
         Place in the result, from 1.
     n_inliers : int
@@ -64,8 +65,9 @@ class Hits(list[Hit]):
     Attributes
     ----------
     seconds : dict of str to float
-        Time of each stage: ``extract`` (decoding included), ``words``, ``search``, ``match``,
-        ``verify``, ``collect`` (making these results). Their sum is the whole query.
+        Time of each stage: ``extract`` (decoding included), ``describe`` (by a network), ``words``,
+        ``search``, ``match``, ``verify``, ``collect`` (making these results). Their sum is the
+        whole query.
     query_size : tuple of int
         Width and height of the query, in pixels.
     n_features : int
@@ -79,27 +81,27 @@ class Hits(list[Hit]):
         seconds: dict[str, float],
         query_size: tuple[int, int],
         n_features: int,
-        by_words: Callable[[], list[str]],
+        first: Callable[[], list[str]],
     ) -> None:
         super().__init__(hits)
         self.seconds = seconds
         self.query_size = query_size
         self.n_features = n_features
-        self._by_words = by_words
+        self._first = first
 
     @property
-    def words_ranking(self) -> list[str]:
-        """Ids as visual words and signatures alone rank them, as many as were asked of them."""
-        return self._by_words()
+    def first_ranking(self) -> list[str]:
+        """Ids as they rank before verification, as many as were asked for that."""
+        return self._first()
 
     def __getstate__(self) -> dict[str, Any]:
         # Sent to another process, it takes the ids along and leaves the collection behind.
-        return {**self.__dict__, "_by_words": partial(list, self.words_ranking)}
+        return {**self.__dict__, "_first": partial(list, self.first_ranking)}
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What the words rank, and what geometry confirms of it for a query."""
+    """What is ranked first, and what geometry confirms of it for a query."""
 
     ranking: Ranking
     verified: dict[int, VerifiedPhoto]
@@ -107,7 +109,7 @@ class Found:
 
 
 def hits_of(searcher: Searcher, found: Found, k: int) -> list[Hit]:
-    """Return the first `k`: the verified by weight, then the others as the words rank them."""
+    """Return the first `k`: the verified by weight, then the others as they ranked first."""
     alike = dict(zip(found.ranking.numbers.tolist(), found.ranking.scores.tolist(), strict=True))
     verified = found.verified
     first = sorted(

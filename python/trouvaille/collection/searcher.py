@@ -16,6 +16,7 @@ from .. import geometry
 from ..features import Features
 from ..neighbors import Neighbors
 from ..words import Vocabulary
+from .query import Query
 from .ranker import Ranking, ranker_of
 from .settings import Settings
 from .signing import check
@@ -94,15 +95,19 @@ class Searcher:
         self._ranker = ranker_of(snapshot, settings, self._idf)
         self._rows: dict[int, CatalogueRow] = {}
 
-    def words(self, features: Features, threads: int | None) -> Neighbors:
-        """Return the nearest words of each feature, shape (n, QUERY_WORDS)."""
-        assert self.vocabulary is not None  # asked only of a collection that has photos
+    def words(self, features: Features, threads: int | None) -> Neighbors | None:
+        """Return the nearest words of each feature, shape (n, QUERY_WORDS).
+
+        None where there are no words: in a collection without local features, or without photos.
+        """
+        if self.vocabulary is None:
+            return None
         k = min(QUERY_WORDS, self.vocabulary.num_words)
         return self.vocabulary.assign(features.descriptors, k, threads=threads)
 
-    def rank(self, features: Features, words: Neighbors, n: int, threads: int | None) -> Ranking:
+    def rank(self, query: Query, words: Neighbors | None, n: int, threads: int | None) -> Ranking:
         """Return the first `n` photos, at most as many as there are, before any verification."""
-        return self._ranker.rank(features, words, min(n, self.snapshot.n_images), threads)
+        return self._ranker.rank(query, words, min(n, self.snapshot.n_images), threads)
 
     def verify(
         self,

@@ -21,10 +21,29 @@ class SegmentBuilder:
     Within a photo the features are ordered by word: the features of one word are neighbours, and
     what touches them in one order reads the descriptors in order, too. With a signer there are
     lists of signatures, otherwise lists of words' counts.
+
+    Parameters
+    ----------
+    keep_descriptors : bool
+    dimensions : int or None
+        Bytes of a feature's descriptor; None where photos have no local features.
+    signer : Signer or None
+    vector_dimensions : int or None
+        Numbers of a photo's vector; None where photos have none.
     """
 
-    def __init__(self, keep_descriptors: bool, dimensions: int, signer: Signer | None) -> None:
+    def __init__(
+        self,
+        keep_descriptors: bool,
+        dimensions: int | None,
+        signer: Signer | None,
+        vector_dimensions: int | None = None,
+    ) -> None:
         self.rows: list[CatalogueRow] = []
+        self._has_features = dimensions is not None
+        self._vectors: _Rows | None = None
+        if vector_dimensions is not None:
+            self._vectors = _Rows(np.empty((0, vector_dimensions), np.float32))
         self._signer = signer
         if signer is not None:
             self._signed_words = _Rows(np.empty((0,), np.uint32))
@@ -33,7 +52,7 @@ class SegmentBuilder:
         self._keep_descriptors = keep_descriptors
         self._words = _Rows(np.empty((0,), np.uint32))
         self._frames = _Rows(np.empty((0, 2, 3), np.float32))
-        self._descriptors = _Rows(np.empty((0, dimensions), np.uint8))
+        self._descriptors = _Rows(np.empty((0, dimensions or 0), np.uint8))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -48,10 +67,20 @@ class SegmentBuilder:
         id: str,
         path: str | None,
         extraction: Extraction,
-        features: Features,
+        features: Features | None,
         words: NDArray[np.int64],
+        vector: NDArray[np.float32] | None = None,
     ) -> None:
-        """Add a photo: its features, and their words, shape (n,)."""
+        """Add a photo: its features, and their words, shape (n,); its vector, shape (d,)."""
+        if self._vectors is not None and vector is not None:
+            self._vectors.append(vector[None])
+        if features is not None:
+            self._add_features(features, words)
+        self.rows.append(
+            CatalogueRow(id, path, *extraction.size, *extraction.work_size, n_features=len(words))
+        )
+
+    def _add_features(self, features: Features, words: NDArray[np.int64]) -> None:
         if self._signer is not None:
             signed_words, signatures = self._signer.sign(features.descriptors, words)
             self._signed_words.append(signed_words)
@@ -62,12 +91,15 @@ class SegmentBuilder:
         self._frames.append(features.frames[order])
         if self._keep_descriptors:
             self._descriptors.append(features.descriptors[order])
-        self.rows.append(
-            CatalogueRow(id, path, *extraction.size, *extraction.work_size, n_features=len(words))
-        )
 
     def sections(self, num_words: int) -> dict[str, dict[str, NDArray[Any]]]:
         """Return the arrays of each section, by kind and name; nothing can be added after it."""
+        sections = self._sections_of_features(num_words) if self._has_features else {}
+        if self._vectors is not None:
+            sections["vectors"] = {"vectors": self._vectors.array}
+        return sections
+
+    def _sections_of_features(self, num_words: int) -> dict[str, dict[str, NDArray[Any]]]:
         offsets = _starts(np.array([row.n_features for row in self.rows], np.int64))
         words = self._words.array
         sections = {

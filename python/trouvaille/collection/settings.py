@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -20,6 +21,11 @@ _FIRST = {"detector": "opencv_sift", "ranking": "tfidf"}
 
 RANKINGS = ("hamming", "asmk", "tfidf")
 _SIGNATURE_BITS = 128
+
+PIPELINES = ("local", "global", "local+global")
+# Of the settings below, those that a network has, and those that both pipelines have.
+_OF_NETWORK = ("network", "vector_dimensions")
+_OF_BOTH = ("max_size", "random_state", "pipeline")
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,12 @@ class Settings:
     signature_bits : int or None
         Of a feature, by "hamming"; by default 128, or as many as the descriptor has dimensions.
         None by the others, of which the words say how long signatures are.
+    pipeline : {"local", "global", "local+global"}
+        Photos are found by local features, by one vector each, which a network makes, or by both.
+    network : str or None
+        The SHA-256 of the file of that network.
+    vector_dimensions : int or None
+        Numbers of a vector.
     """
 
     max_features: int = 2000
@@ -61,8 +73,12 @@ class Settings:
     orientation: Orientation = "dominant"
     ranking: str = "hamming"
     signature_bits: int | None = None
+    pipeline: str = "local"
+    network: str | None = None
+    vector_dimensions: int | None = None
 
     def __post_init__(self) -> None:
+        self._check_pipeline()
         _check.count(self.max_features, "max_features")
         _check.count(self.max_size, "max_size", minimum=16)
         if not isinstance(self.keep_descriptors, bool):
@@ -72,6 +88,8 @@ class Settings:
         if self.num_words is not None:
             _check.count(self.num_words, "num_words")
         _check.seed(self.random_state)
+        if not self.has_features:
+            return
         extractor = self.extractor
         if extractor.bits:
             raise ValueError(
@@ -82,6 +100,37 @@ class Settings:
         object.__setattr__(self, "detector", extractor.detector)
         object.__setattr__(self, "descriptor", extractor.descriptor)
         object.__setattr__(self, "signature_bits", self._checked_bits())
+
+    def _check_pipeline(self) -> None:
+        check_pipeline(self.pipeline)
+        of_network = [getattr(self, name) for name in _OF_NETWORK]
+        if not self.has_vectors and of_network != [None, None]:
+            raise ValueError("a network goes with pipeline='global' or 'local+global'")
+        if self.has_vectors:
+            if not isinstance(self.network, str) or not re.fullmatch("[0-9a-f]{64}", self.network):
+                raise ValueError(f"network must be a SHA-256 in hexadecimal, got {self.network!r}")
+            if self.vector_dimensions is None:
+                raise ValueError("vector_dimensions must be how many numbers a vector has")
+            _check.count(self.vector_dimensions, "vector_dimensions")
+        if self.has_features:
+            return
+        for field in fields(self):
+            given = getattr(self, field.name)
+            if field.name not in _OF_NETWORK + _OF_BOTH and given != field.default:
+                raise ValueError(
+                    f"{field.name} is of local features, which pipeline='global' does without; "
+                    "leave it out, or take 'local+global'"
+                )
+
+    @property
+    def has_features(self) -> bool:
+        """Whether there are local features."""
+        return self.pipeline != "global"
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether there are vectors of a network."""
+        return self.pipeline != "local"
 
     def _checked_bits(self) -> int | None:
         if not isinstance(self.ranking, str) or self.ranking not in RANKINGS:
@@ -112,8 +161,16 @@ class Settings:
 
     @property
     def fingerprint(self) -> str:
-        """Names the descriptor; see `features.Extractor.fingerprint`."""
-        return self.extractor.fingerprint
+        """Names the descriptor: that of the features, or the network if it is alone.
+
+        See `features.Extractor.fingerprint`.
+        """
+        return self.extractor.fingerprint if self.has_features else f"network-{self.network}"
+
+    @property
+    def mode(self) -> str:
+        """What pixels of a photo are worked on, "gray" or "rgb"; a network always takes "rgb"."""
+        return self.extractor.mode if self.has_features else "rgb"
 
     @property
     def dimensions(self) -> int:
@@ -137,6 +194,13 @@ class Settings:
             return cls(**{**_FIRST, **stored})
         except (TypeError, ValueError) as error:
             raise ValueError(f"the collection's settings are wrong: {error}") from None
+
+
+def check_pipeline(pipeline: str) -> None:
+    """Refuse what is no pipeline."""
+    if not isinstance(pipeline, str) or pipeline not in PIPELINES:
+        listed = ", ".join(map(repr, PIPELINES))
+        raise ValueError(f"pipeline must be one of {listed}, got {pipeline!r}")
 
 
 def check_vocabulary(words: NDArray[Any], settings: Settings) -> None:

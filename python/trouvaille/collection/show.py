@@ -55,8 +55,7 @@ def write_page(
         )
         for query, hits in results
     ]
-    subtitle = f"{len(collection):,} photos, {collection.num_words:,} visual words"
-    page.write(Path(path), queries, title=title, subtitle=subtitle)
+    page.write(Path(path), queries, title=title, subtitle=collection.summary)
 
 
 def _result(collection: Collection, hit: Hit, sources: Mapping[str, str]) -> page.PageResult:

@@ -82,6 +82,10 @@ def check(snapshot: Snapshot, settings: Settings) -> None:
     IndexCorruptError
         At the first thing that is wrong: what wrote the collection would not have written it.
     """
+    if settings.has_vectors:
+        _check_vectors(snapshot, settings)
+    if not settings.has_features:
+        return
     snapshot.check_descriptors(settings.dimensions)
     if snapshot.vocabulary is None:
         return
@@ -102,10 +106,24 @@ def check(snapshot: Snapshot, settings: Settings) -> None:
             raise section.corrupt(kind, 0, reason)
 
 
+def _check_vectors(snapshot: Snapshot, settings: Settings) -> None:
+    if snapshot.network is None:
+        if snapshot.segments:
+            reason = "names no file of the kind 'network', which vectors are made by"
+            raise IndexCorruptError(snapshot.path, "manifest", 0, reason)
+        return
+    for segment in snapshot.segments:
+        section = segment.sections["vectors"]
+        shape = section.shapes["vectors"]
+        if shape[1] != settings.vector_dimensions:
+            reason = f"must have {settings.vector_dimensions} columns, as the settings say"
+            raise section.corrupt("vectors", 0, f"{reason}, got {shape}")
+
+
 def signer_of(settings: Settings, snapshot: Snapshot) -> Signer | None:
     """Return what makes the signatures of a collection, or None where it has none."""
     words = snapshot.vocabulary
-    if words is None or settings.ranking == "tfidf":
+    if words is None or settings.ranking == "tfidf" or not settings.has_features:
         return None
     if settings.ranking == "asmk":
         return AsmkSigner(words)

@@ -11,7 +11,7 @@ from .manifest import Manifest
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _FILE = re.compile(
-    rf"CURRENT\.new|manifest-[0-9]{{6,18}}\.json|(?:vocabulary|embedding|statistics)-{_UUID}"
+    rf"CURRENT\.new|manifest-[0-9]{{6,18}}\.json|(?:vocabulary|embedding|statistics|network)-{_UUID}"
     rf"|del-{_UUID}-[0-9]+"
 )
 _FOLDER = re.compile(rf"seg-{_UUID}")

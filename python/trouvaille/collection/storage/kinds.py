@@ -51,6 +51,8 @@ KINDS: dict[str, dict[str, Column]] = {
     },
     "frames": {"frames": Column(("float32",), "features", (2, 3), finite=True)},
     "descriptors": {"descriptors": Column(("uint8",), "features", (None,))},
+    # For each image, its vector by the collection's network.
+    "vectors": {"vectors": Column(("float32",), "images", (None,), finite=True)},
     # The CRCs of the blocks of images.sqlite.
     "checksums": {"crc": Column(("uint32",), "blocks")},
     "vocabulary": {"words": Column(("uint8", "float32"), "words", (None,), finite=True)},
@@ -60,6 +62,8 @@ KINDS: dict[str, dict[str, Column]] = {
         "means": Column(("uint8", "float32"), "words", (None,), finite=True),
         "projection": Column(("float32",), "dimensions", (None,), finite=True),
     },
+    # The file of the network that makes the vectors, as `deep.save_network` writes it.
+    "network": {"file": Column(("uint8",), "bytes")},
     "statistics": {"document_frequencies": Column(("uint64",), "words", at_most="images")},
 }
 OPTIONAL = frozenset({"descriptors"})  # a reader that does not know one of these can do without

@@ -19,7 +19,8 @@ from .manifest import Manifest, read_current, read_manifest
 from .section import Section, Verify
 from .segment import Segment, known_files
 
-_COLLECTION_KINDS = {"vocabulary", "embedding", "statistics"}  # files that are of no segment
+# Files that are of no segment.
+_COLLECTION_KINDS = {"vocabulary", "embedding", "statistics", "network"}
 
 # How often a reader starts anew because a writer committed, and tidied up, while it was opening.
 _ATTEMPTS = 100
@@ -47,33 +48,22 @@ class Snapshot:
         self.manifest: Manifest = read_manifest(directory, pointer)
         self.path = directory.path_of(self.manifest.name)
         files = known_files(directory, "", self.manifest.files, _COLLECTION_KINDS)
-        self._vocabulary: Section | None = None
-        self._embedding: Section | None = None
-        self._statistics: Section | None = None
-        if "vocabulary" in files:
-            file = files["vocabulary"]
-            self._vocabulary = Section.open(
-                directory, file.name, file.kind, entry=file, rules=Rules(file.kind, {})
-            )
-            self._check_fingerprint(self._vocabulary)
-        if files.keys() - {"embedding"} not in (set(), {"vocabulary", "statistics"}):
+        if ("vocabulary" in files) != ("statistics" in files):
             reason = "names a vocabulary without statistics, or the reverse"
             raise IndexCorruptError(self.path, "manifest", 0, reason)
-        if "embedding" in files:
-            file = files["embedding"]
-            self._embedding = Section.open(
-                directory,
-                file.name,
-                file.kind,
-                entry=file,
-                rules=Rules(file.kind, self._sizes_of_words()),
-            )
-        if "statistics" in files:
-            file = files["statistics"]
-            sizes = {"images": self.n_images, "words": self.n_words}
-            self._statistics = Section.open(
-                directory, file.name, file.kind, entry=file, rules=Rules(file.kind, sizes)
-            )
+
+        def opened(kind: str, **sizes: int) -> Section | None:
+            if kind not in files:
+                return None
+            file = files[kind]
+            return Section.open(directory, file.name, kind, entry=file, rules=Rules(kind, sizes))
+
+        self._vocabulary = opened("vocabulary")
+        if self._vocabulary:
+            self._check_fingerprint(self._vocabulary)
+        self._embedding = opened("embedding", **self._sizes_of_words())
+        self._statistics = opened("statistics", images=self.n_images, words=self.n_words)
+        self._network = opened("network")
         self.segments: tuple[Segment, ...] = self._open_segments(directory, reuse or {})
         counts = [segment.n_images for segment in self.segments]
         self.bases = tuple(sum(counts[:i]) for i in range(len(counts)))
@@ -164,6 +154,11 @@ class Snapshot:
         return self._embedding.array("means"), self._embedding.array("projection")
 
     @property
+    def network(self) -> Section | None:
+        """The file of the network that makes the images' vectors, or None where there are none."""
+        return self._network
+
+    @property
     def document_frequencies(self) -> NDArray[np.uint64]:
         """For each word, the number of images that have it."""
         if self._statistics is None:
@@ -194,7 +189,7 @@ class Snapshot:
         IndexCorruptError
             At the first that is not what was written.
         """
-        for section in (self._vocabulary, self._embedding, self._statistics):
+        for section in (self._vocabulary, self._embedding, self._statistics, self._network):
             if section:
                 section.verify()
         for segment in self.segments:

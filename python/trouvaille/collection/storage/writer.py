@@ -23,7 +23,7 @@ from .section import NewFile, write_section
 from .segment import CATALOGUE, Segment
 from .snapshot import Snapshot, open_snapshot
 
-SEGMENT_KINDS = frozenset({"postings", "signatures", "words", "frames", "descriptors"})
+SEGMENT_KINDS = frozenset({"postings", "signatures", "words", "frames", "descriptors", "vectors"})
 
 
 class Writer:
@@ -77,6 +77,7 @@ class Writer:
         self._base = base
         self._vocabulary: FileEntry | None = base.manifest.file("vocabulary")
         self._embedding: FileEntry | None = base.manifest.file("embedding")
+        self._network: FileEntry | None = base.manifest.file("network")
         self._n_words = base.n_words
         self._frequencies: NDArray[np.uint64] = base.document_frequencies
         self._segments: list[SegmentEntry] = []
@@ -138,6 +139,21 @@ class Writer:
         self._n_words = len(array)
         self._frequencies = np.zeros(self._n_words, np.uint64)
 
+    def set_network(self, file: bytes) -> None:
+        """Give the collection its network: once, before the images.
+
+        Parameters
+        ----------
+        file : bytes
+            As `deep.save_network` writes it.
+        """
+        self._check_usable()
+        if self._network or self._segments or self._base.segments:
+            raise ValueError("the collection has a network, or images, already; create another")
+        uuid = uuid4()
+        arrays = {"file": np.frombuffer(file, np.uint8)}
+        self._network = write_section(self._directory, f"network-{uuid}", "network", arrays, uuid)
+
     def add_segment(
         self,
         sections: Mapping[str, Mapping[str, ArrayLike]],
@@ -149,8 +165,8 @@ class Writer:
         ----------
         sections : mapping of str to mapping of str to array_like
             The arrays of each kind of section: ``postings`` (offsets, images, counts), ``words``
-            (feature_offsets, words), ``frames`` (frames), ``descriptors`` (descriptors); see
-            docs/format.md. Any may be left out.
+            (feature_offsets, words), ``frames`` (frames), ``descriptors`` (descriptors),
+            ``vectors`` (vectors) and so on; see docs/format.md. Any may be left out.
         rows : sequence of CatalogueRow
             The images; number i in the arrays is ``rows[i]``.
 
@@ -255,7 +271,7 @@ class Writer:
             seen when it is opened again; it is never in between.
         """
         self._check_usable()
-        if not self._segments and self._vocabulary == self._base.manifest.file("vocabulary"):
+        if not self._segments and not self._has_new_files():
             return self._base
         self._broken = True  # until all is well
         manifest = self._next_manifest()
@@ -270,12 +286,18 @@ class Writer:
             remove_orphans(self._directory, manifest)
         return snapshot
 
+    def _has_new_files(self) -> bool:
+        old = self._base.manifest
+        return self._vocabulary != old.file("vocabulary") or self._network != old.file("network")
+
     def _next_manifest(self) -> Manifest:
         old = self._base.manifest
         files = []
         if self._vocabulary:
             given = [file for file in (self._vocabulary, self._embedding) if file]
             files = [*given, self._write_statistics()]
+        if self._network:
+            files.append(self._network)
         return dataclasses.replace(
             old,
             generation=old.generation + 1,
