@@ -31,6 +31,7 @@ from trouvaille.deep import (  # noqa: E402
 from trouvaille.deep._batches import of_equal_shape  # noqa: E402
 from trouvaille.deep._fingerprint import fingerprint  # noqa: E402
 from trouvaille.deep._fused import fused  # noqa: E402
+from trouvaille.deep._runner import _is_lost  # noqa: E402
 from trouvaille.deep._same_padding import SamePadding  # noqa: E402
 from trouvaille.errors import CollectionLockedError, IndexCorruptError  # noqa: E402
 
@@ -300,15 +301,120 @@ def test_the_memory_of_a_cpu_that_does_not_suffice_is_a_row():
     assert [row.status for row in report.rows] == ["ok", "out_of_memory", "ok"]
 
 
-def test_what_was_described_before_an_error_is_kept(tmp_path):
+class Kernels(nn.Module):
+    """A network with a layer that cannot take photos of less than 50 pixels a side."""
+
+    mean, std = Small.mean, Small.std
+
+    def __init__(self, of_one=False):
+        super().__init__()
+        self.inner, self.kernel, self.of_one = Limited(8).inner, nn.Conv2d(3, 1, 50), of_one
+
+    def forward(self, x):
+        if self.of_one and len(x) > 1:
+            raise RuntimeError("shape '[1, 16]' is invalid")
+        return self.inner(x) + 0 * self.kernel(x).mean()
+
+
+SIDES = (98, 98, 40, 98, 60, 40, 60, 98)
+
+
+@pytest.fixture
+def some_small(tmp_path):
     (tmp_path / "photos").mkdir()
-    for i, side in enumerate((98, 98, 120)):
+    for i, side in enumerate(SIDES):
         cv2.imwrite(str(tmp_path / f"photos/{i}.png"), photo(i, side, side))
-    model = Refusing(RuntimeError("of the network's own"))
-    with pytest.raises(RuntimeError, match="of the network's own"):
-        extract(model, tmp_path / "photos", scales=None, out=tmp_path / "out")
-    kept = FolderDescriptors.open(tmp_path / "out")
-    assert [row.id for row in kept.rows] == ["0.png", "1.png"]
+    return tmp_path / "photos"
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 2, 100])
+def test_a_photo_with_which_the_network_fails_is_a_row(some_small, batch_size):
+    model = Kernels()
+    report = extract(model, some_small, scales=None, batch_size=batch_size)
+    assert [row.status == "failed" for row in report.rows] == [side == 40 for side in SIDES]
+    for row in report.failed:
+        assert row.error.startswith("RuntimeError: ")
+        assert "Kernel size can't be greater than actual input size" in row.error
+        assert "\n" not in row.error
+        assert row.work_size == (40, 40)
+    wanted = extract(model.inner, some_small, scales=None).descriptors
+    wanted = np.where(np.array(SIDES)[:, None] == 40, 0, wanted)
+    np.testing.assert_allclose(report.descriptors, wanted, atol=1e-6)
+    assert report.notes == ()
+
+
+def test_a_photo_with_which_the_network_failed_is_not_tried_again(some_small, tmp_path):
+    first = extract(Kernels(), some_small, scales=None, out=tmp_path / "out")
+    assert [row.id for row in first.failed] == ["2.png", "5.png"]
+    again = extract(Kernels(), some_small, scales=None, out=tmp_path / "out")
+    assert all(row.skipped for row in again.rows)
+    assert [row.error for row in again.failed] == [row.error for row in first.failed]
+    cv2.imwrite(str(some_small / "2.png"), photo(0, 70, 70))
+    changed = extract(Kernels(), some_small, scales=None, out=tmp_path / "out")
+    assert [row.id for row in changed.rows if not row.skipped] == ["2.png"]
+    assert [row.id for row in changed.failed] == ["5.png"]
+
+
+def test_a_network_that_takes_one_photo_at_a_time_is_given_one():
+    many = [photo(i, 60, 60) for i in range(6)]
+    report = extract(Kernels(of_one=True), many, scales=None, batch_size=3)
+    assert report.failed == []
+    assert report.batch_size == 1
+    assert len(report.notes) == 1
+    assert "3 photos at a time make the network fail (RuntimeError: shape" in report.notes[0]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4])
+def test_a_network_that_fails_with_the_first_batches_is_at_fault(tmp_path, batch_size):
+    many = [photo(i, 40, 40) for i in range(2 * batch_size + 1)]
+    ids = [str(i) for i in range(len(many) + 1)]
+    options = {"scales": None, "batch_size": batch_size}
+    with pytest.raises(RuntimeError, match="Kernel size can't be greater"):
+        extract(Kernels(), many, ids=ids[:-1], out=tmp_path / "out", **options)
+    assert len(FolderDescriptors.open(tmp_path / "out")) == 0
+    report = extract(Kernels(), many[:-1], **options)
+    assert [row.status for row in report.rows] == ["failed"] * 2 * batch_size
+    many = [photo(0, 60, 60), *many]
+    report = extract(Kernels(), many, ids=ids, out=tmp_path / "out", **options)
+    assert [row.status for row in report.rows] == ["ok", *["failed"] * (len(many) - 1)]
+
+
+def test_numbers_of_another_count_are_a_failure():
+    class Flat(nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3)) if x.shape[3] == 96 else x.mean((1, 2))
+
+    report = extract(Flat(), [photo(0, 96, 96), photo(0, 96, 50)], scales=None)
+    assert [row.status for row in report.rows] == ["ok", "failed"]
+    assert "model must return (1, 3) of these, got (1, 50)" in report.rows[1].error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("a device's assertion")])
+def test_what_ends_a_run_leaves_what_was_described(tmp_path, error, monkeypatch):
+    def of_large(self, x):
+        if x.shape[2] > 100:
+            raise error
+        return self.inner(x)
+
+    monkeypatch.setattr(Kernels, "forward", of_large)
+    monkeypatch.setattr("trouvaille.deep._runner._is_lost", lambda device: True)
+    many = [photo(i, side, 98) for i, side in enumerate((98, 98, 120, 98))]
+    with pytest.raises(type(error)) as caught:
+        extract(Kernels(), many, ids=list("abcd"), scales=None, out=tmp_path / "out")
+    assert caught.value is error
+    kept = [row.id for row in FolderDescriptors.open(tmp_path / "out").rows]
+    assert kept in (["a", "b"], ["a"])
+    assert len(kept) == 2 or isinstance(error, KeyboardInterrupt)
+
+
+def test_a_gpu_is_lost_where_waiting_for_it_is_an_error(monkeypatch):
+    def synchronize(device):
+        if device.index == 1:
+            raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    devices = [torch.device(name) for name in ("cpu", "cuda:0", "cuda:1")]
+    assert [_is_lost(device) for device in devices] == [False, False, True]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,10 @@ from .descriptor_folder import DescriptorRow, FolderDescriptors
 
 Named = tuple[str, Photo]
 
+# There may be more memory the next time. What a network fails with ("failed", "not_finite") is not
+# among them: the same network will fail with the same file.
+_RETRIED = RETRIED | {"out_of_memory"}
+
 _LOOK_AHEAD = 4  # batches of photos that wait for others of their shape
 _AT_LEAST = 16  # photos that wait, where a batch is small
 
@@ -108,7 +112,7 @@ class Folder:
         self._ids.append(id)
         source = source_of(photo)
         row = self._writer.done(id, source)
-        if row is not None and row.status not in RETRIED | {"out_of_memory"}:
+        if row is not None and row.status not in _RETRIED:
             return replace(row, skipped=True)
         self._plans[number] = self._writer.reserve(id, number, self._count), source
         return None
@@ -153,8 +157,8 @@ class Job:
         self._report("describing", 0, len(self._named))
         look_ahead = max(_LOOK_AHEAD, _AT_LEAST // self._runner.batch_size)
         batches = of_equal_shape(self._decoded(), lambda: self._runner.batch_size, look_ahead)
-        for number, descriptor in self._runner(batches):
-            self._described(number, descriptor)
+        for number, found in self._runner(batches):
+            self._described(number, found)
         return [self._rows[number] for number in range(len(self._named))]
 
     def _wanted(self) -> Iterator[tuple[int, Photo]]:
@@ -184,16 +188,14 @@ class Job:
         number, photo = item
         return number, self._work.of(photo)
 
-    def _described(self, number: int, descriptor: NDArray[np.float32] | None) -> None:
+    def _described(self, number: int, found: NDArray[np.float32] | Problem) -> None:
         row = self._begun.pop(number)
-        width, height = row.work_size
-        if descriptor is None:
-            error = f"{width} x {height} pixels do not fit into the memory of {self._runner.device}"
-            row = replace(row, status="out_of_memory", error=error)
-        elif not np.isfinite(descriptor).all():
+        if not isinstance(found, Problem) and not np.isfinite(found).all():
             error = "the network makes NaN or infinity of it; float32 or bfloat16 have more range"
-            row, descriptor = replace(row, status="not_finite", error=error), None
-        self._store.put(number, row, descriptor)
+            found = Problem("not_finite", error)
+        if isinstance(found, Problem):
+            row = replace(row, status=found.status, error=found.error)
+        self._store.put(number, row, None if isinstance(found, Problem) else found)
         self._done(number, row)
 
     def _done(self, number: int, row: DescriptorRow) -> None:

@@ -45,8 +45,8 @@ class DescriptorRow:
         Its name: the path relative to the folder given, or its own; empty of pixels without one.
     status : str
         ``"ok"``, or why there is no descriptor: see `features.Extraction.status`; besides
-        ``"out_of_memory"``, where the photo alone does not fit, and ``"not_finite"``, where the
-        network makes NaN or infinity of it.
+        ``"out_of_memory"``, where the photo alone does not fit, ``"failed"``, where the network
+        raises an error with it, and ``"not_finite"``, where it makes NaN or infinity of it.
     error : str
         For a person; empty if there was none.
     size, work_size : tuple of int

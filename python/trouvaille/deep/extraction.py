@@ -105,6 +105,10 @@ def extract(
     is; what runs is a copy for extraction alone, with batch normalisations made part of the
     convolutions.
 
+    A photo with which the network fails becomes a row of status ``"failed"`` with the error's text.
+    Where it fails with every photo of the first three batches, it is the network that is at fault,
+    and its error is raised, without a row. An error that leaves a GPU unusable is raised, too.
+
     Parameters
     ----------
     model : Module
@@ -136,7 +140,8 @@ def extract(
         Let `torch.compile` have the network: some minutes, then faster on a GPU.
     out : path, optional
         A folder to write to as descriptors come; made if it does not exist. A photo that is there,
-        of the same file, is not described again. Read it by `FolderDescriptors`.
+        of the same file, is not described again, nor tried again where the network failed with it;
+        only what could not be read, or did not fit into memory, is. Read it by `FolderDescriptors`.
     resume : bool
         Whether `out` may hold descriptors already.
     progress : callable, optional
@@ -172,7 +177,8 @@ def extract(
     )
     used = _with_scales(model, scales)
     copied, dimensions = fused(used)
-    runner = Runner(copied, where, _batch_size(batch_size, image_size, where), precision)
+    at_a_time = _batch_size(batch_size, image_size, where)
+    runner = Runner(copied, dimensions, where, at_a_time, precision)
     if _check.boolean(compile, "compile"):
         runner.model = torch.compile(runner.model, dynamic=True)
     with contextlib.ExitStack() as stack:
