@@ -7,9 +7,10 @@ import os
 import pickle
 import struct
 import sys
+import tracemalloc
 import types
 import zipfile
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 
 import numpy as np
 import pytest
@@ -122,6 +123,39 @@ def test_a_file_in_an_archive_is_read(tmp_path, compression, new):
     assert torch.equal(found["state_dict"]["turned"], content()["state_dict"]["turned"])
 
 
+def plain_values():
+    counts = defaultdict(list)
+    counts["a"].append(1)
+    return {
+        "dtypes": [torch.float32, torch.bfloat16, torch.uint8],
+        "devices": [torch.device("cpu"), torch.device("cuda", 1), torch.device("cuda")],
+        "size": torch.Size([2, 3]),
+        "sets": [{"a", 1, 2.5, None}, set(), frozenset({"b", True}), frozenset()],
+        "ordered": OrderedDict(b=1, a=2),
+        "counts": counts,
+        "of_dicts": defaultdict(dict),
+    }
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_plain_values_come_back(tmp_path, protocol):
+    wanted = plain_values()
+    (tmp_path / "p.pkl").write_bytes(pickle.dumps(wanted, protocol))
+    torch.save(wanted, tmp_path / "new.pth", pickle_protocol=protocol)
+    for name in ("p.pkl", "new.pth"):
+        found = load(tmp_path / name)
+        assert found == wanted
+        assert list(found["ordered"]) == ["b", "a"]
+        assert type(found["counts"]) is type(found["of_dicts"]) is dict  # which makes nothing
+        assert [type(given) for given in found["sets"]] == [set, set, frozenset, frozenset]
+
+
+def test_a_value_that_is_not_read_is_not_called_code(tmp_path):
+    (tmp_path / "p.pkl").write_bytes(pickle.dumps({"note": complex(1, 2)}, 2))
+    with pytest.raises(CheckpointError, match=r"complex', which is not read here, since it may be"):
+        load(tmp_path / "p.pkl")
+
+
 # ---- Code is refused
 
 
@@ -187,7 +221,14 @@ GADGETS = {  # pickles that Python cannot be made to write
     "extension": b"\x82\x01.",
     "attribute of a name": b"\x80\x04\x8c\x05torch\x8c\x0b_utils.exec\x93.",
     "name by no text": b"\x80\x04K\x01K\x02\x93.",
-    "set": b"\x80\x04\x8f.",
+    "set of arrays": b"\x80\x04\x8f(}\x90.",
+    "items of a list": b"\x80\x04](K\x01\x90.",
+    "set of text": b"\x80\x02c__builtin__\nset\nX\x02\0\0\0ab\x85R.",
+    "frozen set of lists": b"\x80\x04(]\x91.",
+    "list by its name": b"\x80\x02c__builtin__\nlist\n)R.",
+    "dict with code": b"\x80\x02ccollections\ndefaultdict\nc__builtin__\nset\n)R\x85R.",
+    "device of no type": b"\x80\x02ctorch\ndevice\nK\x01\x85R.",
+    "device with a call": b"\x80\x02ctorch\ndevice\nX\x03\0\0\0cpuctorch\nSize\n\x86R.",
     "state of a function": b"ctorch._utils\n_rebuild_tensor_v2\n}S'__code__'\nK\x01sb.",
     "slots of a class": b"ccollections\nOrderedDict\nN}S'update'\nK\x01s\x86b.",
     "object of a class": b"\x80\x02ccollections\nOrderedDict\n)\x81.",
@@ -229,6 +270,63 @@ def test_many_tensors_of_one_storage_do_not_take_more_memory_than_the_file(tmp_p
         load(tmp_path / "n.pth")
 
 
+_EMPTY_TENSOR = (
+    b"ctorch._utils\n_rebuild_tensor_v2\nq\0"
+    b"((X\7\0\0\0storagectorch\nFloatStorage\nX\1\0\0\x000X\3\0\0\0cpuK\0tQ"
+    b"K\0K\0\x85K\1\x85\x89)tq\1"
+)
+MANY = {  # what a byte or two can make a thing of, again and again
+    "lists": b"]",
+    "dicts": b"}",
+    "sets": b"\x8f",
+    "marks": b"(",
+    "memory": b"N\x94",
+    "tuples": b"N\x85",
+    "numbers": b"M\xff\xff",
+    "names": b"ctorch\nSize\n",
+    "texts": b"\x8c\0",
+    "items": b"h\0",
+    "tensors": b"h\0h\1R",
+    "nothing": b"\x80\2",
+}
+
+
+def peak_of(file):
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError) as caught:
+            load(file)
+        return tracemalloc.get_traced_memory()[1], str(caught.value)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("part", MANY.values(), ids=MANY.keys())
+def test_many_small_things_take_memory_in_proportion_to_the_file(tmp_path, part, monkeypatch):
+    monkeypatch.setattr("trouvaille.deep._torch_file._SPARE", 1 << 12)
+    monkeypatch.setattr("trouvaille.deep._torch_file._OVERHEAD", 4)
+    file, size = tmp_path / "n.pkl", 1 << 17
+    begin = b"\x80\2" + _EMPTY_TENSOR
+    file.write_bytes(begin + part * ((size - len(begin)) // len(part)) + b".")
+    peak, said = peak_of(file)
+    assert "far more lists, dicts and plain values" in said
+    assert peak < 6 * size + (1 << 17)
+
+
+def test_long_lists_of_a_network_are_read(tmp_path):
+    wanted = {"losses": [i / 7 for i in range(50_000)], "names": [str(i) for i in range(20_000)]}
+    wanted["by_name"] = dict.fromkeys(wanted["names"], 3)
+    (tmp_path / "n.pkl").write_bytes(pickle.dumps(wanted))
+    assert load(tmp_path / "n.pkl") == wanted
+
+
+def test_tensors_of_a_few_numbers_each_are_read(tmp_path):
+    wanted = {f"layer.{i}.count": torch.tensor(i) for i in range(3000)}
+    for new in (True, False):
+        torch.save(wanted, tmp_path / "n.pth", _use_new_zipfile_serialization=new)
+        assert load(tmp_path / "n.pth") == wanted
+
+
 def test_a_tensor_that_repeats_its_storage_is_refused(tmp_path):
     torch.save(torch.zeros(1).expand(1000), tmp_path / "n.pth")
     with pytest.raises(CheckpointError, match="does not fit into its storage"):
@@ -239,6 +337,42 @@ def test_an_archive_that_expands_too_much_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "n.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("net.pt", bytes(1 << 22))
     with pytest.raises(CheckpointError, match="would take 4194304 bytes"):
+        load(tmp_path / "n.zip")
+
+
+def test_an_archive_that_says_less_than_it_expands_to_is_not_expanded(tmp_path):
+    size, said = 0x1234567, 1000
+    with zipfile.ZipFile(tmp_path / "n.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("net.pt", bytes(size))
+    data = (tmp_path / "n.zip").read_bytes()
+    assert data.count(struct.pack("<L", size)) == 2
+    (tmp_path / "n.zip").write_bytes(data.replace(*(struct.pack("<L", n) for n in (size, said))))
+    peak, _ = peak_of(tmp_path / "n.zip")
+    assert peak < 1 << 22
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_whose_expansion_is_not_bounded_is_refused(tmp_path, compression):
+    with zipfile.ZipFile(tmp_path / "n.zip", "w", compression) as archive:
+        archive.writestr("net.pt", pickle.dumps(3))
+    with pytest.raises(CheckpointError, match="use deflate"):
+        load(tmp_path / "n.zip")
+
+
+def test_an_archive_in_an_archive_does_not_list_endlessly(tmp_path):
+    with zipfile.ZipFile(tmp_path / "n.zip", "w") as archive:
+        archive.writestr("net.pt", b"PK\3\4" + b"PK\1\2" * 70_000)
+    with pytest.raises(CheckpointError, match="of more than 65536 files"):
+        load(tmp_path / "n.zip")
+
+
+def test_a_pickle_that_expands_to_more_than_the_file_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("trouvaille.deep._torch_file._SPARE", 0)
+    data = io.BytesIO()
+    torch.save({"x": b"a" * 100_000, "w": torch.rand(5000)}, data)
+    with zipfile.ZipFile(tmp_path / "n.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("net.pt", data.getvalue())
+    with pytest.raises(CheckpointError, match="a pickle that is larger than the file"):
         load(tmp_path / "n.zip")
 
 

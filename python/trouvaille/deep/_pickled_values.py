@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 _MAX_DIMS = 64
-_BYTES_OF_A_PAIR = 16  # about what it takes in a file, and in memory
+OBJECT = 128  # bytes that a list, a pair of a dict or a remembered value takes, about
+_TENSOR = 1024  # without its numbers
 _DTYPES = frozenset(["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"])
 ORDERS = {"<": "<", ">": ">", "=": "=", "|": "|"}
 
@@ -28,6 +29,9 @@ STORAGES = {
     "torch.CharStorage": torch.int8,
     "torch.ByteStorage": torch.uint8,
     "torch.BoolStorage": torch.bool,
+}
+VALUES = {  # of torch, which stand for themselves
+    f"torch.{name}": value for name, value in vars(torch).items() if isinstance(value, torch.dtype)
 }
 OBJECTS = {
     "sklearn.decomposition.pca.PCA": "PCA",
@@ -67,6 +71,7 @@ class Machine(Protocol):
     """What reads a pickle."""
 
     def spend(self, count: int) -> None: ...
+    def hold(self, count: int) -> None: ...
 
 
 def _tensor(
@@ -83,6 +88,7 @@ def _tensor(
     if count > len(storage) or (count and end > len(storage)):
         raise RefusedError(f"a tensor of shape {size} does not fit into its storage")
     machine.spend(count * storage.element_size())
+    machine.hold(_TENSOR)
     return storage.as_strided(size, stride, offset if count else 0)
 
 
@@ -90,6 +96,17 @@ def key_of(key: Any) -> Any:
     if type(key) not in (str, int):  # whose hash takes no longer than they are
         raise RefusedError(f"a dict of its has a key of type {type(key).__name__}")
     return key
+
+
+def set_of(machine: Machine, items: Any) -> set[Any]:
+    """Return plain values, of a list or a tuple, as a set."""
+    if type(items) not in (list, tuple):
+        raise RefusedError("a set of its is not made of a list")
+    machine.hold(OBJECT * len(items))
+    for item in items:
+        if type(item) not in (str, int, float, bool, type(None)):
+            raise RefusedError(f"a set of its has an item of type {type(item).__name__}")
+    return set(items)
 
 
 def _whole(numbers: Any) -> tuple[int, ...]:
@@ -101,8 +118,30 @@ def _whole(numbers: Any) -> tuple[int, ...]:
 
 
 def _ordered_dict(machine: Machine, pairs: Any = ()) -> OrderedDict[Any, Any]:
-    machine.spend(_BYTES_OF_A_PAIR * len(pairs))
+    machine.hold(OBJECT * len(pairs))
     return OrderedDict((key_of(key), value) for key, value in pairs)
+
+
+def _default_dict(_: Machine, factory: Any = None) -> dict[Any, Any]:
+    """Return a dict without what it makes of a key that is not there."""
+    if factory is not None and not (isinstance(factory, Global) and factory.name in _FACTORIES):
+        raise RefusedError("a dict of its makes values in a way that is not read here")
+    return {}
+
+
+def _set(machine: Machine, items: Any = ()) -> set[Any]:
+    return set_of(machine, items)
+
+
+def _frozen_set(machine: Machine, items: Any = ()) -> frozenset[Any]:
+    return frozenset(set_of(machine, items))
+
+
+def _device(_: Machine, *type_and_index: Any) -> Any:
+    name, index = (*type_and_index, 0)[:2]
+    if type(name) is not str or len(name) > 20 or type(index) is not int:
+        raise RefusedError("a device of its is none")
+    return torch.device(*type_and_index)
 
 
 def _parameter(_: Machine, data: Any, *_hooks_and_gradient: Any) -> Any:
@@ -168,19 +207,30 @@ def _bytes(data: Any) -> bytes:
 
 
 def _type(_: Machine, *_arguments: Any) -> Any:
-    raise RefusedError("its pickle makes an array in a strange way")
+    raise RefusedError("its pickle makes a value in a strange way")
 
 
+_BUILTINS = "builtins", "__builtin__"  # of Python 3, and of Python 2
+_FACTORIES = frozenset(
+    f"{builtins}.{kind}"
+    for builtins in _BUILTINS
+    for kind in ("list", "dict", "set", "tuple", "int", "float", "str")
+)
 CALLS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": _ordered_dict,
+    "collections.defaultdict": _default_dict,
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": _parameter,
     "torch.Size": _size,
+    "torch.device": _device,
     "_codecs.encode": _encode,
     "numpy.ndarray": _type,
     "numpy.dtype": _dtype,
     **{f"numpy.{core}.multiarray._reconstruct": _array for core in ("core", "_core")},
     **{f"numpy.{core}.numeric._frombuffer": _array_of_buffer for core in ("core", "_core")},
     **{f"numpy.{core}.multiarray.scalar": _scalar for core in ("core", "_core")},
+    **dict.fromkeys(_FACTORIES, _type),  # which are named, not called
+    **{f"{builtins}.set": _set for builtins in _BUILTINS},
+    **{f"{builtins}.frozenset": _frozen_set for builtins in _BUILTINS},
 }

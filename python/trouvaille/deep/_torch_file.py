@@ -24,9 +24,13 @@ from ._pickled_values import STORAGES, RefusedError
 from ._unpickle import Unpickler
 
 _MAGIC = 0x1950A86A20F9469CFC6C
+_MEMBER = b"PK\1\2"  # what each file of an archive is listed with
 _NAMES = (".pt", ".pth", ".pkl", ".tar")
-_MOST_EXPANSION = 20  # of a file in an archive: numbers of a network hardly compress
+_MOST_EXPANSION = 8  # of a file in an archive: numbers of a network hardly compress
+_MOST_MEMBERS = 1 << 16  # of an archive in an archive, which may be named in few bytes
 _OVERLAP = 8  # times the file's size, of all tensors
+# Of all else: times the size of the file on the disk, and bytes, since small ones have little else.
+_OVERHEAD, _SPARE = 16, 16 << 20
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -45,7 +49,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise CheckpointError(path, "is not a regular file")
     with path.open("rb") as file:
         try:
-            return _load(file, status.st_size)
+            return _load(file, status.st_size, status.st_size)
         except RefusedError as error:
             raise CheckpointError(path, str(error)) from None
         except Exception as error:  # whatever damaged bytes make of zipfile, pickletools and torch
@@ -53,29 +57,46 @@ def load(path: str | os.PathLike[str]) -> Any:
             raise CheckpointError(path, reason[:500]) from None
 
 
-def _load(file: IO[bytes], size: int, in_archive: bool = False) -> Any:
+def _load(file: IO[bytes], size: int, on_disk: int, in_archive: bool = False) -> Any:
+    """Return what a file of that size holds, which may be a part of a smaller one on the disk."""
+    most = _OVERHEAD * on_disk + _SPARE
     if file.read(2) != b"PK":
         file.seek(0)
-        return _load_pickles(_Bounded(file, size))
+        return _load_pickles(_Bounded(file, size), most)
     with zipfile.ZipFile(file) as archive:
         members = {member.filename: member for member in archive.infolist()}
         pickles = [name for name in members if name.split("/")[1:] == ["data.pkl"]]
         if len(pickles) == 1:
-            return _load_archive(archive, members, pickles[0], size)
+            if members[pickles[0]].file_size > on_disk + _SPARE:
+                raise RefusedError("has a pickle that is larger than the file")
+            return _load_archive(archive, members, pickles[0], size, most)
         files = [name for name in members if name.lower().endswith(_NAMES)]
         if len(files) != 1 or in_archive:
             raise RefusedError(f"is an archive with {len(files)} networks, expected one")
-        member = members[files[0]]
-        if member.file_size > _MOST_EXPANSION * size:
-            raise RefusedError(
-                f"is an archive whose {files[0]!r} would take {member.file_size} bytes"
-            )
-        data = archive.read(member)
-    return _load(io.BytesIO(data), len(data), in_archive=True)
+        data = _expanded(archive, members[files[0]], size)
+    if data.count(_MEMBER) > _MOST_MEMBERS:
+        raise RefusedError(f"holds an archive of more than {_MOST_MEMBERS} files")
+    return _load(io.BytesIO(data), len(data), on_disk, in_archive=True)
+
+
+def _expanded(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> bytes:
+    """Return a file of an archive; no more is made of it than it says."""
+    if member.file_size > _MOST_EXPANSION * size:
+        raise RefusedError(
+            f"is an archive whose {member.filename!r} would take {member.file_size} bytes"
+        )
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise RefusedError("is compressed in a way that is not read here: use deflate")
+    with archive.open(member) as file:
+        return file.read(member.file_size)  # without a number, whatever the bytes expand to
 
 
 def _load_archive(
-    archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], name: str, size: int
+    archive: zipfile.ZipFile,
+    members: dict[str, zipfile.ZipInfo],
+    name: str,
+    size: int,
+    max_overhead: int,
 ) -> Any:
     root = name.removesuffix("data.pkl")
     if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
@@ -96,10 +117,11 @@ def _load_archive(
             storages[key] = _numbers(data, dtype)
         return _same(storages[key], dtype, count)
 
-    return Unpickler(storage_of, _OVERLAP * size).read(io.BytesIO(archive.read(name)))
+    unpickler = Unpickler(storage_of, _OVERLAP * size, max_overhead)
+    return unpickler.read(io.BytesIO(archive.read(name)))
 
 
-def _load_pickles(file: _Bounded) -> Any:
+def _load_pickles(file: _Bounded, max_overhead: int) -> Any:
     storages: dict[str, Any] = {}
     bytes_left = file.size
 
@@ -113,7 +135,7 @@ def _load_pickles(file: _Bounded) -> Any:
             storages[key] = torch.zeros(count, dtype=dtype)
         return _same(storages[key], dtype, count)
 
-    unpickler = Unpickler(storage_of, _OVERLAP * file.size)
+    unpickler = Unpickler(storage_of, _OVERLAP * file.size, max_overhead)
     first = unpickler.read(file)
     if type(first) is not int or first != _MAGIC:
         return first

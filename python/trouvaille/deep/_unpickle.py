@@ -5,11 +5,14 @@ A pickle is a program for a small machine, and Python's own calls whatever the p
 one knows the instructions that make data, and a name is a key of `_pickled_values.CALLS`, never
 looked up in a module: there is nothing that a file could reach. Unlike Python's it also bounds what
 a few bytes can ask for: memory is in proportion to the file, and keys of dicts are text or numbers.
+For that each instruction is charged with about what it takes in memory, since one byte of a pickle
+can make a list, and two more remember it.
 """
 
 from __future__ import annotations
 
 import pickletools
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -18,15 +21,18 @@ import numpy as np
 
 from ._pickled_values import (
     CALLS,
+    OBJECT,
     OBJECTS,
     ORDERS,
     STORAGES,
+    VALUES,
     DType,
     Global,
     PickledObject,
     RefusedError,
     fill,
     key_of,
+    set_of,
 )
 
 
@@ -47,11 +53,17 @@ class Unpickler:
         Given the parts of a persistent id, which have the form of torch's, returns a flat tensor.
     max_bytes : int
         Of all tensors and arrays together, counting what shares memory as often as it is there.
+    max_overhead : int
+        Bytes of all that holds them, and of plain values: lists, dicts, tuples, text and what the
+        pickle remembers.
     """
 
-    def __init__(self, storage_of: Callable[[tuple[Any, ...]], Any], max_bytes: int) -> None:
+    def __init__(
+        self, storage_of: Callable[[tuple[Any, ...]], Any], max_bytes: int, max_overhead: int
+    ) -> None:
         self._storage_of = storage_of
         self._bytes_left = max_bytes
+        self._overhead_left = max_overhead
 
     def read(self, file: Readable) -> Any:
         """Return the value of the pickle that begins where `file` is; it ends behind it."""
@@ -61,7 +73,9 @@ class Unpickler:
         for opcode, argument, _ in pickletools.genops(file):  # type: ignore[arg-type]
             if opcode.name == "STOP":
                 return self._stack.pop()
+            self.hold(_COSTS.get(opcode.name, OBJECT))
             if opcode.name in _LITERALS:
+                self.hold(sys.getsizeof(argument))
                 self._stack.append(argument)
             elif opcode.name in _STEPS:
                 _STEPS[opcode.name](self, argument)
@@ -134,8 +148,19 @@ class Unpickler:
         target = self._stack[-1]
         if type(target) not in (dict, OrderedDict) or len(items) % 2:
             raise RefusedError("its pickle sets items of what is no dict")
+        self.hold(OBJECT * (len(items) // 2))
         for key, value in zip(items[::2], items[1::2], strict=True):
             target[key_of(key)] = value
+
+    def _add_items(self, _: Any) -> None:
+        items = self._since_mark()
+        if type(self._stack[-1]) is not set:
+            raise RefusedError("its pickle adds items to what is no set")
+        self._stack[-1].update(set_of(self, items))
+
+    def _frozen_set(self, _: Any) -> None:
+        items = self._since_mark()
+        self._stack.append(frozenset(set_of(self, items)))
 
     def _global(self, argument: str) -> None:
         self._push_global(argument.replace(" ", "."))
@@ -147,12 +172,16 @@ class Unpickler:
         self._push_global(f"{module}.{name}")
 
     def _push_global(self, name: str) -> None:
-        if name not in CALLS and name not in STORAGES and name not in OBJECTS:
+        if name in VALUES:
+            self._stack.append(VALUES[name])
+        elif name in CALLS or name in STORAGES or name in OBJECTS:
+            self._stack.append(Global(name))
+        else:
             raise RefusedError(
-                f"its pickle names {name[:200]!r}, which is code: it was not run, and the file is "
-                "refused. Read here are tensors, arrays and plain values"
+                f"its pickle names {name[:200]!r}, which is not read here, since it may be code: "
+                "nothing was run, and the file is refused. Read here are tensors, arrays and plain "
+                "values"
             )
-        self._stack.append(Global(name))
 
     def _persistent(self, _: Any) -> None:
         given = self._pop()
@@ -187,36 +216,36 @@ class Unpickler:
             raise RefusedError("its pickle gives a state to what has none")
 
     def spend(self, count: int) -> None:
-        """Count bytes that are made of few: a pickle can say so again and again."""
+        """Count bytes of numbers that are made of few: a pickle can say so again and again."""
         self._bytes_left -= count
         if self._bytes_left < 0:
             raise RefusedError("its pickle makes far more of its bytes than there are")
 
+    def hold(self, count: int) -> None:
+        """Count bytes of what is no numbers."""
+        self._overhead_left -= count
+        if self._overhead_left < 0:
+            raise RefusedError(
+                "its pickle makes far more lists, dicts and plain values than a file of its size "
+                "holds of a network"
+            )
 
-_LITERALS = frozenset(
-    [
-        "INT",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG",
-        "LONG1",
-        "LONG4",
-        "FLOAT",
-        "BINFLOAT",
-        "STRING",
-        "BINSTRING",
-        "SHORT_BINSTRING",
-        "BINBYTES",
-        "SHORT_BINBYTES",
-        "BINBYTES8",
-        "BYTEARRAY8",
-        "UNICODE",
-        "BINUNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE8",
-    ]
-)
+
+_NUMBERS = "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"
+_BYTES = "STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"
+_TEXT = "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"
+_LITERALS = frozenset([*_NUMBERS, *_BYTES, "BYTEARRAY8", *_TEXT])
+
+# Bytes that an instruction takes: most make an object or remember one.
+_REFERENCE, _DEAR = 16, 256
+_COSTS = {
+    **dict.fromkeys(_LITERALS, _REFERENCE),  # and the value itself
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET", "NONE", "NEWTRUE", "NEWFALSE"), _REFERENCE),
+    **dict.fromkeys(("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"), _REFERENCE),
+    **dict.fromkeys(("PROTO", "FRAME", "EMPTY_TUPLE", "POP"), _REFERENCE),
+    **dict.fromkeys(("GLOBAL", "STACK_GLOBAL", "REDUCE", "NEWOBJ"), _DEAR),
+    **dict.fromkeys(("EMPTY_SET", "FROZENSET", "BINPERSID"), _DEAR),
+}
 
 
 def _push(value: Callable[[], Any]) -> Callable[[Unpickler, Any], None]:
@@ -236,6 +265,7 @@ _STEPS: dict[str, Callable[[Unpickler, Any], Any]] = {
     "EMPTY_LIST": _push(list),
     "EMPTY_TUPLE": _push(tuple),
     "EMPTY_DICT": _push(dict),
+    "EMPTY_SET": _push(set),
     "MARK": Unpickler._mark,
     "TUPLE": Unpickler._tuple,
     "TUPLE1": lambda machine, _: machine._tuple_of(1),
@@ -247,6 +277,8 @@ _STEPS: dict[str, Callable[[Unpickler, Any], Any]] = {
     "APPENDS": Unpickler._appends,
     "SETITEM": Unpickler._set_item,
     "SETITEMS": Unpickler._set_items,
+    "ADDITEMS": Unpickler._add_items,
+    "FROZENSET": Unpickler._frozen_set,
     "POP": lambda machine, _: machine._pop(),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), Unpickler._put),
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), Unpickler._get),
