@@ -298,18 +298,119 @@ def test_what_should_be_text_is_not_even_printed(tmp_path, value):
         ({"pooling": "spoc", "regional": True}, "pools by 'spoc' in regions"),
         ({"mean": None}, "no mean"),
         ({"mean": [1.0, float("nan"), 0.0]}, "not finite"),
+        ({"mean": [0.4, 0.5]}, "three colours"),
+        ({"mean": "abc"}, "three colours"),
+        ({"mean": ["0.4", "0.5", "0.6"]}, "no number"),
+        ({"mean": [True, 0.5, 0.6]}, "no number"),
+        ({"mean": [torch.ones(2), 0.5, 0.6]}, "no number"),
+        ({"mean": [10**400, 0.5, 0.6]}, "not finite"),
+        ({"std": [0.2, 0.3, 0.25, 1.0]}, "three colours"),
+        ({"std": [0.2, 0.0, 0.25]}, "not positive"),
+        ({"std": [0.2, -0.1, 0.25]}, "not positive"),
+        ({"std": [0.2, 1e31, 0.25]}, "not finite"),
+        ({"std": {0.2: 1}}, "key of type float"),
+        ({"local_whitening": torch.ones(2)}, "a local_whitening that is neither true nor false"),
+        ({"regional": np.ones(2)}, "a regional that is neither"),
+        ({"whitening": []}, "a whitening that is neither"),
         ({"Lw": {}}, "no whitening 'x'; it has none at all"),
         ({"Lw": {"x": {"ms": {}}}}, "without ss"),
         ({"Lw": {"x": {"ss": {"m": np.zeros((6, 1)), "P": np.zeros((3, 5))}}}}, "shapes"),
     ],
 )
 def test_a_cirtorch_network_that_is_not_built_here_is_an_error(tmp_path, changes, message):
-    content, _ = cirtorch(layers(), "gem", regional=changes.pop("regional", False))
+    content, _ = cirtorch(layers(), "gem", regional=changes.get("regional") is True)
     content["meta"].update(changes)
     torch.save(content, tmp_path / "n.pth")
     whitening = "x" if "Lw" in changes else None
     with pytest.raises(CheckpointError, match=message):
         import_network(tmp_path / "n.pth", whitening=whitening, backbone=backbone())
+
+
+BAD = [float("nan"), float("inf"), -float("inf")]
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("part", ["m", "P"])
+@pytest.mark.parametrize("kind", [np.float64, np.float32, torch.float32, torch.bfloat16])
+def test_a_whitening_that_is_not_finite_is_an_error(tmp_path, rng, bad, part, kind):
+    Lw = learned(rng)
+    Lw[part][2, 0] = bad
+    Lw = {name: of_kind(value, kind) for name, value in Lw.items()}
+    content, _ = cirtorch(layers(), "gem", Lw={"x": {"ss": Lw}})
+    torch.save(content, tmp_path / "n.pth")
+    with pytest.raises(CheckpointError, match="a whitening with NaN or infinity"):
+        import_network(tmp_path / "n.pth", whitening="x", backbone=backbone())
+
+
+def of_kind(array, kind):
+    return torch.from_numpy(array).to(kind) if isinstance(kind, torch.dtype) else array.astype(kind)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_a_whitening_of_tensors_is_read(tmp_path, rng, x, dtype):
+    Lw = {name: of_kind(value, dtype) for name, value in learned(rng).items()}
+    content, _ = cirtorch(made := layers(), "mac", Lw={"x": {"ss": Lw}})
+    torch.save(content, tmp_path / "n.pth")
+    model = import_network(tmp_path / "n.pth", whitening="x", backbone=backbone())
+    vector = unit(features(made, x).amax((2, 3))).double()
+    wanted = unit((vector - Lw["m"].double().T) @ Lw["P"].double().T)
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), wanted.float())
+
+
+@pytest.mark.parametrize("value", [np.full((6, 6), 1e39), torch.ones(6, 6, dtype=torch.int64), "P"])
+def test_a_whitening_that_no_layer_can_hold_is_an_error(tmp_path, rng, value):
+    Lw = {"x": {"ss": learned(rng) | {"P": value}}}
+    content, _ = cirtorch(layers(), "gem", Lw=Lw)
+    torch.save(content, tmp_path / "n.pth")
+    with pytest.raises(CheckpointError, match="a whitening that is"):
+        import_network(tmp_path / "n.pth", whitening="x", backbone=backbone())
+
+
+@pytest.mark.parametrize("bad", [*BAD, 1e39])
+@pytest.mark.parametrize("layout", [cirtorch, dirtorch])
+def test_weights_that_are_not_finite_are_an_error(tmp_path, bad, layout):
+    content, _ = layout(layers(), "gem")
+    name = next(name for name in content["state_dict"] if name.endswith("0.conv1.weight"))
+    content["state_dict"][name] = content["state_dict"][name].double()
+    content["state_dict"][name][0, 1, 2, 2] = bad
+    torch.save(content, tmp_path / "n.pth")
+    with pytest.raises(CheckpointError, match=r"NaN or infinity .* in '.*0\.conv1\.weight'"):
+        import_network(tmp_path / "n.pth", backbone=backbone())
+
+
+def without_p(content):
+    del content["state_dict"]["pool.p"]
+
+
+def without_weights(content):
+    del content["state_dict"]["features.0.weight"]
+
+
+@pytest.mark.parametrize("damage", [without_p, without_weights])
+def test_a_backbone_is_as_it_was_where_an_import_fails(tmp_path, damage):
+    content, _ = cirtorch(layers(), "gem")
+    damage(content)
+    torch.save(content, tmp_path / "n.pth")
+    given, same = backbone(), backbone()
+    with pytest.raises(CheckpointError):
+        import_network(tmp_path / "n.pth", backbone=given)
+    assert (given.mean, given.std) == (same.mean, same.std)
+    assert given.mean != tuple(MEAN)
+    for name, value in same.state_dict().items():
+        assert torch.equal(given.state_dict()[name], value)
+
+
+def test_a_backbone_is_as_it_was_where_loading_fails(tmp_path):
+    model = GlobalDescriptor(backbone(), GeM())
+    model.backbone.mean = tuple(MEAN)
+    save_network(model, tmp_path / "n")
+    other = Backbone(sequential("other", {"conv1": nn.Conv2d(3, 4, 3)}, "conv1", SPoC()))
+    mean = other.mean
+    with pytest.raises(CheckpointError):
+        load_network(tmp_path / "n", other)
+    assert other.mean == mean
+    assert load_network(tmp_path / "n", backbone()).backbone.mean == tuple(MEAN)
 
 
 def test_a_name_of_no_whitening_lists_those_there_are(tmp_path, rng):
@@ -325,6 +426,9 @@ def test_a_name_of_no_whitening_lists_those_there_are(tmp_path, rng):
         ({"center_bias": 0.1}, "prefers the centre"),
         ({"pooling": "rmac"}, "pools by 'rmac'"),
         ({"arch": "senet154_rmac"}, "architecture 'senet154'"),
+        ({"center_bias": torch.ones(2)}, "a center_bias that is neither"),
+        ({"without_fc": np.ones(2)}, "a without_fc that is neither"),
+        ({"norm_features": []}, "a norm_features that is neither"),
     ],
 )
 def test_a_dirtorch_network_that_is_not_built_here_is_an_error(tmp_path, changes, message):
@@ -334,6 +438,29 @@ def test_a_dirtorch_network_that_is_not_built_here_is_an_error(tmp_path, changes
     given = None if "arch" in changes else backbone()
     with pytest.raises(CheckpointError, match=message):
         import_network(tmp_path / "n.pt", backbone=given)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mean_": np.full(5, np.nan)}, "NaN or infinity"),
+        ({"components_": "none"}, "a whitening that is none"),
+        ({"components_": np.float32(2)}, "a whitening that is none"),
+        ({"components_": np.ones(5)}, "variances do not fit"),
+        ({"explained_variance_": np.zeros(5)}, "variances do not fit"),
+        ({"explained_variance_": np.ones(4)}, "variances do not fit"),
+        ({"explained_variance_": None}, "a whitening that is none"),
+        ({"whiten": np.ones(2)}, "a whiten that is neither"),
+    ],
+)
+def test_a_pca_that_is_none_is_an_error(tmp_path, rng, monkeypatch, changes, message):
+    content, _ = dirtorch(layers())
+    pca = pca_of(rng, monkeypatch)
+    vars(pca).update(changes)
+    content["pca"] = {"x": pca}
+    torch.save(content, tmp_path / "n.pt")
+    with pytest.raises(CheckpointError, match=message):
+        import_network(tmp_path / "n.pt", whitening="x", backbone=backbone())
 
 
 def test_a_checkpoint_of_another_architecture_names_what_differs(tmp_path):

@@ -19,7 +19,7 @@ from typing import Any
 
 from torch import nn
 
-from ._imported import Choices, Weights, linear_size, renamed, weights_of
+from ._imported import Choices, Imported, Weights, linear_size, renamed, weights_of
 from .network import GlobalDescriptor
 from .pooling import MAC, GeM, SPoC
 from .projected import Projected
@@ -39,17 +39,16 @@ def is_of_cirtorch(content: Any) -> bool:
     )
 
 
-def from_cirtorch(content: dict[str, Any], choices: Choices) -> tuple[GlobalDescriptor, Weights]:
-    """Return the network, and its weights by the names that it has for them."""
+def from_cirtorch(content: dict[str, Any], choices: Choices) -> Imported:
+    """Return the network of a file's content."""
     meta, weights = content["meta"], weights_of(content, choices)
-    if meta.get("local_whitening"):
+    if choices.flag(meta.get("local_whitening"), "local_whitening"):
         raise choices.refusal("whitens each cell of a map, which no network here does")
-    backbone = choices.backbone_of(
-        meta["architecture"], _ARCHITECTURES, meta.get("mean"), meta.get("std")
-    )
+    colours = choices.colours_of(meta.get("mean"), meta.get("std"))
+    backbone = choices.backbone_of(meta["architecture"], _ARCHITECTURES)
     prefixes = _of_layers(backbone, choices)
     pooling, inner = _pooling(meta, weights, choices), "pooling."
-    if meta.get("whitening"):
+    if choices.flag(meta.get("whitening"), "whitening"):
         pooling, inner = _projected(pooling, weights, choices), "pooling.pooling."
     prefixes |= {
         "pool.rpool.": inner,
@@ -65,7 +64,7 @@ def from_cirtorch(content: dict[str, Any], choices: Choices) -> tuple[GlobalDesc
         scale_power=_scale_power(meta, pooling, weights, choices),
     )
     own = {name: value for name, value in model.state_dict().items() if _is_ours(name)}
-    return model, own | renamed(weights, prefixes)
+    return Imported(model, own | renamed(weights, prefixes), colours)
 
 
 def _is_ours(name: str) -> bool:
@@ -82,7 +81,8 @@ def _of_layers(backbone: nn.Module, choices: Choices) -> dict[str, str]:
 
 
 def _pooling(meta: dict[str, Any], weights: Weights, choices: Choices) -> nn.Module:
-    name, in_regions = choices.text(meta.get("pooling"), "pooling"), bool(meta.get("regional"))
+    name = choices.text(meta.get("pooling"), "pooling")
+    in_regions = choices.flag(meta.get("regional"), "regional")
     whitening = None
     if in_regions:
         whitening = Whitening(*linear_size(weights, "pool.whiten", choices))

@@ -15,10 +15,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from .. import _check
-from ._imported import Choices, Weights, linear_size, renamed, weights_of
+from ._imported import Choices, Imported, linear_size, renamed, weights_of
 from ._pickled_values import PickledObject
 from .architecture import IMAGENET_MEAN, IMAGENET_STD
 from .network import GlobalDescriptor
@@ -40,19 +38,15 @@ def is_of_dirtorch(content: Any) -> bool:
     )
 
 
-def from_dirtorch(content: dict[str, Any], choices: Choices) -> tuple[GlobalDescriptor, Weights]:
-    """Return the network, and its weights by the names that it has for them."""
+def from_dirtorch(content: dict[str, Any], choices: Choices) -> Imported:
+    """Return the network of a file's content."""
     options, weights = content["model_options"], weights_of(content, choices)
     architecture = choices.text(options.get("arch"), "arch").removesuffix(_SUFFIX)
     preprocess = content.get("preprocess")
-    colours = preprocess if isinstance(preprocess, dict) else {}
-    backbone = choices.backbone_of(
-        architecture,
-        _ARCHITECTURES,
-        colours.get("mean", IMAGENET_MEAN),
-        colours.get("std", IMAGENET_STD),
-    )
-    if options.get("center_bias"):
+    given = preprocess if isinstance(preprocess, dict) else {}
+    colours = choices.colours_of(given.get("mean", IMAGENET_MEAN), given.get("std", IMAGENET_STD))
+    backbone = choices.backbone_of(architecture, _ARCHITECTURES)
+    if choices.flag(options.get("center_bias"), "center_bias"):
         raise choices.refusal("prefers the centre of photos, which no network here does")
     name = choices.text(options.get("pooling", "gem"), "pooling")
     if name.startswith("gem"):
@@ -60,18 +54,19 @@ def from_dirtorch(content: dict[str, Any], choices: Choices) -> tuple[GlobalDesc
     if name not in _POOLINGS:
         raise choices.refusal(f"pools by {name[:80]!r}; built here are {', '.join(_POOLINGS)}")
     pooling, inner = _POOLINGS[name](), "pooling."
-    if options.get("without_fc"):
+    if choices.flag(options.get("without_fc"), "without_fc"):
         weights = {n: value for n, value in weights.items() if not n.startswith("fc.")}
     else:
         sizes = linear_size(weights, "fc", choices)
-        pooling = Projected(pooling, *sizes, unit=bool(options.get("norm_features", False)))
+        unit = choices.flag(options.get("norm_features"), "norm_features")
+        pooling = Projected(pooling, *sizes, unit=unit)
         inner = "pooling.pooling."
     prefixes = {"adpool.": inner, "fc.": "pooling.linear."}
     layers = getattr(backbone, "layers", backbone)
     prefixes |= {f"{n}.": f"backbone.layers.{n}." for n, _ in layers.named_children()}
     model = GlobalDescriptor(backbone, pooling, _learned(content, choices), choices.scales)
     own = {n: value for n, value in model.state_dict().items() if n.startswith("whitening.")}
-    return model, own | renamed(weights, prefixes)
+    return Imported(model, own | renamed(weights, prefixes), colours)
 
 
 def _learned(content: dict[str, Any], choices: Choices) -> Whitening | None:
@@ -81,12 +76,13 @@ def _learned(content: dict[str, Any], choices: Choices) -> Whitening | None:
     if not isinstance(pca, PickledObject) or pca.kind != "PCA":
         raise choices.refusal(f"has a whitening {choices.whitening!r} that is no PCA")
     try:
-        mean, components = pca.state["mean_"], pca.state["components_"]
-        variances = pca.state["explained_variance_"]
+        mean, components = (choices.array(pca.state[name]) for name in ("mean_", "components_"))
+        variances = choices.array(pca.state["explained_variance_"])
     except KeyError as error:
         raise choices.refusal(f"has a PCA without {error}") from None
     power = _check.between(choices.whitening_power, "whitening_power", 0, 1)
-    if np.shape(variances) != np.shape(components)[:1] or not np.all(np.asarray(variances) > 0):
+    if components.ndim != 2 or variances.shape != components.shape[:1] or not (variances > 0).all():
         raise choices.refusal("has a PCA whose variances do not fit")
-    scale = np.asarray(variances, np.float64) ** (-power if pca.state.get("whiten", True) else 0)
-    return choices.layer(mean, np.asarray(components, np.float64) * scale[:, None])
+    if not choices.flag(pca.state.get("whiten", True), "whiten"):
+        power = 0.0
+    return choices.layer(mean, components * variances[:, None] ** -power)

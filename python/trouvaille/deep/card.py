@@ -111,8 +111,7 @@ class Card:
         return cls(**given)
 
     def build(self, backbone: nn.Module) -> GlobalDescriptor:
-        """Return the network on a backbone, with weights as they come."""
-        backbone.mean, backbone.std = self.mean, self.std
+        """Return the network on a backbone, with weights and colours as they come."""
         return GlobalDescriptor(
             backbone,
             _built(self.pooling),

@@ -68,7 +68,8 @@ def import_network(
     ------
     CheckpointError
         If the file is damaged, holds code, is of neither layout, or of another architecture (it
-        names what is missing and what is not expected), or is of a network that is not built here.
+        names what is missing and what is not expected), or is of a network that is not built here;
+        if its numbers are not finite. A `backbone` that was given keeps its weights and colours.
     ImportError
         If the package that has the backbone is not installed.
 
@@ -87,17 +88,17 @@ def import_network(
     content = load_torch_file(path)
     choices = Choices(path, whitening, n_components, whitening_power, tuple(scales), backbone)
     if is_of_cirtorch(content):
-        model, weights = from_cirtorch(content, choices)
+        found = from_cirtorch(content, choices)
     elif is_of_dirtorch(content):
-        model, weights = from_dirtorch(content, choices)
+        found = from_dirtorch(content, choices)
     else:
         raise CheckpointError(
             path,
             "is of no known layout: cirtorch's has meta and state_dict, dirtorch's has "
             "model_options and state_dict",
         )
-    put(model, weights, path)
-    return model
+    put(found.model, found.weights, path)
+    return _coloured(found.model, *found.colours)
 
 
 def save_network(
@@ -179,7 +180,7 @@ def load_network(
     except (TypeError, ValueError) as error:
         raise CheckpointError(file, f"its card describes no network: {error}") from None
     put(model, weights, file)
-    return model
+    return _coloured(model, card.mean, card.std)
 
 
 def read_card(path: str | os.PathLike[str]) -> Card:
@@ -201,6 +202,12 @@ def put(model: nn.Module, weights: Mapping[str, Any], path: Path) -> None:
         said = [f"{what}: {_listed(names)}" for what, names in listed if names]
         raise CheckpointError(path, f"is of another architecture; {'; '.join(said)}")
     model.load_state_dict(dict(weights), strict=False)
+
+
+def _coloured(model: GlobalDescriptor, mean: Any, std: Any) -> GlobalDescriptor:
+    """Say which colours a network was trained with, once nothing can fail any more."""
+    model.backbone.mean, model.backbone.std = mean, std
+    return model
 
 
 def _listed(names: Sequence[str]) -> str:
