@@ -312,6 +312,9 @@ def test_what_should_be_text_is_not_even_printed(tmp_path, value):
         ({"local_whitening": torch.ones(2)}, "a local_whitening that is neither true nor false"),
         ({"regional": np.ones(2)}, "a regional that is neither"),
         ({"whitening": []}, "a whitening that is neither"),
+        ({"outputdim": 2048}, "its outputdim is 2048, but its network's is 6"),
+        ({"outputdim": "6"}, "its outputdim is no number"),
+        ({"Lw": {"x": {"ss": {"m": np.zeros((5, 1)), "P": np.eye(5)}}}}, "takes 5 numbers, not 6"),
         ({"Lw": {}}, "no whitening 'x'; it has none at all"),
         ({"Lw": {"x": {"ms": {}}}}, "without ss"),
         ({"Lw": {"x": {"ss": {"m": np.zeros((6, 1)), "P": np.zeros((3, 5))}}}}, "shapes"),
@@ -565,6 +568,27 @@ def test_a_named_backbone_is_built_again(tmp_path):
         assert torch.equal(loaded(x), model(x))
 
 
+def test_a_card_of_a_layer_that_its_architecture_has_not_says_so(tmp_path):
+    pytest.importorskip("efficientnet_lite_pytorch", reason="has the network")
+    made = Backbone("efficientnet_lite0", "block_3", None)
+    made.layer = "block_99"
+    save_network(GlobalDescriptor(made, GeM()), tmp_path / "n")
+    message = r"a layer that efficientnet_lite0 has not: layer must be one of .*, got 'block_99'"
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_network(tmp_path / "n")
+    assert "backbone of its own" not in str(caught.value)
+
+
+def test_a_network_whose_parts_do_not_fit_together_is_an_error(tmp_path):
+    pooling = Projected(RMAC(whitening=Whitening(6, 4)), 5, 3)
+    with pytest.raises(ValueError, match="its linear of the pooling takes 5 numbers, not 4"):
+        save_network(GlobalDescriptor(backbone(), pooling), tmp_path / "n")
+    unnamed = backbone()
+    del unnamed.channels
+    with pytest.raises(TypeError, match="names its channels"):
+        save_network(GlobalDescriptor(unnamed, GeM()), tmp_path / "n")
+
+
 def test_files_of_another_network_or_none_are_errors(tmp_path):
     save_network(GlobalDescriptor(backbone(), GeM()), tmp_path / "n")
     with pytest.raises(CheckpointError, match="give it as backbone"):
@@ -617,6 +641,7 @@ def test_a_damaged_file_is_an_error(tmp_path, rng):
         ({"scales": "1"}, "numbers"),
         ({"mean": [1]}, "3 numbers"),
         ({"licence": None}, "text"),
+        ({"outputdim": 7}, "a card of outputdim 7, its network 6"),
     ],
 )
 def test_a_card_that_is_none_is_an_error(tmp_path, changes, message):

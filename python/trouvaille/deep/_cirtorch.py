@@ -19,6 +19,7 @@ from typing import Any
 
 from torch import nn
 
+from ._dimensions import dimensions_of
 from ._imported import Choices, Imported, Weights, linear_size, renamed, weights_of
 from .network import GlobalDescriptor
 from .pooling import MAC, GeM, SPoC
@@ -50,6 +51,7 @@ def from_cirtorch(content: dict[str, Any], choices: Choices) -> Imported:
     pooling, inner = _pooling(meta, weights, choices), "pooling."
     if choices.flag(meta.get("whitening"), "whitening"):
         pooling, inner = _projected(pooling, weights, choices), "pooling.pooling."
+    _compare(meta.get("outputdim"), dimensions_of(backbone, pooling), choices)
     prefixes |= {
         "pool.rpool.": inner,
         "pool.whiten.": f"{inner}whitening.",
@@ -65,6 +67,14 @@ def from_cirtorch(content: dict[str, Any], choices: Choices) -> Imported:
     )
     own = {name: value for name, value in model.state_dict().items() if _is_ours(name)}
     return Imported(model, own | renamed(weights, prefixes), colours)
+
+
+def _compare(outputdim: Any, count: int | None, choices: Choices) -> None:
+    """Refuse a network of another number of dimensions than its file says, if it does."""
+    if outputdim is None or count is None or (type(outputdim) is int and outputdim == count):
+        return
+    said = outputdim if type(outputdim) is int else "no number"
+    raise choices.refusal(f"says that its outputdim is {said}, but its network's is {count}")
 
 
 def _is_ours(name: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from ._dimensions import dimensions_of
 from .network import GlobalDescriptor
 from .pooling import MAC, CroW, GeM, SPoC
 from .projected import Projected
@@ -67,7 +68,11 @@ class Card:
         named: Plain = {n: getattr(backbone, n, None) for n in ("name", "layer", "mean", "std")}
         if None in named.values():
             raise TypeError(f"model must have a Backbone, got {type(backbone).__name__}")
-        outputdim = _outputdim(model)
+        outputdim = dimensions_of(backbone, model.pooling, model.whitening)
+        if outputdim is None:
+            raise TypeError(
+                "model must have a backbone that names its channels, as a Backbone does"
+            )
         return cls(
             architecture=str(named["name"]),
             layer=str(named["layer"]),
@@ -119,16 +124,6 @@ class Card:
             self.scales,
             scale_power=self.scale_power,
         )
-
-
-def _outputdim(model: GlobalDescriptor) -> int:
-    backbone: Any = model.backbone
-    pooling = model.pooling
-    layers = (getattr(pooling, name, None) for name in ("linear", "whitening"))
-    for layer in (model.whitening, *layers):
-        if isinstance(layer, nn.Linear):
-            return int(layer.out_features)
-    return int(backbone.channels)
 
 
 # ---- Layers and plain values

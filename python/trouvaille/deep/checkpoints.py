@@ -19,11 +19,12 @@ from torch import nn
 from .. import _files
 from ..errors import CheckpointError
 from ._cirtorch import from_cirtorch, is_of_cirtorch
+from ._dimensions import dimensions_of
 from ._dirtorch import from_dirtorch, is_of_dirtorch
 from ._imported import Choices
 from ._torch_file import load as load_torch_file
 from ._weights import differences, imported
-from .backbone import Backbone
+from .backbone import Backbone, load
 from .card import Card
 from .network import GlobalDescriptor
 
@@ -179,7 +180,7 @@ def load_network(
         model = card.build(backbone)
     except (TypeError, ValueError) as error:
         raise CheckpointError(file, f"its card describes no network: {error}") from None
-    put(model, weights, file)
+    put(model, weights, file, card.outputdim)
     return _coloured(model, card.mean, card.std)
 
 
@@ -189,7 +190,9 @@ def read_card(path: str | os.PathLike[str]) -> Card:
     return _card(file, _header(file))
 
 
-def put(model: nn.Module, weights: Mapping[str, Any], path: Path) -> None:
+def put(
+    model: GlobalDescriptor, weights: Mapping[str, Any], path: Path, outputdim: int | None = None
+) -> None:
     """Put weights into a network of just these names and shapes, or say what differs."""
     missing, unexpected, other = differences(model, weights)
     if missing or unexpected or other:
@@ -201,6 +204,12 @@ def put(model: nn.Module, weights: Mapping[str, Any], path: Path) -> None:
         listed = (("missing", missing), ("unexpected", unexpected), ("other shapes", shapes))
         said = [f"{what}: {_listed(names)}" for what, names in listed if names]
         raise CheckpointError(path, f"is of another architecture; {'; '.join(said)}")
+    try:
+        count = dimensions_of(model.backbone, model.pooling, model.whitening)
+    except ValueError as error:
+        raise CheckpointError(path, f"is of parts that do not fit together: {error}") from None
+    if outputdim is not None and count not in (None, outputdim):
+        raise CheckpointError(path, f"has a card of outputdim {outputdim}, its network {count}")
     model.load_state_dict(dict(weights), strict=False)
 
 
@@ -217,10 +226,16 @@ def _listed(names: Sequence[str]) -> str:
 
 def _backbone(card: Card, file: Path) -> nn.Module:
     try:
-        return Backbone(card.architecture, card.layer, None)
+        architecture = load(card.architecture, None)
     except ValueError as error:
         raise CheckpointError(
             file, f"has a backbone of its own, {card.architecture!r}; give it as backbone: {error}"
+        ) from None
+    try:
+        return Backbone(architecture, card.layer)
+    except ValueError as error:
+        raise CheckpointError(
+            file, f"has a card with a layer that {card.architecture} has not: {error}"
         ) from None
 
 
