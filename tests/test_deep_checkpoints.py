@@ -17,6 +17,7 @@ pytest.importorskip("safetensors", reason="networks are kept in its files")
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
+from trouvaille import _files  # noqa: E402
 from trouvaille.deep import (  # noqa: E402
     MAC,
     RMAC,
@@ -544,6 +545,38 @@ def test_a_network_comes_back_with_the_same_numbers(tmp_path, x, pooling, whiten
     assert (card.architecture, card.layer, card.licence) == ("small", "layer1", "CC-BY-4.0")
     assert (card.source, card.scales, card.scale_power) == ("a paper", SCALES, 2)
     assert card.outputdim == model(x).shape[1]
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_no_card_speaks_of_other_weights_wherever_saving_ends(tmp_path, x, monkeypatch, step):
+    old, new = GlobalDescriptor(backbone(1), GeM(2)), GlobalDescriptor(backbone(2), GeM(3))
+    save_network(old, tmp_path / "n", source="old")
+    done = []
+
+    def until(operation):
+        def interrupted(*arguments):
+            if len(done) == step:
+                raise KeyboardInterrupt
+            done.append(operation)
+            operation(*arguments)
+
+        return interrupted
+
+    for name in ("remove", "replace"):
+        monkeypatch.setattr(_files, name, until(getattr(_files, name)))
+    if step == 3:
+        save_network(new, tmp_path / "n", source="new")
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            save_network(new, tmp_path / "n", source="new")
+    card = read_card(tmp_path / "n")
+    beside = tmp_path / "n.json"
+    assert beside.exists() == (step in (0, 3))
+    assert not beside.exists() or Card.from_json(beside.read_text()) == card
+    wanted = old if card.source == "old" else new
+    assert (wanted is new) == (step > 1)
+    with torch.no_grad():
+        assert torch.equal(load_network(tmp_path / "n", backbone())(x), wanted(x))
 
 
 def test_what_was_imported_is_saved_and_loaded(tmp_path, rng, x):

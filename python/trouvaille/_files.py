@@ -28,12 +28,23 @@ def replace(path: Path, parts: Iterable[Any]) -> None:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
-    if hasattr(os, "O_DIRECTORY"):  # the name itself is on disk once its folder is
-        folder = os.open(path.parent, os.O_DIRECTORY)
+    _sync(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there, before anything that is written afterwards."""
+    path.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Have the names in a folder on disk, which is not so once its files are."""
+    if hasattr(os, "O_DIRECTORY"):
+        opened = os.open(folder, os.O_DIRECTORY)
         try:
-            os.fsync(folder)
+            os.fsync(opened)
         finally:
-            os.close(folder)
+            os.close(opened)
 
 
 def mapped(file: int) -> mmap.mmap:

@@ -109,7 +109,10 @@ def save_network(
     licence: str | None = None,
     source: str = "unknown",
 ) -> Path:
-    """Write a network: its weights and its card. Both appear whole or not at all.
+    """Write a network: its weights, with its card, and the card again as JSON, for people.
+
+    Each file appears whole or not at all. An earlier ``.json`` is removed first, so that none ever
+    speaks of other weights than those beside it, wherever this is interrupted.
 
     Parameters
     ----------
@@ -143,6 +146,7 @@ def save_network(
     }
     file = _file(path)
     data = _safetensors("torch").save(weights, {_KEY: text})
+    _files.remove(file.with_suffix(".json"))
     _files.replace(file, [data])
     _files.replace(file.with_suffix(".json"), [text.encode()])
     return file
