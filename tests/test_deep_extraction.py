@@ -764,6 +764,23 @@ def test_a_damaged_record_is_an_error_that_names_it(model, photos, tmp_path, tex
         FolderDescriptors.open(tmp_path / "out")
 
 
+def test_a_record_that_gives_two_photos_one_row_is_an_error(model, photos, tmp_path):
+    extract(model, photos, out=tmp_path / "out")
+    path = tmp_path / "out" / "rows.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[4]["slot"] = lines[1]["slot"]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    message = r"rows\.jsonl.*gives '1\.png' and '4\.png' one row, 1"
+    with pytest.raises(IndexCorruptError, match=message) as caught:
+        FolderDescriptors.open(tmp_path / "out")
+    assert json.loads(path.read_bytes()[caught.value.offset :].splitlines()[0])["id"] == "4.png"
+    with pytest.raises(IndexCorruptError, match=message):
+        extract(model, photos, out=tmp_path / "out")
+    lines[4]["slot"] = 4
+    path.write_text("".join(json.dumps(line) + "\n" for line in [*lines, lines[2]]))
+    assert len(FolderDescriptors.open(tmp_path / "out")) == len(SHAPES)
+
+
 @pytest.mark.parametrize("change", [{"format": 2}, {"dimensions": -1}, {"settings": None}])
 def test_a_damaged_manifest_is_an_error(model, photos, tmp_path, change):
     extract(model, photos, out=tmp_path / "out")

@@ -204,14 +204,20 @@ def read_lines(folder: Path) -> tuple[dict[str, Line], int]:
     data = path.read_bytes() if path.exists() else b""
     end = data.rfind(b"\n") + 1
     lines: dict[str, Line] = {}
+    begins: dict[str, int] = {}
     offset = 0
     for text in data[:end].split(b"\n")[:-1]:
         try:
             line = _parsed(json.loads(text))
         except Exception as error:  # JSON of any other kind
             raise IndexCorruptError(path, "rows", offset, f"cannot be read: {error}") from None
-        lines[line.row.id] = line
+        lines[line.row.id], begins[line.row.id] = line, offset
         offset += len(text) + 1
+    owners: dict[int, str] = {}
+    for id, line in lines.items():
+        if (owner := owners.setdefault(line.slot, id)) != id:
+            reason = f"gives {owner!r} and {id!r} one row, {line.slot}"
+            raise IndexCorruptError(path, "rows", begins[id], reason)
     return lines, end
 
 
