@@ -29,6 +29,7 @@ from trouvaille.deep import (  # noqa: E402
     for_extraction,
 )
 from trouvaille.deep._batches import of_equal_shape  # noqa: E402
+from trouvaille.deep._device import chosen_device  # noqa: E402
 from trouvaille.deep._fingerprint import fingerprint  # noqa: E402
 from trouvaille.deep._fused import fused  # noqa: E402
 from trouvaille.deep._runner import _is_lost  # noqa: E402
@@ -590,6 +591,25 @@ def test_a_gpu_that_is_not_there_is_an_error(model, photos):
         pytest.skip("there is a GPU")
     with pytest.raises(ValueError, match="device is 'cuda', but"):
         extract(model, photos, device="cuda")
+
+
+@pytest.mark.parametrize("device", ["meta", "cuda:77", "xpu:77", "mps:1", "mtia", "vulkan"])
+def test_a_device_that_is_not_there_is_an_error_that_lists_those_there_are(model, device):
+    pixels = photo(0, 9, 9)
+    for given in (device, torch.device(device)):
+        with pytest.raises(ValueError, match=f"device is '{device}', but .*; use cpu"):
+            extract(model, pixels, device=given)
+
+
+def test_the_devices_that_are_there_are_listed(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    for given in ("cuda", "cuda:1", "mps", "mps:0", "cpu"):
+        assert chosen_device(given) == (torch.device(given), "it was asked for")
+    for given in ("cuda:2", "mps:1", "meta"):
+        with pytest.raises(ValueError, match="none; use cpu or cuda:0 or cuda:1 or mps:0"):
+            chosen_device(given)
 
 
 def test_what_is_no_network_is_an_error(model, photos):

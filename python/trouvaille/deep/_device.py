@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+_KINDS = "cuda", "xpu", "mps"  # of devices beside the CPU
+
 
 def chosen_device(device: str | torch.device) -> tuple[Any, str]:
     """Return the device that is meant, and why: "auto" is a GPU if PyTorch can use one.
@@ -14,7 +16,7 @@ def chosen_device(device: str | torch.device) -> tuple[Any, str]:
     Raises
     ------
     TypeError, ValueError
-        If it is none.
+        If it is none, or none that there is; it says which there are.
     """
     if device == "auto":
         return _found()
@@ -26,9 +28,24 @@ def chosen_device(device: str | torch.device) -> tuple[Any, str]:
         raise ValueError(
             f"device must be 'auto' or one of PyTorch's, got {device!r}: {error}"
         ) from None
-    if wanted.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {device!r}, but {_no_gpu()}")
+    if wanted.type != "cpu" and (wanted.index or 0) >= _count(wanted.type):
+        why = _no_gpu() if wanted.type == "cuda" and not _count("cuda") else "there is none"
+        raise ValueError(f"device is {str(device)!r}, but {why}; use {' or '.join(_there())}")
     return wanted, "it was asked for"
+
+
+def _count(kind: str) -> int:
+    """Return how many devices of a kind PyTorch can compute on."""
+    if kind == "mps":
+        return int(torch.backends.mps.is_available())
+    module: Any = getattr(torch, kind, None)  # torch.cuda, torch.xpu, or of a package that adds one
+    available = getattr(module, "is_available", None)
+    return int(module.device_count()) if available is not None and available() else 0
+
+
+def _there() -> list[str]:
+    """Return the devices that there are."""
+    return ["cpu", *(f"{kind}:{i}" for kind in _KINDS for i in range(_count(kind)))]
 
 
 def _found() -> tuple[Any, str]:

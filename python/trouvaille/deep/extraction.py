@@ -155,7 +155,8 @@ def extract(
     ------
     ValueError
         If `out` holds descriptors of another network or of other settings, or something else; if
-        there are no photos, or two of one id for `out`; if an option is none that there is.
+        there are no photos, or two of one id for `out`; if an option or a device is none that there
+        is.
     CollectionLockedError
         If another process extracts into `out`.
 
