@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,9 @@ from torch import nn
 
 from .. import _check
 from ._follow import Axis, Follow
+
+_SIZES = 256  # of photos, whose fields are kept
+_CELL_BY_CELL = (nn.BatchNorm2d, nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish)
 
 
 class ReceptiveField(NamedTuple):
@@ -87,20 +91,38 @@ def receptive_field(network: nn.Module, height: int, width: int) -> ReceptiveFie
            [4., 0.]])
     """
     height, width = _check.count(height, "height"), _check.count(width, "width")
-    # Operations are taken apart into those that are known only outside of inference mode.
-    with torch.inference_mode(False), torch.no_grad():
-        photo = torch.empty(1, 3, height, width, device="meta")
-        shapes_only = _without_numbers(network)
-        with Follow(photo) as follow:
-            seen = shapes_only(photo)
-    y, x = follow.of(seen)
-    return ReceptiveField(y, x, (seen.shape[2], seen.shape[3]))
+    return ReceptiveFields(network).of(height, width)
+
+
+class ReceptiveFields:
+    """The receptive fields of a network for photos of several sizes; those of the last are kept."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._shapes_only = _without_numbers(network)
+        self.of = functools.lru_cache(_SIZES)(self._followed)  # of (height, width); any thread
+
+    def _followed(self, height: int, width: int) -> ReceptiveField:
+        # Operations are taken apart into those that are known only outside of inference mode.
+        with torch.inference_mode(False), torch.no_grad():
+            photo = torch.empty(1, 3, height, width, device="meta")
+            with Follow(photo) as follow:
+                seen = self._shapes_only(photo)
+        y, x = follow.of(seen)
+        return ReceptiveField(y, x, (seen.shape[2], seen.shape[3]))
 
 
 def _without_numbers(network: nn.Module) -> nn.Module:
-    """Return a copy for which nothing is computed, in evaluation mode."""
+    """Return a copy for which nothing is computed, in evaluation mode.
+
+    It has no layers that leave a cell where it is: without numbers, PyTorch takes most time there.
+    """
     numbers = [*network.parameters(), *network.buffers()]
     memo = {id(x): x.detach().to("meta") for x in numbers}
     for x in network.parameters():
         memo[id(x)] = nn.Parameter(memo[id(x)], requires_grad=False)
-    return copy.deepcopy(network, memo).eval()
+    shapes_only = copy.deepcopy(network, memo).eval()
+    for module in list(shapes_only.modules()):
+        for name, layer in module.named_children():
+            if type(layer) in _CELL_BY_CELL:
+                setattr(module, name, nn.Identity())
+    return shapes_only
