@@ -110,10 +110,10 @@ def attention_map(model: DELF, photo: Photo) -> NDArray[np.float32]:
     """
     if not isinstance(model, DELF):
         raise TypeError(f"model must be a DELF, got {type(model).__name__}")
-    pixels = images.load_rgb(photo)
-    with evaluating(model), torch.inference_mode():
-        _, attention = model(normalised(pixels, model.backbone))
-    field = receptive_field(model.backbone, *pixels.shape[:2])
+    pixels, ready = images.load_rgb(photo), model._prepared.of(model)
+    with torch.inference_mode():
+        _, attention = ready.network(normalised(pixels, model.backbone))
+    field = ready.fields.of(*pixels.shape[:2])
     found: NDArray[np.float32] = over_pixels(
         in_float32(attention)[0].cpu().numpy(), field, pixels.shape[:2]
     )[0]
