@@ -2,6 +2,9 @@
 import doctest
 import importlib
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -250,6 +253,31 @@ def test_a_fingerprint_names_what_was_learned(rng, photo):
         changed = small()
         next(changed.backbone.parameters()).mul_(2)
     assert deep.DELFDetector(changed).fingerprint != one
+
+
+def test_of_many_threads_two_find_at_a_time(photo):
+    """Each takes its memory."""
+    lock, running, most = threading.Lock(), 0, 0
+
+    class Slow(nn.Module):
+        def forward(self, x):
+            nonlocal running, most
+            with lock:
+                running += 1
+                most = max(most, running)
+            time.sleep(0.02)
+            with lock:
+                running -= 1
+            return x
+
+    detector = deep.DELFDetector(deep.DELF(Slow(), scales=(1.0,), pca=PCAWhitening(2).fit(CORNERS)))
+    detector(photo)
+    with ThreadPoolExecutor(6) as threads:
+        assert len(list(threads.map(detector, [photo] * 6))) == 6
+    assert most == 2
+
+
+CORNERS = np.eye(3, dtype=np.float32)
 
 
 def inliers(model, one, other, threshold=8.0):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +17,10 @@ BYTE_RANGE = 0.5
 
 Of random unit vectors of 40 numbers one number in 600 is clipped.
 """
+
+
+_RUNS = 2  # the second keeps the cores busy while the first selects
+_running = threading.BoundedSemaphore(_RUNS)
 
 
 class DELFDetector:
@@ -61,8 +66,17 @@ class DELFDetector:
 
     def __call__(self, image: ArrayLike) -> Features:
         """Return the features of an image, those of the greatest attention first."""
-        found = self._model.extract(image)
+        found = find(self._model, image)
         return found._replace(descriptors=to_bytes(found.descriptors)) if self._as_bytes else found
+
+
+def find(model: DELF, image: ArrayLike, max_features: int | None = None) -> Features:
+    """`DELF.extract`, of two photos at a time: other threads wait.
+
+    Each takes its memory, as many workers as a collection has; and PyTorch uses all cores for one.
+    """
+    with _running:
+        return model.extract(image, max_features)
 
 
 def _dims(model: DELF) -> int:

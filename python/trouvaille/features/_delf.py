@@ -44,7 +44,7 @@ def find_delf(
 
     with _LOADING:  # one network for all threads
         model = _model()
-    found = model.extract(image, max_features)
+    found = delf_detector.find(model, image, max_features)
     return found._replace(descriptors=delf_detector.to_bytes(found.descriptors))
 
 
