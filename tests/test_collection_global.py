@@ -250,10 +250,12 @@ def test_options_that_do_not_go_together(tmp_path, network, options, match):
 
 
 def test_networks_that_cannot_be_stored(tmp_path):
+    delf = deep.DELF(deep.Backbone("efficientnet_lite0", "block_2", weights=None))
     own = deep.GlobalDescriptor(deep.Backbone(small_network()), deep.MAC())
     for given_network, error, match in (
         (own, ValueError, "cannot be part of a collection: has a backbone of its own"),
         (small_network(), TypeError, "GlobalDescriptor"),
+        (delf, TypeError, "must be a GlobalDescriptor, of a vector a photo, got DELF"),
         (tmp_path / "none", FileNotFoundError, "none.safetensors"),
     ):
         with pytest.raises(error, match=match):

@@ -118,6 +118,10 @@ def network_file(network: NetworkLike | None, max_size: int) -> NetworkFile:
             again = deep.load_network(path)
         except CheckpointError as error:
             raise ValueError(f"network cannot be part of a collection: {error.reason}") from None
+        if not isinstance(again, deep.GlobalDescriptor):
+            raise TypeError(
+                f"network must be a GlobalDescriptor, of a vector a photo, got {type(again).__name__}"
+            )
         return NetworkFile(path.read_bytes(), Describer(again, max_size).dimensions)
 
 
@@ -141,6 +145,8 @@ def describer_of(section: Section, settings: Settings) -> Describer:
             network = deep.load_network(path)
         except CheckpointError as error:
             raise section.corrupt("file", 0, error.reason) from None
+    if not isinstance(network, deep.GlobalDescriptor):
+        raise section.corrupt("file", 0, "makes no vector a photo")
     describer = Describer(network, settings.max_size)
     if describer.dimensions != settings.vector_dimensions:
         reason = f"makes {describer.dimensions} numbers, the settings say "

@@ -23,6 +23,7 @@ from .backbone import Backbone
 from .card import Card
 from .checkpoints import import_network, load_network, read_card, save_network
 from .delf import DELF, DELF_SCALES
+from .delf_card import DELFCard
 from .delf_detector import DELFDetector
 from .descriptor_folder import DescriptorRow, FolderDescriptors
 from .extraction import DescriptorReport, extract
@@ -46,6 +47,7 @@ __all__ = [
     "Backbone",
     "Card",
     "CroW",
+    "DELFCard",
     "DELFDetector",
     "DescriptorReport",
     "DescriptorRow",

@@ -3,25 +3,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from torch import nn
 
+from ._card_values import VERSION, Plain, checked, layer_sizes, of_backbone, read, written
 from ._dimensions import dimensions_of
 from .network import GlobalDescriptor
 from .pooling import MAC, CroW, GeM, SPoC
 from .projected import Projected
 from .regional import RMAC, RegionalGeM
 from .whitening import Whitening
-
-VERSION = 1
-# Of a layer: what a damaged card must not make us allocate.
-_MAX_FEATURES, _MAX_WEIGHTS = 1 << 20, 1 << 27
-_LARGEST = 1e30  # of a number
-Plain = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -64,24 +58,18 @@ class Card:
     @classmethod
     def of(cls, model: GlobalDescriptor, licence: str, source: str) -> Card:
         """Return the card of a network."""
-        backbone = model.backbone
-        named: Plain = {n: getattr(backbone, n, None) for n in ("name", "layer", "mean", "std")}
-        if None in named.values():
-            raise TypeError(f"model must have a Backbone, got {type(backbone).__name__}")
-        outputdim = dimensions_of(backbone, model.pooling, model.whitening)
+        about = of_backbone(model.backbone)
+        outputdim = dimensions_of(model.backbone, model.pooling, model.whitening)
         if outputdim is None:
             raise TypeError(
                 "model must have a backbone that names its channels, as a Backbone does"
             )
         return cls(
-            architecture=str(named["name"]),
-            layer=str(named["layer"]),
+            **about,
             pooling=_plain(model.pooling),
             whitening=_plain_whitening(model.whitening),
             scales=model.scales,
             scale_power=model.scale_power,
-            mean=_numbers([float(number) for number in named["mean"]]),
-            std=_numbers([float(number) for number in named["std"]]),
             outputdim=outputdim,
             licence=licence,
             source=source,
@@ -89,31 +77,12 @@ class Card:
 
     def to_json(self) -> str:
         """Return the card as text."""
-        return json.dumps(asdict(self), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        return written(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Card:
         """Return the card that `to_json` wrote; a ValueError says what is wrong with a text."""
-        try:
-            given = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"its card is no JSON: {error}") from None
-        names = {field.name for field in fields(cls)}
-        if not isinstance(given, dict) or given.get("version") != VERSION:
-            raise ValueError(f"its card must be of version {VERSION}")
-        if given.keys() != names:
-            raise ValueError(f"its card must have {', '.join(sorted(names))}")
-        texts = ("architecture", "layer", "licence", "source")
-        if not all(isinstance(given[name], str) for name in texts):
-            raise ValueError(f"{', '.join(texts)} of its card must be text")
-        for name in ("scales", "mean", "std"):
-            given[name] = _numbers(given[name])
-        if len(given["mean"]) != 3 or len(given["std"]) != 3:
-            raise ValueError("mean and std of its card must be 3 numbers")
-        if min(given["std"]) <= 0:
-            raise ValueError(f"std of its card must be positive, got {given['std']}")
-        _count(given["outputdim"])
-        return cls(**given)
+        return cls(**checked(read(text), [field.name for field in fields(cls)]))
 
     def build(self, backbone: nn.Module) -> GlobalDescriptor:
         """Return the network on a backbone, with weights and colours as they come."""
@@ -168,7 +137,7 @@ def _built(made: Any) -> nn.Module:
         if isinstance(inner, dict) and inner.get("name") == "Projected":
             raise ValueError("the pooling of its card is projected twice")
         options["pooling"] = _built(options["pooling"])
-        _layer(*(options[name] for name in features))
+        layer_sizes(*(options[name] for name in features))
     return kind(**options)
 
 
@@ -196,27 +165,5 @@ def _plain_whitening(whitening: nn.Module | None) -> Plain | None:
 def _built_whitening(made: Any) -> Whitening:
     if not isinstance(made, dict) or made.keys() != {"in_features", "out_features", "norm"}:
         raise ValueError("a whitening of its card must have in_features, out_features and norm")
-    sizes = _layer(made["in_features"], made["out_features"])
+    sizes = layer_sizes(made["in_features"], made["out_features"])
     return Whitening(*sizes, norm=made["norm"])
-
-
-def _numbers(given: Any) -> tuple[float, ...]:
-    if not isinstance(given, list | tuple):
-        raise ValueError(f"its card must have numbers, got {given!r}")
-    if not all(type(number) in (int, float) and abs(number) < _LARGEST for number in given):
-        raise ValueError(f"its card must have finite numbers, got {str(given)[:80]}")
-    return tuple(float(number) for number in given)
-
-
-def _layer(in_features: Any, out_features: Any) -> tuple[int, int]:
-    """Return the sizes of a linear layer, whose weights must not be too many either."""
-    sizes = _count(in_features), _count(out_features)
-    if sizes[0] * sizes[1] > _MAX_WEIGHTS:
-        raise ValueError(f"sizes of its card make a layer of {sizes[0]} x {sizes[1]} weights")
-    return sizes
-
-
-def _count(given: Any) -> int:
-    if type(given) is not int or not 1 <= given <= _MAX_FEATURES:
-        raise ValueError(f"sizes of its card must be from 1 to {_MAX_FEATURES}, got {given!r}")
-    return given

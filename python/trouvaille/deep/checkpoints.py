@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from .. import _files
 from ..errors import CheckpointError
+from ._cards import card_from_json, card_of
 from ._cirtorch import from_cirtorch, is_of_cirtorch
 from ._dimensions import dimensions_of
 from ._dirtorch import from_dirtorch, is_of_dirtorch
@@ -26,7 +27,11 @@ from ._torch_file import load as load_torch_file
 from ._weights import differences, imported
 from .backbone import Backbone, load
 from .card import Card
+from .delf import DELF
+from .delf_card import DELFCard
 from .network import GlobalDescriptor
+
+Network = TypeVar("Network", GlobalDescriptor, DELF)
 
 _KEY = "trouvaille"  # of the card in the header of a file
 _SHOWN = 5  # names in an error
@@ -103,7 +108,7 @@ def import_network(
 
 
 def save_network(
-    model: GlobalDescriptor,
+    model: GlobalDescriptor | DELF,
     path: str | os.PathLike[str],
     *,
     licence: str | None = None,
@@ -116,8 +121,9 @@ def save_network(
 
     Parameters
     ----------
-    model : GlobalDescriptor
-        Of a `Backbone`, a pooling of this library, and a `Whitening` or none.
+    model : GlobalDescriptor or DELF
+        Of a `Backbone`, a pooling or an attention of this library, and a `Whitening`, a
+        `PCAWhitening` or none.
     path : path
         Without a suffix, or with ``.safetensors``; replaced if it exists.
     licence : str, optional
@@ -135,11 +141,10 @@ def save_network(
     TypeError
         If the network has a part that a card cannot describe.
     """
-    if not isinstance(model, GlobalDescriptor):
-        raise TypeError(f"model must be a GlobalDescriptor, got {type(model).__name__}")
     if licence is None:
-        licence = str(getattr(model.backbone, "licence", "unknown"))
-    text = Card.of(model, licence, source).to_json()
+        backbone = getattr(model, "backbone", None)
+        licence = str(getattr(backbone, "licence", "unknown"))
+    text = card_of(model, licence, source).to_json()
     weights = {
         name: tensor.detach().cpu().clone().contiguous()
         for name, tensor in model.state_dict().items()
@@ -154,7 +159,7 @@ def save_network(
 
 def load_network(
     path: str | os.PathLike[str], backbone: nn.Module | None = None
-) -> GlobalDescriptor:
+) -> GlobalDescriptor | DELF:
     """Read a network that `save_network` wrote.
 
     Parameters
@@ -166,7 +171,7 @@ def load_network(
 
     Returns
     -------
-    GlobalDescriptor
+    GlobalDescriptor or DELF
         The same numbers.
 
     Raises
@@ -188,14 +193,17 @@ def load_network(
     return _coloured(model, card.mean, card.std)
 
 
-def read_card(path: str | os.PathLike[str]) -> Card:
+def read_card(path: str | os.PathLike[str]) -> Card | DELFCard:
     """Return what a file of `save_network` says of its network; the weights are not read."""
     file = _file(path)
     return _card(file, _header(file))
 
 
 def put(
-    model: GlobalDescriptor, weights: Mapping[str, Any], path: Path, outputdim: int | None = None
+    model: GlobalDescriptor | DELF,
+    weights: Mapping[str, Any],
+    path: Path,
+    outputdim: int | None = None,
 ) -> None:
     """Put weights into a network of just these names and shapes, or say what differs."""
     missing, unexpected, other = differences(model, weights)
@@ -208,18 +216,27 @@ def put(
         listed = (("missing", missing), ("unexpected", unexpected), ("other shapes", shapes))
         said = [f"{what}: {_listed(names)}" for what, names in listed if names]
         raise CheckpointError(path, f"is of another architecture; {'; '.join(said)}")
+    if isinstance(model, GlobalDescriptor):
+        _check_dimensions(model, outputdim, path)
+    try:
+        model.load_state_dict(dict(weights), strict=False)
+    except RuntimeError as error:
+        raise CheckpointError(path, f"holds what cannot be a network's: {error}") from None
+
+
+def _check_dimensions(model: GlobalDescriptor, outputdim: int | None, path: Path) -> None:
     try:
         count = dimensions_of(model.backbone, model.pooling, model.whitening)
     except ValueError as error:
         raise CheckpointError(path, f"is of parts that do not fit together: {error}") from None
     if outputdim is not None and count not in (None, outputdim):
         raise CheckpointError(path, f"has a card of outputdim {outputdim}, its network {count}")
-    model.load_state_dict(dict(weights), strict=False)
 
 
-def _coloured(model: GlobalDescriptor, mean: Any, std: Any) -> GlobalDescriptor:
+def _coloured(model: Network, mean: Any, std: Any) -> Network:
     """Say which colours a network was trained with, once nothing can fail any more."""
-    model.backbone.mean, model.backbone.std = mean, std
+    backbone: Any = model.backbone
+    backbone.mean, backbone.std = mean, std
     return model
 
 
@@ -228,7 +245,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _backbone(card: Card, file: Path) -> nn.Module:
+def _backbone(card: Card | DELFCard, file: Path) -> nn.Module:
     try:
         architecture = load(card.architecture, None)
     except ValueError as error:
@@ -263,16 +280,16 @@ def _header(file: Path) -> Mapping[str, str]:
         raise CheckpointError(file, f"cannot be read: {error}") from None
 
 
-def _card(file: Path, header: Mapping[str, str]) -> Card:
+def _card(file: Path, header: Mapping[str, str]) -> Card | DELFCard:
     if _KEY not in header:
         raise CheckpointError(file, "has no card: it was not written by save_network")
     try:
-        return Card.from_json(header[_KEY])
+        return card_from_json(header[_KEY])
     except ValueError as error:
         raise CheckpointError(file, str(error)) from None
 
 
-def _read(file: Path) -> tuple[Card, dict[str, torch.Tensor]]:
+def _read(file: Path) -> tuple[Card | DELFCard, dict[str, torch.Tensor]]:
     card = _card(file, _header(file))
     try:
         return card, _safetensors("torch").load_file(file)

@@ -18,6 +18,7 @@ from torch.nn import functional
 from .. import _check, images
 from ..aggregate import PCAWhitening
 from ..features import Features, Photo, expand
+from ._delf_reduction import Reduction
 from ._delf_selection import strongest
 from ._fused import faster
 from ._pixels import normalised
@@ -84,7 +85,8 @@ class DELF(nn.Module):
         is kept. With 1, the published setting, all are.
     pca : PCAWhitening, optional
         What reduces vectors, learned; see `fit`, which learns it. Before that nothing is reduced:
-        40 of 112 channels, or as many random projections of them, find far less.
+        40 of 112 channels, or as many random projections of them, find far less. It is among the
+        weights (`state_dict`), in its own types, on the CPU.
     dims : int
         Numbers of a descriptor that `fit` reduces to.
 
@@ -125,8 +127,6 @@ class DELF(nn.Module):
         for name, module in (("backbone", backbone), ("attention", attention)):
             if not isinstance(module, nn.Module):
                 raise TypeError(f"{name} must be a module, got {type(module).__name__}")
-        if pca is not None and not isinstance(pca, PCAWhitening):
-            raise TypeError(f"pca must be a PCAWhitening, got {type(pca).__name__}")
         self.backbone, self.attention = backbone, attention
         self.scales = tuple(_check.positive(scale, "scales") for scale in scales)
         if not self.scales:
@@ -134,10 +134,19 @@ class DELF(nn.Module):
         self.max_features = _check.count(max_features, "max_features")
         self.min_score = _check.between(min_score, "min_score", 0, math.inf)
         self.overlap = _check.between(overlap, "overlap", 0, 1)
-        self.pca = pca
+        self.reduction = Reduction(pca)
         self.dims = _check.count(dims, "dims")
         self._prepared = Prepared(_ready)
         self.eval()
+
+    @property
+    def pca(self) -> PCAWhitening | None:
+        """What reduces vectors: a copy of what was learned, which is among the weights."""
+        return self.reduction.pca()
+
+    @pca.setter
+    def pca(self, pca: PCAWhitening | None) -> None:
+        self.reduction.put(pca)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return maps (B, C, h, w) and their attention (B, 1, h, w), of normalised photos."""
@@ -197,7 +206,8 @@ class DELF(nn.Module):
 
     def _reduced(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return vectors of length 1 as descriptors."""
-        return vectors if self.pca is None else self.pca.transform(vectors)
+        pca = self.pca
+        return vectors if pca is None else pca.transform(vectors)
 
     def _strongest(self, pixels: NDArray[np.uint8], most: int) -> _Cells:
         """Return the cells of the greatest attention, over all scales."""

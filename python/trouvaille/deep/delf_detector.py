@@ -81,8 +81,8 @@ def find(model: DELF, image: ArrayLike, max_features: int | None = None) -> Feat
 
 def _dims(model: DELF) -> int:
     """Return how many numbers a descriptor has."""
-    if model.pca is not None:
-        return len(model.pca.components_)
+    if (pca := model.pca) is not None:
+        return len(pca.components_)
     channels = getattr(model.backbone, "channels", None)
     if not isinstance(channels, int):
         raise TypeError("model must have a backbone that names its channels, or a pca")
@@ -100,9 +100,10 @@ def _digest(model: DELF) -> str:
     """Return eight digits that differ where what was learned, or how a photo is seen, does."""
     digest = hashlib.sha256(repr(model.scales).encode())
     for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().numpy().tobytes())
-    if model.pca is not None:
-        for learned in model.pca.learned_mean_and_weights():
+        if not name.startswith("reduction."):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().numpy().tobytes())
+    if (pca := model.pca) is not None:
+        for learned in pca.learned_mean_and_weights():
             digest.update(learned.tobytes())
     return digest.hexdigest()[:8]
