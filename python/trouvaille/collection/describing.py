@@ -119,9 +119,8 @@ def network_file(network: NetworkLike | None, max_size: int) -> NetworkFile:
         except CheckpointError as error:
             raise ValueError(f"network cannot be part of a collection: {error.reason}") from None
         if not isinstance(again, deep.GlobalDescriptor):
-            raise TypeError(
-                f"network must be a GlobalDescriptor, of a vector a photo, got {type(again).__name__}"
-            )
+            kind = type(again).__name__
+            raise TypeError(f"network must be a GlobalDescriptor, of a vector a photo, got {kind}")
         return NetworkFile(path.read_bytes(), Describer(again, max_size).dimensions)
 
 
