@@ -160,6 +160,32 @@ def test_what_cannot_be_followed_is_refused(network, message):
         deep.receptive_field(network, 32, 32)
 
 
+class Along(nn.Module):
+    """Maps that are joined, or measured, along an axis."""
+
+    def __init__(self, operation, dim):
+        super().__init__()
+        self.operation, self.dim = operation, dim
+
+    def forward(self, x):
+        if self.operation == "norm":
+            return torch.linalg.vector_norm(x, dim=self.dim, keepdim=True)
+        return torch.cat([x, x], self.dim)
+
+
+@pytest.mark.parametrize("operation", ["cat", "norm"])
+def test_joining_rows_or_columns_is_refused_and_channels_are_not(operation):
+    for dim in (2, 3, -1, -2):
+        with pytest.raises(ValueError, match="network joins rows or columns of maps by aten"):
+            deep.receptive_field(Along(operation, dim), 32, 48)
+    for dim in (1, -3):
+        field = deep.receptive_field(Along(operation, dim), 32, 48)
+        assert field == deep.receptive_field(nn.Identity(), 32, 48)
+    if operation == "norm":
+        with pytest.raises(ValueError, match="network joins"):
+            deep.receptive_field(Along(operation, (1, 3)), 32, 48)
+
+
 @pytest.mark.parametrize("height", [0, -1, 2.5, "32"])
 def test_sides_are_whole_and_positive(height):
     with pytest.raises((ValueError, TypeError), match="height"):

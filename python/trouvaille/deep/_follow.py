@@ -65,12 +65,14 @@ class Follow(TorchDispatchMode):
         # A mean over the whole photo, as of squeeze and excitation, tells of no place.
         whole = func.overloadpacket in _MEANS and result.shape[2:] == (1, 1)
         if given and not whole:
-            axes = self._after(func, args, given)
+            axes = self._after(func, args, kwargs or {}, given)
             for made in _tensors(result):
                 self._fields[made] = axes
         return result
 
-    def _after(self, func: Any, args: Any, given: list[torch.Tensor]) -> Axes:
+    def _after(
+        self, func: Any, args: Any, kwargs: dict[str, Any], given: list[torch.Tensor]
+    ) -> Axes:
         of_first: Axes = self._fields[given[0]]
         packet = func.overloadpacket
         if packet in _WINDOWS:
@@ -78,6 +80,10 @@ class Follow(TorchDispatchMode):
             return widened
         if packet not in _CELL_BY_CELL and torch.Tag.pointwise not in func.tags:
             raise ValueError(f"network has a part whose receptive field is unknown: {packet}")
+        if packet in _ACROSS and not _ACROSS[packet](*args, **kwargs) <= _PLACELESS:
+            raise ValueError(
+                f"network joins rows or columns of maps by {packet}, where no cell can be followed"
+            )
         for other in given[1:]:
             y, x = self._fields[other]
             of_first = of_first[0].joined(y), of_first[1].joined(x)
@@ -141,6 +147,14 @@ def _windowed(axes: Axes, kernel: Any, stride: Any, padding: Any, dilation: Any)
     return y, x
 
 
+def _joins(_maps: Any, dim: int = 0) -> set[int]:
+    return {dim}
+
+
+def _measures(_x: Any, _ord: Any = 2, dim: Any = None, *_: Any, **_options: Any) -> set[int]:
+    return {0, 1, 2, 3} if dim is None else set(dim)
+
+
 _WINDOWS: dict[Any, Any] = {
     _aten.convolution: _convolved,
     _aten.max_pool2d_with_indices: _pooled,
@@ -155,4 +169,7 @@ _CELL_BY_CELL = {
     _aten.clone,
     _aten.linalg_vector_norm,
 }
+# Which axes an operation works along, and those of maps (B, C, h, w) that are none of the photo's.
+_ACROSS: dict[Any, Any] = {_aten.cat: _joins, _aten.linalg_vector_norm: _measures}
+_PLACELESS = {0, 1, -4, -3}
 _MEANS = {_aten.mean, _aten._adaptive_avg_pool2d, _aten.adaptive_avg_pool2d}
