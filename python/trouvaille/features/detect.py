@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
-from . import _opencv
-from ._delf import find_delf
+from . import _delf, _opencv
 from ._selection import MAX_ORIENTATIONS, chosen, mask_of, positive
 from ._types import Regions
 from .affine import harris, harris_affine, hessian, hessian_affine
@@ -209,11 +208,12 @@ DETECTORS: dict[str, Detector] = {
         Detector("dense", dense, options=("step", "scales")),
         Detector(
             "delf",
-            find_delf,
+            _delf.find_delf,
             descriptor="delf",
             describes=True,
             orientations=("upright",),
             mode="rgb",
+            needs=_delf.NEEDS,
         ),
     )
 }

@@ -56,6 +56,8 @@ class Extractor:
     ------
     TypeError, ValueError
         If a name, an option or a value is none that there is; the message lists those.
+    ImportError
+        If the detector needs packages that are not installed; it says what to install.
 
     Examples
     --------
@@ -96,6 +98,8 @@ class Extractor:
                 f"{self._names()} has no option {unknown[0]!r}; it has "
                 f"{', '.join(sorted(known)) or 'none of its own'}"
             )
+        if finder is not None:
+            finder.check_installed()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Extractor):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Literal, NamedTuple, TypeVar
 
 from ._types import Features, Regions
@@ -48,6 +49,9 @@ class Detector:
         Whether its regions are ellipses; else circles.
     mode : {"gray", "rgb"}
         Which pixels it looks at.
+    needs : tuple of (str, str)
+        Modules that it imports once it is used, which the library itself does without, and what pip
+        installs each by.
     """
 
     name: str
@@ -60,6 +64,17 @@ class Detector:
     scale_space: bool = False
     affine: bool = False
     mode: Literal["gray", "rgb"] = "gray"
+    needs: tuple[tuple[str, str], ...] = ()
+
+    def check_installed(self) -> None:
+        """Say what to install if a module that it needs is not there; none is imported."""
+        missing = {module: name for module, name in self.needs if find_spec(module) is None}
+        if missing:
+            raise ModuleNotFoundError(
+                f"detector {self.name!r} needs {', '.join(missing)}, not installed here: "
+                f"pip install {' '.join(missing.values())}",
+                name=next(iter(missing)),
+            )
 
 
 @dataclass(frozen=True)
