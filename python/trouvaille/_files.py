@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 import sys
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+_PART = re.compile(r"\.[0-9a-f]{32}\.part")
 _HAS_TRACKFD = sys.version_info >= (3, 13) and sys.platform != "win32"
 
 
@@ -29,6 +31,11 @@ def replace(path: Path, parts: Iterable[Any]) -> None:
         aside.unlink(missing_ok=True)
         raise
     _sync(path.parent)
+
+
+def is_part(name: str) -> bool:
+    """Whether a file's name is one that `replace` gave it: one that a crash has left behind."""
+    return _PART.fullmatch(name) is not None
 
 
 def remove(path: Path) -> None:

@@ -12,18 +12,16 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _files
 from .._lock import Lock
+from .._manifest import LOCK, MANIFEST
 from .descriptor_folder import (
     DATA,
-    LOCK,
-    MANIFEST,
+    MANIFESTS,
     ROWS,
     DescriptorRow,
     Line,
     checksum,
     read_lines,
-    read_manifest,
 )
 
 
@@ -42,24 +40,15 @@ class Writer:
             raise
 
     def _begin(self, resume: bool) -> None:
-        if not (self.path / MANIFEST).exists():
-            names = [entry.name for entry in self.path.iterdir()]
-            if others := [name for name in names if name != LOCK and not name.endswith(".part")]:
-                raise ValueError(
-                    f"{self.path} holds no descriptors but {others[0]!r}; name a new folder"
-                )
-            text = json.dumps(self._manifest, indent=1, allow_nan=False) + "\n"
-            _files.replace(self.path / MANIFEST, [text.encode()])
-        elif not resume:
+        if not resume and (self.path / MANIFEST).exists():
             raise ValueError(
                 f"{self.path} holds descriptors: resume=True goes on; or name a new folder"
             )
-        found = read_manifest(self.path)
-        if found != json.loads(json.dumps(self._manifest)):
-            raise ValueError(
-                f"{self.path} {_difference(found, self._manifest)}; extract with those, or into "
-                "another folder"
-            )
+        MANIFESTS.begin(self.path, json.dumps(self._manifest, indent=1, allow_nan=False) + "\n")
+        found, wanted = MANIFESTS.read(self.path), json.loads(json.dumps(self._manifest))
+        if found != wanted:
+            differs = MANIFESTS.difference(found, wanted) or "holds descriptors of another network"
+            raise ValueError(f"{self.path} {differs}; extract with those, or into another folder")
         self._lines, end = read_lines(self.path)
         self._taken = {line.slot for line in self._lines.values()}
         self._end = max(self._taken, default=-1) + 1
@@ -131,11 +120,3 @@ class Writer:
             os.fsync(file.fileno())
             file.close()
         self._lock.release()
-
-
-def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    old, new = found["settings"], wanted["settings"]
-    for name in {**old, **new}:
-        if old.get(name) != new.get(name):
-            return f"holds descriptors of {name}={old.get(name)!r}, not {new.get(name)!r}"
-    return "holds descriptors of another network"

@@ -28,10 +28,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FormatVersionError, IndexCorruptError
+from .._manifest import Manifests
+from ..errors import IndexCorruptError
 
 FORMAT = 1
-MANIFEST, DATA, ROWS, LOCK = "manifest.json", "descriptors.f32", "rows.jsonl", "LOCK"
+DATA, ROWS = "descriptors.f32", "rows.jsonl"
 _MAX_DIMS = 1 << 24
 
 
@@ -102,7 +103,7 @@ class FolderDescriptors:
             If its manifest or its rows are damaged, or of a newer version.
         """
         folder = Path(path)
-        return cls(folder, read_manifest(folder), read_lines(folder)[0])
+        return cls(folder, MANIFESTS.read(folder), read_lines(folder)[0])
 
     @property
     def rows(self) -> list[DescriptorRow]:
@@ -174,28 +175,13 @@ class FolderDescriptors:
         return rows
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a folder."""
-    path = folder / MANIFEST
-    if not path.exists():
-        raise FileNotFoundError(f"{folder} holds no descriptors: it has no {MANIFEST}")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        version, dimensions = manifest["format"], manifest["dimensions"]
-        if isinstance(version, int) and version > FORMAT:
-            raise FormatVersionError(path, f"format {version}", str(FORMAT))
-        typed = isinstance(manifest["settings"], dict) and isinstance(manifest["fingerprint"], str)
-        if version != FORMAT or not typed or type(dimensions) is not int:
-            raise ValueError
-        if not 1 <= dimensions <= _MAX_DIMS:
-            raise ValueError
-    except FormatVersionError:
-        raise
-    except (ValueError, TypeError, KeyError, RecursionError):
-        reason = "is no manifest of descriptors"
-        raise IndexCorruptError(path, "manifest", 0, reason) from None
-    found: dict[str, Any] = manifest
-    return found
+def _check_manifest(manifest: dict[str, Any]) -> None:
+    dimensions = manifest["dimensions"]
+    if type(dimensions) is not int or not 1 <= dimensions <= _MAX_DIMS:
+        raise ValueError
+
+
+MANIFESTS = Manifests("descriptors", FORMAT, _check_manifest)
 
 
 def read_lines(folder: Path) -> tuple[dict[str, Line], int]:

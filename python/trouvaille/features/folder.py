@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,18 +17,16 @@ import numpy as np
 
 from .. import _check, _files
 from .._lock import Lock
+from .._manifest import LOCK, MANIFEST
 from ..errors import IndexCorruptError
 from ._types import Photo
 from .extraction import Extraction, extract_all, extractor_of
 from .extractor import DescriptorLike, DetectorLike, Extractor
-from .folder_files import FORMAT, MANIFEST, PhotoRow, file_of, read_manifest, read_row, write
+from .folder_files import FORMAT, MANIFESTS, PhotoRow, file_of, read_row, write
 from .listing import id_problem, list_photos, printable
 from .registry import Orientation
 
 Progress = Callable[[str, int, int | None], None]
-
-_LOCK = "LOCK"
-_PART = re.compile(r"\.[0-9a-f]{32}\.part")
 
 # A file that is the same may yet be read the next time; what is no photo will be none.
 RETRIED = frozenset({"missing", "forbidden", "unreadable", "unnameable"})
@@ -117,7 +114,7 @@ def extract_folder(
     if workers is not None:
         workers = _check.count(workers, "workers", maximum=1024)
     root_folder.mkdir(parents=True, exist_ok=True)
-    with Lock(root_folder / _LOCK):
+    with Lock(root_folder / LOCK):
         _begin(root_folder, manifest)
         rows = _extract_named(root_folder, named, extractor, settings, workers, progress)
     return FolderReport(tuple(rows), time.perf_counter() - start)
@@ -233,30 +230,18 @@ def _manifest(fingerprint: str, settings: dict[str, Any]) -> str:
 
 def _begin(folder: Path, text: str) -> None:
     """Make the folder, or check that it is of these settings; remove what a crash left behind."""
-    if not (folder / MANIFEST).exists():
-        names = [entry.name for entry in folder.iterdir()]
-        others = [name for name in names if name != _LOCK and not _PART.fullmatch(name)]
-        if others:
-            raise ValueError(f"{folder} holds no features but {others[0]!r}; name a new folder")
-        _files.replace(folder / MANIFEST, [text.encode()])
-    found = read_manifest(folder)
+    MANIFESTS.begin(folder, text)
+    found = MANIFESTS.read(folder)
     wanted = json.loads(text)
     if found != wanted and not any(folder.glob("??/*.npz")):  # a run that never got to a photo
         _files.replace(folder / MANIFEST, [text.encode()])
     elif found != wanted:
+        differs = MANIFESTS.difference(found, wanted)
+        other = f"holds descriptors {found['fingerprint']!r}, not {wanted['fingerprint']!r}"
         raise ValueError(
-            f"{folder} {_difference(found, wanted)}; extract with those settings, or "
-            "into another folder"
+            f"{folder} {differs or other}; extract with those settings, or into another folder"
         )
     for shard in [folder, *(entry for entry in folder.iterdir() if entry.is_dir())]:
         for entry in shard.iterdir():
-            if _PART.fullmatch(entry.name):
+            if _files.is_part(entry.name):
                 entry.unlink(missing_ok=True)
-
-
-def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    old, new = found["settings"], wanted["settings"]
-    for name in {**old, **new}:
-        if old.get(name) != new.get(name):
-            return f"holds features of {name}={old.get(name)!r}, not {new.get(name)!r}"
-    return f"holds descriptors {found['fingerprint']!r}, not {wanted['fingerprint']!r}"

@@ -31,13 +31,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _files
-from ..errors import FormatVersionError, IndexCorruptError
+from .._manifest import Manifests
+from ..errors import IndexCorruptError
 from ._types import Features
 from .listing import id_problem
 from .registry import parse_fingerprint
 
 FORMAT = 1
-MANIFEST = "manifest.json"
 _NAME = re.compile(r"[0-9a-f]{64}\.npz")
 
 
@@ -96,7 +96,7 @@ class FolderFeatures:
         IndexCorruptError, FormatVersionError
             If its manifest is damaged, or of a newer version.
         """
-        return cls(Path(path), read_manifest(Path(path)))
+        return cls(Path(path), MANIFESTS.read(Path(path)))
 
     @property
     def rows(self) -> list[PhotoRow]:
@@ -143,26 +143,11 @@ class FolderFeatures:
         return self._rows
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a folder: its format, fingerprint and settings."""
-    path = folder / MANIFEST
-    if not path.exists():
-        raise FileNotFoundError(f"{folder} holds no features: it has no {MANIFEST}")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        version = manifest["format"]
-        if isinstance(version, int) and version > FORMAT:
-            raise FormatVersionError(path, f"format {version}", str(FORMAT))
-        parse_fingerprint(manifest["fingerprint"])
-        if version != FORMAT or not isinstance(manifest["settings"], dict):
-            raise ValueError
-    except FormatVersionError:
-        raise
-    except (ValueError, TypeError, KeyError, RecursionError):
-        reason = "is no manifest of features"
-        raise IndexCorruptError(path, "manifest", 0, reason) from None
-    found: dict[str, Any] = manifest
-    return found
+def _check_manifest(manifest: dict[str, Any]) -> None:
+    parse_fingerprint(manifest["fingerprint"])
+
+
+MANIFESTS = Manifests("features", FORMAT, _check_manifest)
 
 
 def file_of(folder: Path, id: str) -> Path:
