@@ -257,21 +257,25 @@ def test_a_fingerprint_names_what_was_learned(rng, photo):
 
 def test_of_many_threads_two_find_at_a_time(photo):
     """Each takes its memory."""
-    lock, running, most = threading.Lock(), 0, 0
+    lock, pair, running, most = threading.Lock(), None, 0, 0
 
-    class Slow(nn.Module):
+    class Counting(nn.Module):
         def forward(self, x):
             nonlocal running, most
-            with lock:
-                running += 1
-                most = max(most, running)
-            time.sleep(0.02)
-            with lock:
-                running -= 1
+            if pair is not None:
+                with lock:
+                    running += 1
+                    most = max(most, running)
+                pair.wait(60)
+                time.sleep(0.02)  # in which a third one would come
+                with lock:
+                    running -= 1
             return x
 
-    detector = deep.DELFDetector(deep.DELF(Slow(), scales=(1.0,), pca=PCAWhitening(2).fit(CORNERS)))
-    detector(photo)
+    pca = PCAWhitening(2).fit(CORNERS)
+    detector = deep.DELFDetector(deep.DELF(Counting(), scales=(1.0,), pca=pca))
+    detector(photo)  # which makes ready what all threads share
+    pair = threading.Barrier(2)
     with ThreadPoolExecutor(6) as threads:
         assert len(list(threads.map(detector, [photo] * 6))) == 6
     assert most == 2
