@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import _check, images
 from ..features import Photo, list_photos
@@ -425,12 +424,15 @@ class Collection:
         verify = _check.count(verify, "verify", minimum=0)
         excluded = _ids(exclude, "exclude")
         searcher, seconds = self._current(), Seconds()
+        describer = self._current_describer() if searcher.snapshot.n_images > 0 else None
         with seconds.of("extract"):
             pixels = load(photo, self._settings.mode)
             query = Query.of(pixels, box, self._settings, threads)
-        if self._settings.has_vectors and searcher.snapshot.n_images > 0:
+        if describer is not None:
             with seconds.of("describe"):
-                query = replace(query, vector=self._vector(photo, pixels, box))
+                if self._settings.mode != "rgb":
+                    pixels = load(photo, "rgb")
+                query = replace(query, vector=describer.of_query(pixels, box))
         found = self._found(searcher, query, max(k, verify), verify, excluded, threads, seconds)
         if verify > 0 and not found.verified and query.can_be_reduced:
             # Nothing is confirmed. The strongest features of a close view are details that a far
@@ -464,15 +466,6 @@ class Collection:
             if self._describer is None and section is not None:
                 self._describer = describer_of(section, self._settings)
             return self._describer
-
-    def _vector(
-        self, photo: Photo, pixels: NDArray[np.uint8], box: Sequence[float] | None
-    ) -> NDArray[np.float32]:
-        describer = self._current_describer()
-        assert describer is not None  # see `check`
-        if self._settings.mode != "rgb":
-            pixels = load(photo, "rgb")
-        return describer.of_query(pixels, box)
 
     def _found(
         self,
