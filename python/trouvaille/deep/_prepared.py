@@ -17,9 +17,9 @@ class Prepared(Generic[T]):
     """What `make` returns of a network, kept until the network is another one.
 
     It is another one where a weight, a layer or a setting of a layer is: a copy of the weights is
-    compared each time, which takes a thousandth of what the network takes. (PyTorch counts changes
-    of a tensor, but not those by way of its ``data``.) Several threads may ask at once; a copy of
-    the object has nothing yet.
+    compared each time, in some 2 ms of EfficientNet-Lite0. (PyTorch counts changes of a tensor, but
+    not those by way of its ``data``.) Several threads may ask at once; a copy of the object has
+    nothing yet.
     """
 
     def __init__(self, make: Callable[[Any], T]) -> None:
