@@ -110,13 +110,23 @@ def test_descriptors_do_not_depend_on_the_other_photos(model):
         np.testing.assert_allclose(extract(model, pixels).descriptors[0], descriptor, atol=1e-6)
 
 
-def test_photos_are_shrunk_and_never_enlarged(model):
+def test_photos_are_shrunk_and_not_enlarged_unasked(model):
     big, small = photo(0, 90, 120), photo(1, 30, 40)
     report = extract(model, [big, small], image_size=60)
     assert [row.work_size for row in report.rows] == [(60, 45), (40, 30)]
     assert [row.size for row in report.rows] == [(120, 90), (40, 30)]
     whole = extract(model, [big], image_size=None)
     assert whole.rows[0].work_size == (120, 90)
+
+
+def test_small_photos_are_enlarged_where_asked(model):
+    big, small = photo(0, 90, 120), photo(1, 31, 40)
+    report = extract(model, [big, small], image_size=60, enlarge=True, scales=None)
+    assert [row.work_size for row in report.rows] == [(60, 45), (60, 46)]
+    assert [row.size for row in report.rows] == [(120, 90), (40, 31)]
+    enlarged = cv2.resize(small, (60, 46), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_allclose(report.descriptors[1], alone(model, enlarged), atol=1e-5)
+    assert extract(model, small, image_size=None, enlarge=True).rows[0].work_size == (40, 31)
 
 
 def test_the_network_is_left_as_it_is(model, photos):
@@ -518,6 +528,14 @@ def test_a_box_is_described_at_the_scale_of_its_photo(model):
     np.testing.assert_allclose(report.descriptors, same.descriptors, atol=1e-6)
 
 
+def test_a_box_of_an_enlarged_photo_is_enlarged_alike(model):
+    pixels = photo(0, 100, 200)
+    report = extract(model, pixels, box=(20, 10, 120, 90), image_size=400, enlarge=True)
+    assert report.rows[0].work_size == (200, 160)
+    same = extract(model, pixels[10:90, 20:120], image_size=200, enlarge=True)
+    np.testing.assert_allclose(report.descriptors, same.descriptors, atol=1e-6)
+
+
 def test_a_box_outside_of_its_photo_is_an_error(model):
     with pytest.raises(ValueError, match="box must be"):
         extract(model, photo(0, 100, 200), box=(300, 10, 400, 90))
@@ -679,6 +697,7 @@ def test_pixels_need_ids_and_are_known_by_their_content(model, tmp_path):
     ("changed", "message"),
     [
         ({"image_size": 50}, "image_size=1024, not 50"),
+        ({"enlarge": True}, "enlarge=False, not True"),
         ({"scales": (1,)}, "another network"),
         ({"autocast": "bfloat16"}, "autocast=None, not 'bfloat16'"),
         ({"apply_exif": False}, "apply_exif=True, not False"),
@@ -697,6 +716,17 @@ def test_a_folder_of_another_network_or_settings_is_refused(
     with pytest.raises(ValueError, match=message):
         extract(**options)
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_a_folder_from_before_photos_could_be_enlarged_is_resumed(model, photos, tmp_path):
+    extract(model, photos, out=tmp_path / "out")
+    path = tmp_path / "out" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["settings"]["enlarge"]
+    path.write_text(json.dumps(manifest))
+    assert extract(model, photos, out=tmp_path / "out").n_skipped == len(SHAPES)
+    with pytest.raises(ValueError, match="enlarge=False, not True"):
+        extract(model, photos, out=tmp_path / "out", enlarge=True)
 
 
 def test_a_folder_of_something_else_is_refused(model, photos):

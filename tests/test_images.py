@@ -926,8 +926,20 @@ def test_resize_to_makes_the_longest_side_max_size(shape, max_size, expected):
     assert factor == (shape[1] / expected[1], shape[0] / expected[0])
 
 
+def test_resize_to_enlarges_where_asked():
+    ramp = np.tile(np.arange(0, 250, 5, dtype=np.uint8), (20, 1))
+    resized, factor = images.resize_to(ramp, 125, enlarge=True)
+    assert resized.shape == (50, 125)
+    assert factor == (0.4, 0.4)
+    inner = (np.arange(125) + 0.5) * 0.4 - 0.5
+    np.testing.assert_allclose(resized[25, 2:-2], 5 * inner[2:-2], atol=0.51)  # bilinear, in bytes
+    smaller, _ = images.resize_to(ramp, 40, enlarge=True)
+    np.testing.assert_array_equal(smaller, images.resize_to(ramp, 40)[0])
+    assert images.resize_to(ramp, 50, enlarge=True)[0] is ramp
+
+
 @pytest.mark.parametrize("max_size", [61, 62, 10**6, np.int64(61)])
-def test_resize_to_never_enlarges(max_size):
+def test_resize_to_enlarges_nothing_unasked(max_size):
     resized, factor = images.resize_to(GRAY, max_size)
     assert resized is GRAY
     assert factor == (1.0, 1.0)

@@ -8,8 +8,8 @@ settings that it had. It is written before anything else and is there whole or n
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,14 @@ class Manifests:
         Of their format, the newest.
     check : callable
         Raises a ValueError, TypeError or KeyError for a manifest whose own parts are wrong.
+    defaults : mapping
+        The settings of folders of before that do not say them.
     """
 
     of: str
     version: int
     check: Callable[[Manifest], None]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def read(self, folder: Path) -> Manifest:
         """Return the manifest of a folder.
@@ -66,6 +69,7 @@ class Manifests:
             reason = f"is no manifest of {self.of}"
             raise IndexCorruptError(path, "manifest", 0, reason) from None
         found: Manifest = manifest
+        found["settings"] = {**self.defaults, **found["settings"]}
         return found
 
     def begin(self, folder: Path, text: str) -> None:

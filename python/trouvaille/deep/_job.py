@@ -36,6 +36,7 @@ class Work:
     """What is done to a photo before it is described."""
 
     image_size: int | None
+    enlarge: bool
     box: Sequence[float] | None
     apply_exif: bool
 
@@ -46,7 +47,11 @@ class Work:
     @property
     def settings(self) -> dict[str, Any]:
         """What changes descriptors, as plain values."""
-        return {"image_size": self.image_size, "apply_exif": self.apply_exif}
+        return {
+            "image_size": self.image_size,
+            "enlarge": self.enlarge,
+            "apply_exif": self.apply_exif,
+        }
 
     def of(self, photo: Photo) -> tuple[Pixels, tuple[int, int]] | Problem:
         """Return the pixels to describe and the size of the photo or its box."""
@@ -55,12 +60,15 @@ class Work:
             return pixels
         height, width = pixels.shape[:2]
         wanted = max(height, width) if self.image_size is None else self.image_size
-        share = min(wanted / max(height, width), 1.0)
+        share = wanted / max(height, width)
+        if not self.enlarge:
+            share = min(share, 1.0)
         if self.box is not None:
             x1, y1, x2, y2 = _check.box(self.box, width, height)
             pixels = np.ascontiguousarray(pixels[y1:y2, x1:x2])
         height, width = pixels.shape[:2]
-        resized, _ = images.resize_to(pixels, max(1, round(share * max(height, width))))
+        side = max(1, round(share * max(height, width)))
+        resized, _ = images.resize_to(pixels, side, enlarge=self.enlarge)
         return resized, (width, height)
 
 

@@ -181,7 +181,7 @@ def _check_manifest(manifest: dict[str, Any]) -> None:
         raise ValueError
 
 
-MANIFESTS = Manifests("descriptors", FORMAT, _check_manifest)
+MANIFESTS = Manifests("descriptors", FORMAT, _check_manifest, {"enlarge": False})
 
 
 def read_lines(folder: Path) -> tuple[dict[str, Line], int]:

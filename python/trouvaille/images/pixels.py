@@ -91,9 +91,9 @@ def _checked(image: ArrayLike) -> NDArray[np.uint8]:
 
 
 def resize_to(
-    pixels: NDArray[np.uint8], max_size: int
+    pixels: NDArray[np.uint8], max_size: int, *, enlarge: bool = False
 ) -> tuple[NDArray[np.uint8], tuple[float, float]]:
-    """Shrink an image until its longest side is `max_size` pixels; never enlarge it.
+    """Shrink an image until its longest side is `max_size` pixels.
 
     Parameters
     ----------
@@ -101,13 +101,15 @@ def resize_to(
         Gray, or RGB.
     max_size : int
         Longest side allowed, in pixels, at least 1.
+    enlarge : bool
+        Whether a smaller image is enlarged to that size.
 
     Returns
     -------
     resized : (h', w') or (h', w', 3) uint8
-        Area interpolation. The array itself where it is small enough already.
+        By area interpolation if shrunk, bilinear if enlarged. Else the array itself.
     factor : (factor_x, factor_y)
-        Original size over resized size along each axis, at least 1. They differ a little because
+        Original size over resized size along each axis. They differ a little because
         sides are whole pixels, and take (0, 0)-centred coordinates back exactly:
         ``x_original = (x + 0.5) * factor_x - 0.5``, and likewise for y.
     """
@@ -120,12 +122,13 @@ def resize_to(
         )
     height, width = pixels.shape[:2]
     longest = max(height, width)
-    if longest <= max_size:
+    if longest == max_size or (longest < max_size and not enlarge):
         return pixels, (1.0, 1.0)
     import cv2
 
     new_width, new_height = (max(1, round(side * max_size / longest)) for side in (width, height))
-    resized = cv2.resize(pixels, (new_width, new_height), interpolation=cv2.INTER_AREA)
+    how = cv2.INTER_AREA if longest > max_size else cv2.INTER_LINEAR
+    resized = cv2.resize(pixels, (new_width, new_height), interpolation=how)
     return np.asarray(resized, dtype=np.uint8), (width / new_width, height / new_height)
 
 
