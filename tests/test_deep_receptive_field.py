@@ -120,9 +120,16 @@ def test_a_centre_is_the_middle_of_the_pixels_that_a_cell_sees(name, size):
     assert (x, y) == ((left + right) / 2, (top + bottom) / 2)
 
 
-def test_the_uneven_padding_of_efficientnet_depends_on_the_photo():
-    """Of an even side the padding is at the end alone, as TensorFlow has it."""
+def test_the_uneven_padding_of_efficientnet_is_at_the_end_alone():
     network = deep.Backbone("efficientnet_lite0", "stem", weights=None)
+    for height, width in ((64, 64), (64, 63), (63, 64)):
+        assert deep.receptive_field(network, height, width).centres()[0].tolist() == [1, 1]
+
+
+def test_padding_that_depends_on_the_photo_is_followed():
+    """Of an even side it is at the end alone, as TensorFlow has it."""
+    utils = pytest.importorskip("efficientnet_lite_pytorch.utils", reason="has such a layer")
+    network = utils.Conv2dDynamicSamePadding(3, 4, 3, 2)
     assert deep.receptive_field(network, 64, 64).centres()[0].tolist() == [1, 1]
     assert deep.receptive_field(network, 64, 63).centres()[0].tolist() == [0, 1]
 
@@ -130,7 +137,7 @@ def test_the_uneven_padding_of_efficientnet_depends_on_the_photo():
 def test_a_photo_smaller_than_what_is_seen_has_a_field():
     network = deep.Backbone("efficientnet_lite0", "block_10", weights=None)
     field = deep.receptive_field(network, 1, 10_000)
-    assert field.shape == (1, 625)
+    assert field.shape == (2, 625)  # of 32 rows: smaller photos are padded to them
     assert field.size == 339
     assert abs(np.median(field.centres()[:, 0]) - 5000) < 16
 

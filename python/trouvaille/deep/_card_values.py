@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import nn
 
-VERSION = 1
+VERSION = 2
+_OF_BEFORE = 1  # the same, when EfficientNet-Lite0 was padded by a photo's size
 # Of a layer: what a damaged card must not make us allocate.
 _MAX_FEATURES, _MAX_WEIGHTS = 1 << 20, 1 << 27
 _LARGEST = 1e30  # of a number
@@ -27,8 +28,8 @@ def read(text: str) -> Plain:
         given = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"its card is no JSON: {error}") from None
-    if not isinstance(given, dict) or given.get("version") != VERSION:
-        raise ValueError(f"its card must be of version {VERSION}")
+    if not isinstance(given, dict) or given.get("version") not in (_OF_BEFORE, VERSION):
+        raise ValueError(f"its card must be of version {_OF_BEFORE} or {VERSION}")
     return given
 
 
@@ -39,7 +40,13 @@ def checked(given: Plain, names: Collection[str]) -> Plain:
     texts = ("architecture", "layer", "licence", "source")
     if not all(isinstance(given[name], str) for name in texts):
         raise ValueError(f"{', '.join(texts)} of its card must be text")
+    if given["version"] == _OF_BEFORE and given["architecture"] == "efficientnet_lite0":
+        raise ValueError(
+            "its EfficientNet-Lite0 pads by a photo's size, which this version does not: make it "
+            "anew from its weights"
+        )
     found = given | {name: numbers(given[name]) for name in ("scales", "mean", "std")}
+    found["version"] = VERSION
     if len(found["mean"]) != 3 or len(found["std"]) != 3:
         raise ValueError("mean and std of its card must be 3 numbers")
     if min(found["std"]) <= 0:

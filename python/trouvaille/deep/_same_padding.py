@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolutions that pad a photo by its size ("same", as TensorFlow), without a padded copy of it.
+"""Convolutions that pad a photo unevenly ("same", as TensorFlow), without a padded copy of it.
 
 Where the padding is odd, one side gets a cell more, and a convolution pads both alike: so the
 padded map is made first, by all who do this, which on large maps takes as long as the convolution.
@@ -14,7 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-_NAMES = ("Conv2dDynamicSamePadding", "Conv2dSame")  # of efficientnet-lite-pytorch, and of timm
+_BY_SIZE = ("Conv2dDynamicSamePadding", "Conv2dSame")  # of efficientnet-lite-pytorch, and of timm
+_FIXED = "Conv2dStaticSamePadding"  # of efficientnet-lite-pytorch
 
 
 class SamePadding(nn.Conv2d):
@@ -41,6 +42,24 @@ class SamePadding(nn.Conv2d):
 
 def replace_same_padding(model: nn.Module) -> None:
     """Let the convolutions of a copy for extraction pad so."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d) and type(module).__name__ in _NAMES:
+    for module in list(model.modules()):
+        if not isinstance(module, nn.Conv2d):
+            continue
+        if type(module).__name__ in _BY_SIZE:
             module.__class__ = SamePadding
+        elif type(module).__name__ == _FIXED:
+            _pad_evenly(module)
+
+
+def _pad_evenly(module: nn.Conv2d) -> None:
+    """Make a convolution that is given a padded copy one that pads by itself."""
+    padding = getattr(module.static_padding, "padding", (0, 0, 0, 0))  # left, right, top, bottom
+    left, right, top, bottom = padding
+    if max(module.dilation) > 1 or left > right or top > bottom:
+        return
+    weight = functional.pad(module.weight, (right - left, 0, bottom - top, 0))
+    module.weight = nn.Parameter(weight, requires_grad=False)
+    module.kernel_size = weight.shape[2], weight.shape[3]
+    module.padding = bottom, right
+    del module.static_padding
+    module.__class__ = nn.Conv2d

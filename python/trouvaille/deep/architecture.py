@@ -40,13 +40,15 @@ class Architecture:
     last : str
         The layer whose map is pooled, unless another one is asked for.
     penultimate : Module
-        The map of `last` → what the network's classifier sees, (B, D).
+        The map of `classified` → what the network's classifier sees, (B, D).
     smallest_side : int
         Of a photo; smaller ones are padded.
     mean, std : tuple of 3 float
         Of the colours (R, G, B, from 0 to 1) that it was trained with.
     licence : str
         Of its code, and of its weights where that is known.
+    classified : str, optional
+        The layer that `penultimate` takes; `last` by default.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Architecture:
     mean: Color = IMAGENET_MEAN
     std: Color = IMAGENET_STD
     licence: str = "unknown"
+    classified: str | None = None
 
 
 def sequential(

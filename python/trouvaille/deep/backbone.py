@@ -64,7 +64,7 @@ class Backbone(nn.Module):
     --------
     >>> backbone = Backbone("efficientnet_lite0", weights=None)
     >>> backbone(torch.zeros(1, 3, 240, 320)).shape
-    torch.Size([1, 1280, 8, 10])
+    torch.Size([1, 1280, 7, 10])
     """
 
     def __init__(

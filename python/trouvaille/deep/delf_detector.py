@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..features import Features
+from ._fingerprint import fingerprint
 from .delf import DELF
 
 BYTE_RANGE = 0.5
@@ -98,11 +99,7 @@ def to_bytes(descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def _digest(model: DELF) -> str:
     """Return eight digits that differ where what was learned, or how a photo is seen, does."""
-    digest = hashlib.sha256(repr(model.scales).encode())
-    for name, tensor in model.state_dict().items():
-        if not name.startswith("reduction."):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().numpy().tobytes())
+    digest = hashlib.sha256(f"{model.scales} {fingerprint(model)}".encode())
     if (pca := model.pca) is not None:
         for learned in pca.learned_mean_and_weights():
             digest.update(learned.tobytes())

@@ -132,7 +132,7 @@ def off_the_shelf(
     torch.Size([1, 1280])
     """
     whole = load(name, weights, random_state)
-    return GlobalDescriptor(Backbone(whole), whole.penultimate)
+    return GlobalDescriptor(Backbone(whole, whole.classified), whole.penultimate)
 
 
 def _checked_scales(scales: Sequence[float]) -> tuple[float, ...]:
