@@ -151,7 +151,7 @@ def test_what_cannot_have_been_learned_is_an_error(tmp_path, model, name, value)
     ("changes", "message"),
     [
         ({"kind": "R-MAC"}, "must have"),
-        ({"version": 2}, "version 1"),
+        ({"version": 3}, "version 1 or 2"),
         ({"scales": []}, "scales must be at least one"),
         ({"scales": ["1"]}, "finite numbers"),
         ({"max_features": 0}, "max_features must be"),
