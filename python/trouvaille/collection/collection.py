@@ -214,10 +214,15 @@ class Collection:
     def refresh(self) -> None:
         """See what was committed since the collection was opened, by another process say."""
         self._storage.refresh()
-        self.close()
+        self._forget()
 
     def close(self) -> None:
         """Let go of what is held in memory; the collection can be opened again."""
+        self._forget()
+        self._describer = None
+
+    def _forget(self) -> None:
+        """Let go of what is of one state of the collection; its network never changes."""
         self._searcher = None
         self._ids = None
 
@@ -371,7 +376,7 @@ class Collection:
                 describer = self._current_describer()
                 return Adding(writer, self._settings, describer, progress).run(named, workers)
             finally:
-                self.close()  # what was committed is searched from now on
+                self._forget()  # what was committed is searched from now on
 
     def search(
         self,

@@ -66,10 +66,13 @@ class Query:
         """
         height, width = pixels.shape[:2]
         x1, y1, x2, y2 = (0, 0, width, height) if box is None else _check.box(box, width, height)
-        work, factors = images.resize_to(pixels[y1:y2, x1:x2], settings.max_size)
+        part = pixels[y1:y2, x1:x2]
+        if not settings.has_features:
+            return cls(NOTHING, (width, height), part, resized(1, 1))
+        work, factors = images.resize_to(part, settings.max_size)
         to_photo = resized(*factors)
         to_photo[:2, 2] += x1, y1
-        features = settings.extractor(work, threads=threads) if settings.has_features else NOTHING
+        features = settings.extractor(work, threads=threads)
         return cls(features, (width, height), work, to_photo)
 
     @property
