@@ -8,6 +8,7 @@ from trouvaille.collection.storage import CatalogueRow, Directory, Storage
 FINGERPRINT = "rootsift-128"
 SETTINGS = {"max_features": 2000, "root": True, "longest_side": None, "scales": [1, 0.5]}
 NUM_WORDS = 7
+NETWORK = b"a network, which is bytes to the storage"
 
 
 def vocabulary():
@@ -43,6 +44,7 @@ def segment(prefix, features=(3, 0, 4), num_words=NUM_WORDS, seed=0, descriptors
             "words": np.concatenate([*words, []]).astype(np.uint32),
         },
         "frames": {"frames": rng.normal(size=(n_features, 2, 3)).astype(np.float32)},
+        "vectors": {"vectors": rng.normal(size=(n_images, 4)).astype(np.float32)},
     }
     if descriptors:
         data = rng.integers(0, 256, (n_features, 16), dtype=np.uint8)
@@ -60,6 +62,7 @@ def make(path, batches=2):
     storage = Storage.create(path, SETTINGS, FINGERPRINT)
     with storage.writer() as writer:
         writer.set_vocabulary(vocabulary(), FINGERPRINT, embedding())
+        writer.set_network(NETWORK)
         writer.commit()
         for batch in range(batches):
             writer.add_segment(*segment(f"batch{batch}", seed=batch))
@@ -76,6 +79,7 @@ def content(snapshot):
         "embedding": None
         if snapshot.embedding is None
         else [array.tolist() for array in snapshot.embedding],
+        "network": None if snapshot.network is None else snapshot.network.array("file").tobytes(),
         "frequencies": snapshot.document_frequencies.tolist(),
         "segments": [segment_content(s) for s in snapshot.segments],
     }

@@ -321,6 +321,28 @@ def test_a_vocabulary_is_refused_where_it_does_not_belong(path):
             writer.set_vocabulary(words, "this")
 
 
+def test_a_network_is_given_once_and_before_the_images(path):
+    def rows(prefix):
+        return [CatalogueRow(f"{prefix}{i}") for i in range(3)]
+
+    storage = Storage.create(path, {}, "this")
+    with storage.writer() as writer:
+        writer.set_network(examples.NETWORK)
+        with pytest.raises(ValueError, match="has a network, or images, already"):
+            writer.set_network(b"another")
+        assert writer.commit().network.array("file").tobytes() == examples.NETWORK
+        with pytest.raises(ValueError, match="already"):
+            writer.set_network(examples.NETWORK)
+        vectors = np.eye(3, 2, dtype=np.float32)
+        writer.add_segment({"vectors": {"vectors": vectors}}, rows("a"))
+        for wrong_ones in (vectors[1:], np.full_like(vectors, np.nan), vectors.astype(float)):
+            with pytest.raises(ValueError, match=r"vectors\.vectors"):
+                writer.add_segment({"vectors": {"vectors": wrong_ones}}, rows("b"))
+        writer.commit()
+    with Storage.open(path, "full").writer() as writer, pytest.raises(ValueError, match="already"):
+        writer.set_network(examples.NETWORK)
+
+
 def wrong(kind, name, change):
     def spoil(sections):
         sections[kind][name] = change(sections[kind][name])
