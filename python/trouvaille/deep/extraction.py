@@ -127,8 +127,8 @@ def extract(
     image_size : int, optional
         Longest side in pixels; larger photos are shrunk to it. None: as they are.
     enlarge : bool
-        Whether smaller photos are enlarged to `image_size`. Networks find more in a photo of 300
-        pixels when it is made twice as large.
+        Whether smaller photos are enlarged to `image_size`. R-MAC finds more in photos of 300
+        pixels when they are made twice as large; means of a whole photo find less.
     scales : sequence of float, optional
         Instead of those of a `GlobalDescriptor`; None leaves its own.
     autocast : {"bfloat16", "float16"}, optional
