@@ -44,7 +44,7 @@ def segment(prefix, features=(3, 0, 4), num_words=NUM_WORDS, seed=0, descriptors
             "words": np.concatenate([*words, []]).astype(np.uint32),
         },
         "frames": {"frames": rng.normal(size=(n_features, 2, 3)).astype(np.float32)},
-        "vectors": {"vectors": rng.normal(size=(n_images, 4)).astype(np.float32)},
+        "vectors": {"vectors": rng.uniform(-1, 1, (n_images, 4)).astype(np.float32)},
     }
     if descriptors:
         data = rng.integers(0, 256, (n_features, 16), dtype=np.uint8)

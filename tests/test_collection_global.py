@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Collections whose photos are found by the vectors of a network, alone or besides features."""
 
+import copy
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -145,7 +147,7 @@ def test_interleaving_takes_each_where_it_comes_first(first, second, short, n):
 def test_a_part_of_a_photo(paths, photos, network):
     box = (40, 30, 200, 180)
     hits = Collection.open(paths["global"]).search(photos[5], N, box)
-    part = vectors(network, photos[5], box=box)
+    part = vectors(network, [np.ascontiguousarray(photos[5][30:180, 40:200])])  # a photo of its own
     np.testing.assert_allclose(
         dict(ranked(hits))[IDS[5]], (part @ vectors(network, [photos[5]]).T).item(), atol=1e-6
     )
@@ -201,7 +203,7 @@ def test_photos_that_cannot_be_described_are_rows(tmp_path, monkeypatch, photos,
         assert collection.search(photos[1], 1)[0].id == "1.png"
         described = [done for stage, done, _ in told if stage == "describing"]
         assert described == sorted(described)
-        assert told[-1] == ("describing", 6, 6)
+        assert ("describing", 6, 6) in told
 
 
 def test_what_the_network_makes_infinity_of_is_not_added(tmp_path, photos, network):
@@ -255,7 +257,7 @@ def test_networks_that_cannot_be_stored(tmp_path):
     for given_network, error, match in (
         (own, ValueError, "cannot be part of a collection: has a backbone of its own"),
         (small_network(), TypeError, "GlobalDescriptor"),
-        (delf, TypeError, "must be a GlobalDescriptor, of a vector a photo, got DELF"),
+        (delf, TypeError, "must be a GlobalDescriptor or the file of one, got DELF"),
         (tmp_path / "none", FileNotFoundError, "none.safetensors"),
     ):
         with pytest.raises(error, match=match):
@@ -327,15 +329,33 @@ def test_without_pytorch_a_collection_opens_and_says_what_to_install(paths, tmp_
         "except ImportError as error:\n"
         "    print(error)\n"
     )
-    out = subprocess.run(
-        [sys.executable, "-c", program],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=os.environ,
-    ).stdout
+    out = without_pytorch(program).stdout
     assert out.startswith(f"{N} {N}\n")
     assert "pip install 'trouvaille[deep]'" in out
+
+
+def test_without_pytorch_the_shell_says_what_to_install(paths, tmp_path, photos):
+    query = scenes.write(tmp_path / "photos" / "query.png", photos[0])
+    made = str(tmp_path / "c.tv")
+    for arguments in (
+        ["search", str(paths["global"]), str(query)],
+        ["index", str(query.parent), "-o", made, "--pipeline", "local+global"],
+    ):
+        done = without_pytorch(
+            f"import sys; sys.modules['torch'] = None; sys.argv = {['trouvaille', *arguments]!r}\n"
+            "from trouvaille.cli import main\n"
+            "main()\n"
+        )
+        assert done.returncode == 1
+        assert "error: trouvaille.deep needs PyTorch" in done.stderr.replace("\n", " ")
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "c.tv").exists()
+
+
+def without_pytorch(program):
+    return subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, env=os.environ
+    )
 
 
 def test_from_the_shell(tmp_path, photos, network, capsys, monkeypatch):
@@ -354,3 +374,74 @@ def test_from_the_shell(tmp_path, photos, network, capsys, monkeypatch):
     assert main([*arguments, "--size", str(SIZE)]) == 0
     assert main(["search", path, str(folder / "1.png"), "--json"]) == 0
     assert '"1.png"' in capsys.readouterr().out
+
+
+def test_another_collection_in_its_place(tmp_path, photos):
+    def made(seed):
+        backbone = deep.Backbone("efficientnet_lite0", "block_1", None, random_state=seed)
+        network = deep.GlobalDescriptor(backbone, deep.MAC())
+        collection = Collection.create(
+            tmp_path / "c.tv", pipeline="global", network=network, max_size=SIZE
+        )
+        collection.add(photos, IDS)
+        return collection
+
+    old = made(0)
+    before = ranked(old.search(photos[0]))
+    shutil.rmtree(tmp_path / "c.tv")
+    made(1)
+    assert ranked(old.search(photos[0])) == before  # all of it is open still
+    for work in (old.refresh, lambda: old.add(photos[0], "more")):
+        with pytest.raises(ValueError, match="is another collection than the one that was opened"):
+            work()
+    assert ranked(old.search(photos[0])) == before
+    assert len(Collection.open(tmp_path / "c.tv")) == N
+
+
+def test_photos_of_which_words_know_nothing_keep_the_order_of_vectors(paths):
+    flat = np.full((120, 160, 3), (30, 90, 160), np.uint8)  # it has no features
+    both, alone = (Collection.open(paths[name]).search(flat, N) for name in reversed(BOTH))
+    assert [hit.id for hit in both] == [hit.id for hit in alone]
+
+
+def test_a_collection_that_was_not_made_to_its_end(tmp_path, paths):
+    settings = Collection.open(paths["global"]).settings
+    Storage.create(tmp_path / "c.tv", settings.as_dict(), settings.fingerprint)
+    with pytest.raises(IndexCorruptError, match="was not made to its end; remove it"):
+        Collection.open(tmp_path / "c.tv")
+
+
+def test_a_network_that_fails_with_some_photos_ends_nothing(tmp_path, monkeypatch, photos, network):
+    monkeypatch.setattr(pipeline, "DESCRIBED_PHOTOS", 4)
+    collection = Collection.create(
+        tmp_path / "c.tv", pipeline="global", network=network, max_size=SIZE
+    )
+
+    def refuse(module, given):
+        if given[0].shape[2] < 50:
+            raise RuntimeError("too narrow")
+
+    collection._current_describer()._ready.register_forward_pre_hook(refuse)
+    narrow = [np.zeros((40, 150 + i), np.uint8) for i in range(5)]
+    report = collection.add([*photos[:4], *narrow], [str(i) for i in range(9)])
+    assert [row.status for row in report] == ["ok"] * 4 + ["failed"] * 5
+    assert len(collection) == 4
+
+
+def test_a_network_that_describes_nothing_is_refused(tmp_path, network):
+    broken = copy.deepcopy(network)
+    with torch.no_grad():
+        for weights in broken.parameters():
+            weights.fill_(torch.nan)
+    with pytest.raises(ValueError, match="network describes no photo: the network makes NaN"):
+        Collection.create(tmp_path / "c.tv", pipeline="global", network=broken)
+
+
+def test_photos_are_committed_from_time_to_time(tmp_path, monkeypatch, photos, network):
+    monkeypatch.setattr(pipeline, "SEGMENT_SECONDS", 0.0)
+    collection = Collection.create(
+        tmp_path / "c.tv", pipeline="global", network=network, max_size=SIZE
+    )
+    report = collection.add(photos[:3], IDS[:3])
+    assert len(collection._storage.snapshot.segments) == 3
+    assert report.notes[0].startswith("described on cpu: ")

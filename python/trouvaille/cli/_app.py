@@ -62,7 +62,7 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has gone (`| head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
-    except (TrouvailleError, ValueError, OSError) as error:
+    except (TrouvailleError, ValueError, OSError, ImportError) as error:
         err.print(Text.assemble(("error:", "red"), " ", _message(error)), soft_wrap=True)
         sys.exit(FAILED)
 

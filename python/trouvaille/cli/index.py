@@ -197,6 +197,8 @@ def print_report(report: AddReport, output: Path) -> None:
     """Say what became of the photos."""
     for row in report.failed:
         err.print(plain(f"{row.status} {row.id}: {row.error}"), soft_wrap=True, style="yellow")
+    for note in report.notes:
+        out.print(plain(note), soft_wrap=True)
     per_photo = 1000 * report.seconds / max(len(report), 1)
     out.print(
         f"{report.n_added} photos indexed in {report.seconds:.1f} s ({per_photo:.0f} ms a photo), "

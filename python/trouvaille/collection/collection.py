@@ -114,7 +114,7 @@ class Collection:
         max_features : int
             Local features a photo, at most.
         max_size : int
-            Longest side in pixels at which features are found.
+            Longest side in pixels at which photos are worked on; a smaller one is not enlarged.
         keep_descriptors : bool
             Keep every feature's descriptor (of SIFT 128 bytes), so that verification compares
             descriptors and not words alone.

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..words import Vocabulary, has_ready_vocabulary, ready_vocabulary
 from .describing import NetworkFile, NetworkLike, network_file
-from .settings import Settings, check_pipeline, check_vocabulary
+from .settings import Settings, check_pipeline, check_size, check_vocabulary
 from .signing import new_embedding
 from .storage import Storage
 
@@ -63,6 +63,7 @@ def _check(vocabulary: Vocabulary, settings: Settings) -> None:
 def chosen_network(network: NetworkLike | None, pipeline: str, max_size: int) -> NetworkFile | None:
     """Return the network of a collection, or None where its pipeline has none."""
     check_pipeline(pipeline)
+    check_size(max_size)
     if pipeline != "local":
         return network_file(network, max_size)
     if network is not None:

@@ -116,8 +116,8 @@ def evaluate(
         n_queries=len(truth.queries),
         n_photos=len(collection),
         milliseconds={
-            stage: 1000 * median(hits.seconds[stage] for hits in results)
-            for stage in (results[0].seconds if results else ())
+            stage: 1000 * median(hits.seconds.get(stage, 0.0) for hits in results)
+            for stage in dict.fromkeys(stage for hits in results for stage in hits.seconds)
         },
     )
 

@@ -3,6 +3,7 @@
 
 Memory, for descriptors of 128 bytes: what is not committed yet is held, up to 200 bytes a feature,
 so at most some 400 MB and the photos that the workers have in hand; a commit needs 100 MB more.
+Vectors are held likewise, 34 MB for 4,096 photos of 2,048 numbers.
 Learning a vocabulary holds the features of its photos, 350 MB at most, and for a moment their
 descriptors once more.
 """
@@ -36,6 +37,9 @@ Progress = Callable[[str, int, int | None], None]
 # an interruption loses no more than these.
 SEGMENT_PHOTOS = 4096
 SEGMENT_FEATURES = 2_000_000
+
+# ... or if so many seconds went by since the last commit: a network may take one for each photo.
+SEGMENT_SECONDS = 600.0
 
 # A vocabulary of the collection's own is learned from its first photos: so many, or as many as have
 # so many features.
@@ -84,7 +88,9 @@ class Adding:
         self._must_learn = settings.has_features and words is None
         self._signer = signer_of(settings, writer.base)
         self._segment = self._new_segment()
+        self._committed_at = time.perf_counter()
         self._rows: list[AddRow] = []
+        self._notes: dict[str, None] = {}  # in their order, each once
 
     def run(self, photos: Sequence[Named], workers: int | None) -> AddReport:
         """Add the photos; return what became of each.
@@ -111,16 +117,18 @@ class Adding:
         for each in worked:
             self._take(each)
         self._flush()
-        return AddReport(self._rows, time.perf_counter() - start)
+        return AddReport(self._rows, time.perf_counter() - start, tuple(self._notes))
 
     def _worked(self, photos: Sequence[Named], workers: int | None) -> Iterator[Worked]:
-        if self._describer is None:
-            yield from self._counted(self._extracted(photos, workers), len(photos))
-            return
         extracted = self._extracted(photos, workers)
+        if self._settings.has_features:
+            extracted = self._counted(extracted, len(photos))
+        if self._describer is None:
+            yield from extracted
+            return
         done = 0
         while together := list(islice(extracted, DESCRIBED_PHOTOS)):
-            yield from self._described(self._describer, together, done, len(photos))
+            yield from self._described(self._describer, together, done, len(photos), workers)
             done += len(together)
             self._progress("describing", done, len(photos))
 
@@ -146,7 +154,12 @@ class Adding:
             )
 
     def _described(
-        self, describer: Describer, together: Sequence[Worked], done: int, total: int
+        self,
+        describer: Describer,
+        together: Sequence[Worked],
+        done: int,
+        total: int,
+        workers: int | None,
     ) -> Iterator[Worked]:
         """Yield photos with the network's vectors, too; what it cannot take is not added."""
         good = [each for each in together if each.extraction.status == "ok"]
@@ -157,7 +170,9 @@ class Adding:
         if not good:
             yield from together
             return
-        report = describer.describe([each.named[1] for each in good], progress=progress)
+        report = describer.describe([each.named[1] for each in good], workers, progress)
+        where = f"described on {report.device}: {report.device_reason}"
+        self._notes |= dict.fromkeys([where, *report.notes])
         described = zip(report.rows, report.descriptors, strict=True)
         for each in together:
             if each.extraction.status != "ok":
@@ -225,7 +240,9 @@ class Adding:
                 worked.describe_seconds,
             )
         )
-        if len(self._segment) == SEGMENT_PHOTOS or self._segment.n_features >= SEGMENT_FEATURES:
+        late = time.perf_counter() - self._committed_at > SEGMENT_SECONDS
+        full = len(self._segment) == SEGMENT_PHOTOS or self._segment.n_features >= SEGMENT_FEATURES
+        if full or late:
             self._flush()
 
     def _flush(self) -> None:
@@ -236,6 +253,7 @@ class Adding:
             self._writer.add_segment(sections, self._segment.rows)
         self._writer.commit()
         self._segment = self._new_segment()
+        self._committed_at = time.perf_counter()
 
     def _new_segment(self) -> SegmentBuilder:
         settings = self._settings

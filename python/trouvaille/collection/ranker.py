@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _check, _core
 from ..index import ASMK, HammingIndex, InvertedFile
-from ..neighbors import Exact, Neighbors
+from ..neighbors import Neighbors
 from ..words import HammingEmbedding
 from .query import Query
 from .settings import Settings
@@ -115,21 +116,21 @@ class GlobalRanker:
     """By the cosine of vectors."""
 
     def __init__(self, segments: Sequence[Segment]) -> None:
-        # An index a segment, over its file as it is mapped: a vector is of length 1, or zero.
-        self._indexes = [
-            Exact("ip").build(segment.sections["vectors"].array("vectors")) for segment in segments
-        ]
+        # The files as they are mapped: an index would copy them.
+        self._vectors = [segment.sections["vectors"].array("vectors") for segment in segments]
 
     def rank(self, query: Query, words: Neighbors | None, n: int, threads: int | None) -> Ranking:
         """Return the `n` photos of the greatest cosine with the query's vector."""
         assert query.vector is not None  # see `Collection.search`
-        asked = query.vector[None]
+        asked = np.ascontiguousarray(query.vector[None])
         base, numbers, scores = 0, [np.empty(0, np.int64)], [np.empty(0)]
-        for index in self._indexes:
-            found = index.search(asked, min(n, len(index)), threads=threads)
-            numbers.append(found.ids[0] + base)
-            scores.append(found.distances[0].astype(np.float64))
-            base += len(index)
+        for vectors in self._vectors:
+            products, ids = _core.exact_neighbors(
+                asked, vectors, min(n, len(vectors)), _check.threads(threads), "ip"
+            )
+            numbers.append(ids[0] + base)
+            scores.append(products[0].astype(np.float64))
+            base += len(vectors)
         merged = Ranking(np.concatenate(numbers), np.concatenate(scores))
         order = np.argsort(-merged.scores, kind="stable")[:n]
         return Ranking(merged.numbers[order], merged.scores[order])
@@ -139,7 +140,8 @@ class InterleavedRanker:
     """By two rankings in turn, the first of which begins; a photo counts where it comes first.
 
     The one finds what the other does not, and their scores cannot be compared. Verification tells
-    which of the photos that either puts first are right.
+    which of the photos that either puts first are right. Photos of which the second knows nothing,
+    whose score is 0, are left to the first.
     """
 
     def __init__(self, first: Ranker, second: Ranker) -> None:
@@ -148,7 +150,7 @@ class InterleavedRanker:
     def rank(self, query: Query, words: Neighbors | None, n: int, threads: int | None) -> Ranking:
         """Return the `n` photos that come first; their scores are one over their places."""
         first, second = (ranker.rank(query, words, n, threads) for ranker in self._rankers)
-        return interleaved(first.numbers, second.numbers, n)
+        return interleaved(first.numbers, second.numbers[second.scores > 0], n)
 
 
 def interleaved(first: NDArray[np.int64], second: NDArray[np.int64], n: int) -> Ranking:

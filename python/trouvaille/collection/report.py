@@ -22,7 +22,8 @@ class AddRow:
         name is no id, as it is not text that UTF-8 can hold; or what `deep.DescriptorRow` has where
         a network cannot describe a photo.
     n_features : int
-        Local features kept. A photo without any is added all the same; nothing will match it.
+        Local features kept. A photo without any is added all the same; no local feature will match
+        it.
     error : str
         What is wrong, for a person; empty where nothing is.
     decode_seconds, extract_seconds, assign_seconds, describe_seconds : float
@@ -41,11 +42,18 @@ class AddRow:
 
 
 class AddReport(Sequence[AddRow]):
-    """One row a photo, in the order given. `failed` lists those that were not added."""
+    """One row a photo, in the order given. `failed` lists those that were not added.
 
-    def __init__(self, rows: Sequence[AddRow], seconds: float = 0.0) -> None:
+    `seconds` is how long it took; `notes` are what a person should know, such as where the network
+    ran, and that a batch did not fit into the memory of a GPU.
+    """
+
+    def __init__(
+        self, rows: Sequence[AddRow], seconds: float = 0.0, notes: tuple[str, ...] = ()
+    ) -> None:
         self._rows = tuple(rows)
         self.seconds = seconds
+        self.notes = notes
 
     def __len__(self) -> int:
         return len(self._rows)

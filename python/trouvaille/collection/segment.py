@@ -72,7 +72,8 @@ class SegmentBuilder:
         vector: NDArray[np.float32] | None = None,
     ) -> None:
         """Add a photo: its features, and their words, shape (n,); its vector, shape (d,)."""
-        if self._vectors is not None and vector is not None:
+        if self._vectors is not None:
+            assert vector is not None  # a photo that cannot be described is not added
             self._vectors.append(vector[None])
         if features is not None:
             self._add_features(features, words)

@@ -37,7 +37,7 @@ class Settings:
     max_features : int
         Local features a photo, at most.
     max_size : int
-        Longest side in pixels at which features are found; a smaller photo is not enlarged.
+        Longest side in pixels at which photos are worked on; a smaller one is not enlarged.
     keep_descriptors : bool
         Keep every feature's descriptor, so that verification compares descriptors and not words
         alone.
@@ -80,7 +80,7 @@ class Settings:
     def __post_init__(self) -> None:
         self._check_pipeline()
         _check.count(self.max_features, "max_features")
-        _check.count(self.max_size, "max_size", minimum=16)
+        check_size(self.max_size)
         if not isinstance(self.keep_descriptors, bool):
             raise TypeError(
                 f"keep_descriptors must be True or False, got {self.keep_descriptors!r}"
@@ -201,6 +201,11 @@ def check_pipeline(pipeline: str) -> None:
     if not isinstance(pipeline, str) or pipeline not in PIPELINES:
         listed = ", ".join(map(repr, PIPELINES))
         raise ValueError(f"pipeline must be one of {listed}, got {pipeline!r}")
+
+
+def check_size(max_size: int) -> None:
+    """Refuse what is no longest side of a photo, in pixels."""
+    _check.count(max_size, "max_size", minimum=16, maximum=1 << 16)
 
 
 def check_vocabulary(words: NDArray[Any], settings: Settings) -> None:

@@ -108,10 +108,10 @@ def check(snapshot: Snapshot, settings: Settings) -> None:
 
 def _check_vectors(snapshot: Snapshot, settings: Settings) -> None:
     if snapshot.network is None:
-        if snapshot.segments:
-            reason = "names no file of the kind 'network', which vectors are made by"
-            raise IndexCorruptError(snapshot.path, "manifest", 0, reason)
-        return
+        reason = "names no file of the kind 'network', which vectors are made by"
+        if not snapshot.segments:
+            reason += ": the collection was not made to its end; remove it, and make it again"
+        raise IndexCorruptError(snapshot.path, "manifest", 0, reason)
     for segment in snapshot.segments:
         section = segment.sections["vectors"]
         shape = section.shapes["vectors"]

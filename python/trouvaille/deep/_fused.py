@@ -56,12 +56,17 @@ def for_extraction(model: nn.Module) -> nn.Module:
     return ready
 
 
+def is_ready(model: nn.Module) -> bool:
+    """Whether a network is such a copy: it has described a photo then."""
+    return hasattr(model, _DIMENSIONS)
+
+
 def fused(model: nn.Module) -> tuple[nn.Module, int]:
     """Return a copy for extraction, and how many numbers its descriptors have.
 
     It is in evaluation mode, of float32, channels last, and does without what need not be done.
     """
-    if hasattr(model, _DIMENSIONS):
+    if is_ready(model):
         return model, getattr(model, _DIMENSIONS)
     ready, output = faster(copy.deepcopy(model).float())
     if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 1:

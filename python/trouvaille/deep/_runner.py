@@ -36,13 +36,19 @@ class Runner:
     """
 
     def __init__(
-        self, model: nn.Module, dimensions: int, device: Any, batch_size: int, autocast: Any
+        self,
+        model: nn.Module,
+        dimensions: int,
+        device: Any,
+        batch_size: int,
+        autocast: Any,
+        works: bool = False,
     ) -> None:
         self.model = model.to(device)
         self.device, self.batch_size, self.autocast = device, batch_size, autocast
         self.notes: list[str] = []
         self._dimensions = dimensions
-        self._works = False
+        self._works = works
         self._error: Exception | None = None  # the last one before it works
         mean, std = colours(model)
         shape = (1, 3, 1, 1)

@@ -149,7 +149,7 @@ def save_network(
         name: tensor.detach().cpu().clone().contiguous()
         for name, tensor in model.state_dict().items()
     }
-    file = _file(path)
+    file = file_of_network(path)
     data = _safetensors("torch").save(weights, {_KEY: text})
     _files.remove(file.with_suffix(".json"))
     _files.replace(file, [data])
@@ -181,8 +181,8 @@ def load_network(
     FileNotFoundError
         If there is none.
     """
-    card, weights = _read(_file(path))
-    file = _file(path)
+    file = file_of_network(path)
+    card, weights = _read(file)
     if backbone is None:
         backbone = _backbone(card, file)
     try:
@@ -195,7 +195,7 @@ def load_network(
 
 def read_card(path: str | os.PathLike[str]) -> Card | DELFCard:
     """Return what a file of `save_network` says of its network; the weights are not read."""
-    file = _file(path)
+    file = file_of_network(path)
     return _card(file, _header(file))
 
 
@@ -260,7 +260,8 @@ def _backbone(card: Card | DELFCard, file: Path) -> nn.Module:
         ) from None
 
 
-def _file(path: str | os.PathLike[str]) -> Path:
+def file_of_network(path: str | os.PathLike[str]) -> Path:
+    """Return the file of a network that is named with its suffix or without."""
     path = Path(path)
     return path if path.suffix == ".safetensors" else path.with_name(f"{path.name}.safetensors")
 

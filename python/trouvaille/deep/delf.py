@@ -24,6 +24,7 @@ from ._fused import faster
 from ._pixels import normalised
 from ._prepared import Prepared
 from .attention import NormAttention
+from .network import LARGEST_SCALE
 from .pooling import in_float32
 from .receptive_field import ReceptiveFields
 
@@ -131,6 +132,8 @@ class DELF(nn.Module):
         self.scales = tuple(_check.positive(scale, "scales") for scale in scales)
         if not self.scales:
             raise ValueError("scales must be at least one number, got none")
+        if max(self.scales) > LARGEST_SCALE:
+            raise ValueError(f"scales must be {LARGEST_SCALE} at most, got {max(self.scales):g}")
         self.max_features = _check.count(max_features, "max_features")
         self.min_score = _check.between(min_score, "min_score", 0, math.inf)
         self.overlap = _check.between(overlap, "overlap", 0, 1)

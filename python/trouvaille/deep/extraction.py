@@ -23,7 +23,7 @@ from ..features.listing import expand_named, list_photos
 from ._descriptor_writer import Writer
 from ._device import chosen_device
 from ._fingerprint import fingerprint
-from ._fused import fused
+from ._fused import fused, is_ready
 from ._job import Folder, Job, Memory, Store, Work
 from ._runner import Runner
 from .descriptor_folder import FORMAT, DescriptorRow
@@ -108,7 +108,8 @@ def extract(
 
     A photo with which the network fails becomes a row of status ``"failed"`` with the error's text.
     Where it fails with every photo of the first three batches, it is the network that is at fault,
-    and its error is raised, without a row. An error that leaves a GPU unusable is raised, too.
+    and its error is raised, without a row; not that of a copy by `for_extraction`, which has worked
+    when it was made. An error that leaves a GPU unusable is raised, too.
 
     Parameters
     ----------
@@ -188,7 +189,7 @@ def extract(
     used = _with_scales(model, scales)
     copied, dimensions = fused(used)
     at_a_time = _batch_size(batch_size, image_size, where)
-    runner = Runner(copied, dimensions, where, at_a_time, precision)
+    runner = Runner(copied, dimensions, where, at_a_time, precision, works=is_ready(used))
     if _check.boolean(compile, "compile"):
         runner.model = torch.compile(runner.model, dynamic=True)
     with contextlib.ExitStack() as stack:

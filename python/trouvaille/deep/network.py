@@ -19,6 +19,8 @@ from .whitening import as_layer
 MULTI_SCALE = (1.0, 2**-0.5, 0.5)
 """The scales of the literature: halves of the area, and of that again."""
 
+LARGEST_SCALE = 4  # a photo of 16 times the pixels; a damaged card must not ask for more
+
 
 class GlobalDescriptor(nn.Module):
     """Photos → vectors of length 1, whose dot product says how alike the photos are.
@@ -138,7 +140,10 @@ def off_the_shelf(
 def _checked_scales(scales: Sequence[float]) -> tuple[float, ...]:
     if not isinstance(scales, Sequence) or not len(scales):
         raise TypeError(f"scales must be a sequence of numbers, of at least one, got {scales!r}")
-    return tuple(_check.positive(scale, "scales") for scale in scales)
+    checked = tuple(_check.positive(scale, "scales") for scale in scales)
+    if max(checked) > LARGEST_SCALE:
+        raise ValueError(f"scales must be {LARGEST_SCALE} at most, got {max(checked):g}")
+    return checked
 
 
 def _signed_power(x: torch.Tensor, power: float) -> torch.Tensor:

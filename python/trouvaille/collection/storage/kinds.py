@@ -29,6 +29,7 @@ class Column:
     at_most: str | None = None  # each value is this size at most
     positive: bool = False
     finite: bool = False
+    within: float | None = None  # no number is greater in magnitude
 
 
 KINDS: dict[str, dict[str, Column]] = {
@@ -52,7 +53,7 @@ KINDS: dict[str, dict[str, Column]] = {
     "frames": {"frames": Column(("float32",), "features", (2, 3), finite=True)},
     "descriptors": {"descriptors": Column(("uint8",), "features", (None,))},
     # For each image, its vector by the collection's network.
-    "vectors": {"vectors": Column(("float32",), "images", (None,), finite=True)},
+    "vectors": {"vectors": Column(("float32",), "images", (None,), finite=True, within=1.001)},
     # The CRCs of the blocks of images.sqlite.
     "checksums": {"crc": Column(("uint32",), "blocks")},
     "vocabulary": {"words": Column(("uint8", "float32"), "words", (None,), finite=True)},
@@ -129,12 +130,16 @@ class Rules:
             tests.append((lambda v: v == 0, "where a count must be positive"))
         if column.finite:
             tests.append((lambda v: ~np.isfinite(v), "where a number must be finite"))
+        if column.within:
+            most_of_all = np.float32(column.within)
+            tests.append((lambda v: np.abs(v) > most_of_all, f"where none is beyond {most_of_all}"))
         return tests
 
     def is_free(self, name: str) -> bool:
         """Whether any value is a good one for the array `name`, each seen alone."""
         column = self._columns[name]
-        return not (column.below or column.at_most or column.positive or column.finite)
+        checks = column.below, column.at_most, column.positive, column.finite, column.within
+        return not any(checks)
 
     def check_structure(
         self, name: str, array: NDArray[Any], other: Callable[[str], NDArray[Any]]

@@ -112,7 +112,7 @@ class Storage:
     def refresh(self) -> Snapshot:
         """Open the last committed state, where it is not the one already open."""
         with advice(self.directory, "read"):
-            self.snapshot = open_snapshot(self.directory, reuse=self._open_segments())
+            self._take(open_snapshot(self.directory, reuse=self._open_segments()))
         return self.snapshot
 
     def _open_segments(self) -> dict[UUID, Segment]:
@@ -159,6 +159,11 @@ class Storage:
         return Writer(self.directory, self._take, self._open_segments())
 
     def _take(self, snapshot: Snapshot) -> None:
+        if snapshot.manifest.collection != self.snapshot.manifest.collection:
+            raise ValueError(
+                f"{self.directory.path} is another collection than the one that was opened there: "
+                "open it again"
+            )
         self.snapshot = snapshot
 
 
