@@ -45,7 +45,8 @@ def evaluate(
     for column in ("", "mAP", "P@1"):
         table.add_column(column, justify="right" if column else "left")
     table.add_row("ranked", f"{result.first.mean_ap:.3f}", f"{result.first.precision_at_1:.3f}")
-    table.add_row(
-        "verified", f"{result.verified.mean_ap:.3f}", f"{result.verified.precision_at_1:.3f}"
-    )
+    if opened.settings.has_features:  # otherwise there is nothing to verify
+        table.add_row(
+            "verified", f"{result.verified.mean_ap:.3f}", f"{result.verified.precision_at_1:.3f}"
+        )
     out.print(table)

@@ -337,9 +337,10 @@ class Collection:
         """Add photos.
 
         A photo that cannot be read is a row in the report, never the end of the run. Each 4,096
-        photos, or 2 million features, are committed together, and a vocabulary once it is learned:
-        an interruption or a crash leaves what was committed. What is committed is a folder of six
-        files, which are open while the collection is: add photos together rather than one by one.
+        photos, 2 million features or ten minutes are committed together, and a vocabulary once it
+        is learned: an interruption or a crash leaves what was committed. What is committed is a
+        folder of up to seven files, which are open while the collection is: add photos together
+        rather than one by one.
 
         Parameters
         ----------

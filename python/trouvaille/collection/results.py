@@ -32,7 +32,7 @@ class Hit:
         Never rises with rank. Above 1, the photo is verified, and the score is 1 plus the weighted
         number of its verified matches; up to 1, it says how alike the two photos' visual words are,
         and the signatures of their features; of the pipeline "global", it is the cosine of their
-        vectors, of "local+global" one over the place in the first ranking.
+        vectors, of "local+global" one over the place in the first ranking, before any is excluded.
     rank : int
         Place in the result, from 1.
     n_inliers : int
