@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Made photos: scenes with structure at many scales, and views of them by a known transform."""
+"""Made photos: scenes with structure at many scales, and views of them by a known transform.
+
+Gray or RGB.
+"""
 
 import numpy as np
 
@@ -22,13 +25,18 @@ def scene(seed, size=(320, 240)):
     return np.clip(255 * (image - low) / (high - low), 0, 255).astype(np.uint8)
 
 
+def tinted(image, colour):
+    """A gray image in the shades of an RGB colour."""
+    return (image[..., None] * (np.array(colour) / 255)).astype(np.uint8)
+
+
 def view(image, transform, size=None):
     """The image seen through `transform` (3x3, from its pixels to the view's)."""
     import cv2
 
     size = size or (image.shape[1], image.shape[0])
     return cv2.warpPerspective(
-        image, np.asarray(transform, float), size, flags=cv2.INTER_AREA, borderValue=127
+        image, np.asarray(transform, float), size, flags=cv2.INTER_AREA, borderValue=(127, 127, 127)
     )
 
 
@@ -44,5 +52,6 @@ def write(path, image):
     import cv2
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
+    pixels = image if image.ndim == 2 else image[..., ::-1]  # OpenCV's are BGR
+    path.write_bytes(cv2.imencode(path.suffix, pixels)[1].tobytes())
     return path

@@ -3,68 +3,54 @@
 
 import copy
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+from itertools import zip_longest
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import collection_cases as cases
 import scenes
+from collection_cases import BOTH, IDS, SIZE, VIEW, N, ranked, vectors
 from deep_cases import deep, small_network, torch
 from trouvaille import Collection, cli
 from trouvaille.aggregate import PCAWhitening
-from trouvaille.collection import pipeline
+from trouvaille.collection.evaluate import evaluate
+from trouvaille.collection.query import Query
 from trouvaille.collection.ranker import interleaved
 from trouvaille.collection.settings import Settings
+from trouvaille.collection.show import write_page
 from trouvaille.collection.storage import Storage
 from trouvaille.errors import IndexCorruptError
+from trouvaille.evaluation import GroundTruth
 from trouvaille.neighbors import Exact
 
-pytest.importorskip("efficientnet_lite_pytorch", reason="a network that a collection can name")
-
-N = 6
-IDS = [f"scene{i}" for i in range(N)]
-VIEW = scenes.similarity(0.9, 20, 12, -8)
-BOTH = ["global", "local+global"]
-SIZE = 160
+FLAT = np.full((150, 200, 3), (200, 60, 30), np.uint8)
 
 
 @pytest.fixture(scope="module")
 def photos():
-    return [scenes.scene(i) for i in range(N)]
+    return cases.photos()
 
 
 @pytest.fixture(scope="module")
 def network():
-    backbone = deep.Backbone("efficientnet_lite0", "block_2", weights=None)
-    return deep.GlobalDescriptor(backbone, deep.RMAC(), scales=(1.0, 0.5))
+    return cases.network()
 
 
 @pytest.fixture(scope="module")
-def paths(tmp_path_factory, photos, network):
+def paths(tmp_path_factory):
     """A collection of each pipeline, of two segments."""
-    made = {}
-    for name in BOTH:
-        made[name] = tmp_path_factory.mktemp("collection") / "photos.tv"
-        collection = Collection.create(made[name], pipeline=name, network=network, max_size=SIZE)
-        collection.add(photos[:4], IDS[:4])
-        collection.add(photos[4:], IDS[4:])
+    made = {name: tmp_path_factory.mktemp("collection") / "photos.tv" for name in BOTH}
+    for name, path in made.items():
+        cases.filled(path, name)
     return made
-
-
-def vectors(network, photos, **options):
-    report = deep.extract(network, photos, image_size=SIZE, scales=None, **options)
-    assert not report.failed
-    return report.descriptors
-
-
-def ranked(hits):
-    return [(hit.id, hit.score) for hit in hits]
 
 
 def test_global_ranks_by_the_cosine_of_vectors(paths, photos, network):
@@ -93,6 +79,26 @@ def test_a_photo_finds_itself(paths, photos, name):
         assert collection.search(photo, 1)[0].id == IDS[i]
 
 
+@pytest.mark.parametrize("name", BOTH)
+def test_colours_count(tmp_path, name):
+    """One scene in several colours, which are all alike in gray."""
+    photos = [scenes.tinted(scenes.scene(0), colour) for colour in cases.COLOURS]
+    with cases.empty(tmp_path / "c.tv", name) as collection:
+        collection.add(photos, IDS)
+        for id, photo in zip(IDS, photos, strict=True):
+            query = scenes.view(photo, scenes.similarity(1, 0, 6, 3))
+            assert collection.search(query, 1, verify=0)[0].id == id
+
+
+def test_a_score_is_never_above_1(tmp_path, paths, photos):
+    """A vector may be longer than 1 by rounding; here all are, by more."""
+    path = changed(paths["global"], tmp_path, factor=1.0005)
+    hits = Collection.open(path, verify="full").search(photos[0], N)
+    assert hits[0].id == IDS[0]
+    assert hits[0].score == 1
+    assert 0 < hits[1].score < 1
+
+
 def test_what_a_global_collection_says_of_itself(paths, photos):
     collection = Collection.open(paths["global"])
     assert collection.num_words == 0
@@ -113,10 +119,12 @@ def test_both_rankings_in_turn_and_then_verification(paths, photos, network, tmp
     local.add(photos, IDS)
     by_vectors = Collection.open(paths["global"])
     query = scenes.view(photos[2], VIEW)
-    wanted = []
-    lists = [by_vectors.search(query, N), local.search(query, N, verify=0)]
-    for pair in zip(*lists, strict=True):
-        wanted += [hit.id for hit in pair if hit.id not in wanted]
+    first = [hit.id for hit in by_vectors.search(query, N)]
+    second = [hit.id for hit in local.search(query, N, verify=0) if hit.score > 0]
+    assert len(second) > 2
+    assert first[1] != second[1]
+    turns = [id for pair in zip_longest(first, second) for id in pair if id is not None]
+    wanted = list(dict.fromkeys(turns))
     hits = collection.search(query, N)
     assert hits.first_ranking == wanted
     assert hits[0].id == IDS[2]
@@ -129,6 +137,91 @@ def test_both_rankings_in_turn_and_then_verification(paths, photos, network, tmp
     assert scores == sorted(scores, reverse=True)
     # What only one of the rankings puts first is verified, too.
     assert collection.search(query, 1, verify=2)[0].id == IDS[2]
+
+
+def test_a_query_asked_again_at_a_third_keeps_its_vector(tmp_path, photos, rng):
+    """Its strongest features are dots that are gone at a third; one photo a search is verified."""
+    dots = np.kron(rng.choice([-40, 40], (240, 320)), np.ones((3, 3)))[..., None]
+    near = scenes.view(photos[2], np.diag([3, 3, 1]), (960, 720))
+    query = np.clip(near + dots, 0, 255).astype(np.uint8)
+    path, network = tmp_path / "c.tv", cases.network()
+    with Collection.create(
+        path, pipeline="local+global", network=network, max_features=200
+    ) as collection:
+        collection.add(photos, IDS)
+        best = collection.search(query, 1, verify=1)[0]
+        assert best.id == IDS[2]
+        assert best.n_inliers >= 8
+        with pytest.MonkeyPatch.context() as patch:  # or it would say nothing of vectors
+            patch.setattr(Query, "can_be_reduced", False)
+            assert collection.search(query, 1, verify=1)[0].n_inliers == 0
+
+
+@pytest.fixture(scope="module")
+def flat_paths(tmp_path_factory, photos):
+    """Collections as above, with a photo of one colour, of which there are no features."""
+    made = {name: tmp_path_factory.mktemp("flat") / "photos.tv" for name in BOTH}
+    for name, path in made.items():
+        cases.empty(path, name).add([*photos, FLAT], [*IDS, "flat"])
+    return made
+
+
+def test_a_query_without_features(flat_paths):
+    query = FLAT[:90, :120]
+    hits = Collection.open(flat_paths["local+global"]).search(query, N + 1)
+    assert hits.n_features == 0
+    assert hits[0].id == "flat"
+    assert sorted(hit.id for hit in hits) == sorted([*IDS, "flat"])
+    assert all(hit.n_inliers == 0 and hit.transform is None for hit in hits)
+    assert {"describe", "search"} <= hits.seconds.keys()
+
+
+@pytest.fixture(scope="module")
+def queries(tmp_path_factory, photos):
+    """Views of three photos, and a part of the one of one colour."""
+    folder = tmp_path_factory.mktemp("queries")
+    for i in range(3):
+        scenes.write(folder / f"{IDS[i]}.png", scenes.view(photos[i], VIEW))
+    scenes.write(folder / "flat.png", FLAT[:90, :120])
+    return folder
+
+
+@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("order", [1, -1])
+def test_evaluate(flat_paths, queries, name, order):
+    """A query without features, which nothing is matched or verified of, is the last or first."""
+    ids = [*IDS[:3], "flat"][::order]
+    questions = [{"image": f"{id}.png", "positives": [id]} for id in ids]
+    questions[1]["positives"].append(IDS[5])
+    path = queries / "gt.json"
+    path.write_text(json.dumps({"database": [*IDS, "flat"], "queries": questions}))
+    collection = Collection.open(flat_paths[name])
+    found = evaluate(collection, GroundTruth.load(path), queries)
+    assert (found.n_queries, found.n_photos) == (4, N + 1)
+    other = ids[1]  # its second answer is found where it is found
+    place = [hit.id for hit in collection.search(queries / f"{other}.png", N + 1)].index(IDS[5])
+    assert place > 0
+    assert found.verified.precision_at_1 == 1
+    # By the trapezoid, between 1 before it and (1 / place, 2 / (place + 1)) at the second answer.
+    second = (1 / place + 2 / (place + 1)) / 2
+    assert found.verified.mean_ap == pytest.approx((3 + (1 + second) / 2) / 4)
+    assert found.first.precision_at_1 == 1
+    stages = {"describe", "search", *(["match", "verify"] if "local" in name else [])}
+    assert stages <= found.milliseconds.keys()
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_a_page(flat_paths, queries, tmp_path, name):
+    collection = Collection.open(flat_paths[name])
+    asked = [queries / f"{id}.png" for id in (IDS[1], "flat")]
+    results = [(path, collection.search(path, 3)) for path in asked]
+    write_page(tmp_path / "page.html", collection, results, title="Found")
+    text = (tmp_path / "page.html").read_text("utf-8")
+    verified = "1" if name == "local+global" else "none"
+    assert f"3 results, {verified} verified" in text
+    assert text.count("3 results, none verified") == (1 if verified == "1" else 2)
+    assert collection.summary in text
+    assert all(hit.id in text for _, hits in results for hit in hits)
 
 
 @given(st.permutations(range(8)), st.permutations(range(8)), st.integers(0, 8), st.integers(0, 9))
@@ -174,47 +267,6 @@ def test_a_saved_network_with_a_whitening(tmp_path, photos, network):
             assert collection.settings.vector_dimensions == 4
             made.append(ranked(collection.search(photos[0], N)))
     assert made[0] == made[1] == made[2]
-
-
-def test_photos_that_cannot_be_described_are_rows(tmp_path, monkeypatch, photos, network):
-    monkeypatch.setattr(pipeline, "DESCRIBED_PHOTOS", 2)
-    monkeypatch.setattr(pipeline, "SEGMENT_PHOTOS", 2)
-    folder = tmp_path / "photos"
-    for i in range(3):
-        scenes.write(folder / f"{i}.png", photos[i])
-    for name, data in (("broken.jpg", b"\xff\xd8\xff\xe0nothing"), ("empty.png", b"")):
-        (folder / name).write_bytes(data)
-    # What a name in Latin-1 is where names are UTF-8.
-    Path(os.fsdecode(os.fsencode(folder) + b"/\xff.png")).write_bytes(b"")
-    for name in BOTH:
-        told = []
-        collection = Collection.create(tmp_path / f"{name}.tv", pipeline=name, network=network)
-        report = collection.add(folder, progress=lambda *stage, told=told: told.append(stage))
-        status = {row.id: row.status for row in report}
-        assert status == {
-            **dict.fromkeys(["0.png", "1.png", "2.png"], "ok"),
-            "broken.jpg": "truncated",
-            "empty.png": "empty",
-            r"\udcff.png": "unnameable",
-        }
-        assert all(row.error for row in report.failed)
-        assert all(row.describe_seconds > 0 for row in report if row.status == "ok")
-        assert collection.ids == ["0.png", "1.png", "2.png"]
-        assert collection.search(photos[1], 1)[0].id == "1.png"
-        described = [done for stage, done, _ in told if stage == "describing"]
-        assert described == sorted(described)
-        assert ("describing", 6, 6) in told
-
-
-def test_what_the_network_makes_infinity_of_is_not_added(tmp_path, photos, network):
-    collection = Collection.create(tmp_path / "c.tv", pipeline="local+global", network=network)
-    describer = collection._current_describer()
-    with torch.no_grad():
-        for weights in describer._ready.parameters():
-            weights.fill_(torch.inf)
-    report = collection.add(photos[:2], IDS[:2])
-    assert [row.status for row in report] == ["not_finite"] * 2
-    assert len(collection) == 0
 
 
 def test_an_empty_collection_finds_nothing(tmp_path, photos, network):
@@ -265,8 +317,8 @@ def test_networks_that_cannot_be_stored(tmp_path):
     assert not (tmp_path / "c.tv").exists()
 
 
-def changed(path, tmp_path, **settings):
-    """A collection as `path` is, with other settings, and whatever network is given."""
+def changed(path, tmp_path, factor=1, **settings):
+    """A collection as `path` is, with other settings or vectors, and whatever network is given."""
     old = Storage.open(path).snapshot
     network = settings.pop("file", old.network.array("file").tobytes())
     merged = Settings.from_dict({**old.settings, **settings})
@@ -275,9 +327,9 @@ def changed(path, tmp_path, **settings):
         if network is not None:
             writer.set_network(network)
         for segment in old.segments:
-            vectors_ = {"vectors": segment.sections["vectors"].array("vectors")}
+            stored = segment.sections["vectors"].array("vectors")
             rows = [segment.catalogue.row(i) for i in range(segment.n_images)]
-            writer.add_segment({"vectors": vectors_}, rows)
+            writer.add_segment({"vectors": {"vectors": stored * np.float32(factor)}}, rows)
         writer.commit()
     return tmp_path / "changed.tv"
 
@@ -359,21 +411,25 @@ def without_pytorch(program):
 
 
 def test_from_the_shell(tmp_path, photos, network, capsys, monkeypatch):
-    def main(arguments):
-        monkeypatch.setattr(sys, "argv", ["trouvaille", *arguments])
+    def main(*arguments):
+        monkeypatch.setattr(sys, "argv", ["trouvaille", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             cli.main()
-        return ended.value.code
+        assert ended.value.code == 0
+        return capsys.readouterr().out
 
-    folder = tmp_path / "photos"
-    for i, photo in enumerate(photos[:3]):
+    folder, path = tmp_path / "photos", tmp_path / "c.tv"
+    for i, photo in enumerate(photos):
         scenes.write(folder / f"{i}.png", photo)
+    query = scenes.write(tmp_path / "query.png", scenes.view(photos[3], VIEW))
     file = deep.save_network(network, tmp_path / "network")
-    path = str(tmp_path / "c.tv")
-    arguments = ["index", str(folder), "-o", path, "--pipeline", "global", "--network", str(file)]
-    assert main([*arguments, "--size", str(SIZE)]) == 0
-    assert main(["search", path, str(folder / "1.png"), "--json"]) == 0
-    assert '"1.png"' in capsys.readouterr().out
+    main("index", folder, "-o", path, "--pipeline", "global", "--network", file, "--size", SIZE)
+    results = json.loads(main("search", path, query, "--json"))["results"]
+    index = Exact("ip").build(vectors(network, photos))
+    found = index.search(vectors(network, query), N)
+    assert [row["id"] for row in results] == [f"{i}.png" for i in found.ids[0]]
+    np.testing.assert_allclose([row["score"] for row in results], found.distances[0], atol=1e-6)
+    assert all(row["verified_matches"] == 0 and row["box"] is None for row in results)
 
 
 def test_another_collection_in_its_place(tmp_path, photos):
@@ -411,23 +467,6 @@ def test_a_collection_that_was_not_made_to_its_end(tmp_path, paths):
         Collection.open(tmp_path / "c.tv")
 
 
-def test_a_network_that_fails_with_some_photos_ends_nothing(tmp_path, monkeypatch, photos, network):
-    monkeypatch.setattr(pipeline, "DESCRIBED_PHOTOS", 4)
-    collection = Collection.create(
-        tmp_path / "c.tv", pipeline="global", network=network, max_size=SIZE
-    )
-
-    def refuse(module, given):
-        if given[0].shape[2] < 50:
-            raise RuntimeError("too narrow")
-
-    collection._current_describer()._ready.register_forward_pre_hook(refuse)
-    narrow = [np.zeros((40, 150 + i), np.uint8) for i in range(5)]
-    report = collection.add([*photos[:4], *narrow], [str(i) for i in range(9)])
-    assert [row.status for row in report] == ["ok"] * 4 + ["failed"] * 5
-    assert len(collection) == 4
-
-
 def test_a_network_that_describes_nothing_is_refused(tmp_path, network):
     broken = copy.deepcopy(network)
     with torch.no_grad():
@@ -435,13 +474,3 @@ def test_a_network_that_describes_nothing_is_refused(tmp_path, network):
             weights.fill_(torch.nan)
     with pytest.raises(ValueError, match="network describes no photo: the network makes NaN"):
         Collection.create(tmp_path / "c.tv", pipeline="global", network=broken)
-
-
-def test_photos_are_committed_from_time_to_time(tmp_path, monkeypatch, photos, network):
-    monkeypatch.setattr(pipeline, "SEGMENT_SECONDS", 0.0)
-    collection = Collection.create(
-        tmp_path / "c.tv", pipeline="global", network=network, max_size=SIZE
-    )
-    report = collection.add(photos[:3], IDS[:3])
-    assert len(collection._storage.snapshot.segments) == 3
-    assert report.notes[0].startswith("described on cpu: ")
