@@ -143,7 +143,7 @@ def test_photos_are_committed_from_time_to_time(tmp_path, monkeypatch, photos):
     collection = cases.empty(tmp_path / "c.tv", "global")
     report = collection.add(photos[:3], IDS[:3])
     assert len(collection._storage.snapshot.segments) == 3
-    assert report.notes[0].startswith("described on cpu: ")
+    assert report.notes[0].startswith("described on ")
 
 
 def test_every_photo_of_a_group_is_told(tmp_path, photos):

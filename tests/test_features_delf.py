@@ -65,6 +65,7 @@ WITHOUT = """
 import sys
 import numpy as np
 from trouvaille import Collection, features
+from trouvaille.words import Vocabulary
 assert "torch" not in sys.modules
 assert "delf" in features.DETECTORS
 features.Extractor("delf", orientation="upright")
@@ -73,12 +74,14 @@ for module in sys.argv[3:]:
     sys.modules[module] = None
 if sys.argv[1] == "extract":
     features.extract(np.zeros((64, 64, 3), np.uint8), "delf", orientation="upright")
+elif sys.argv[1] == "learn":
+    Vocabulary.learn([np.zeros((64, 64), np.uint8)], 2, detector="delf", orientation="upright")
 else:
     Collection.create(sys.argv[2], detector="delf", orientation="upright")
 """
 
 
-@pytest.mark.parametrize("how", ["extract", "create"])
+@pytest.mark.parametrize("how", ["extract", "learn", "create"])
 @pytest.mark.parametrize(
     ("missing", "install"),
     [
@@ -99,3 +102,14 @@ def test_without_its_packages_it_says_at_once_what_to_install(tmp_path, how, mis
         f"pip install {install}"
     )
     assert not (tmp_path / "c.tv").exists()
+
+
+def test_without_its_packages_a_collection_opens_all_the_same(tmp_path):
+    Collection.create(tmp_path / "c.tv", detector="delf", orientation="upright")
+    program = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from trouvaille import Collection\n"
+        f"print(len(Collection.open({str(tmp_path / 'c.tv')!r})))\n"
+    )
+    command = [sys.executable, "-c", program]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "0\n"

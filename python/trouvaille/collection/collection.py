@@ -173,6 +173,8 @@ class Collection:
             stored and stored.name,
             stored and stored.dimensions,
         )
+        if settings.has_features:
+            settings.extractor.check_installed()
         return cls(create_storage(path, settings, chosen_vocabulary(vocabulary, settings), stored))
 
     @classmethod

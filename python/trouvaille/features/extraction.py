@@ -126,8 +126,11 @@ def extractor_of(
                 "detector is an Extractor, which has a descriptor and options of its own: "
                 "give them to it"
             )
-        return detector
-    return Extractor(detector, descriptor, max_features, orientation, root, options)
+        extractor = detector
+    else:
+        extractor = Extractor(detector, descriptor, max_features, orientation, root, options)
+    extractor.check_installed()
+    return extractor
 
 
 def _extract(

@@ -56,8 +56,6 @@ class Extractor:
     ------
     TypeError, ValueError
         If a name, an option or a value is none that there is; the message lists those.
-    ImportError
-        If the detector needs packages that are not installed; it says what to install.
 
     Examples
     --------
@@ -98,8 +96,17 @@ class Extractor:
                 f"{self._names()} has no option {unknown[0]!r}; it has "
                 f"{', '.join(sorted(known)) or 'none of its own'}"
             )
-        if finder is not None:
-            finder.check_installed()
+
+    def check_installed(self) -> None:
+        """Say what to install if the detector needs packages that are not there; none is imported.
+
+        Raises
+        ------
+        ImportError
+            It names them. An extractor can be made, named and stored without them.
+        """
+        if self._finder is not None:
+            self._finder.check_installed()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Extractor):

@@ -37,6 +37,7 @@ def descriptors_of(
     chosen = _popped(options, "detector", "descriptor", "orientation", "max_features")
     decoding = _popped(options, "max_size", "apply_exif")
     extractor = features.Extractor(**chosen, options=options)
+    extractor.check_installed()
     if extractor.bits:
         raise ValueError(
             f"descriptor {extractor.descriptor!r} is of bits, of which there are no words"
