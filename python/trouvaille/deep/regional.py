@@ -87,9 +87,9 @@ class RMAC(Regional):
 
     Notes
     -----
-    Maxima of squares are taken along one axis, then the other, each from two maxima of as many
-    cells as the greatest power of two within the square [3]_: every region costs the same, whatever
-    its size, and all levels share what they can.
+    Regions of one level and one height lie in a band. Maxima are taken down the bands, of which
+    there are few, and then along them, each from two maxima of as many cells as the greatest power
+    of two within the square [3]_: every region costs the same, whatever its size.
 
     References
     ----------
@@ -115,13 +115,14 @@ class RMAC(Regional):
         super().__init__(levels, overlap, include_global, whitening)
 
     def _of_regions(self, x: torch.Tensor, levels: tuple[Level, ...]) -> torch.Tensor:
-        found = [x.amax((2, 3))[..., None]] if self.include_global else []
-        across = _maxima_of_powers(x, max(level.size for level in levels))
+        # All channels of a cell together, as networks that are channels last have them: what is
+        # compared lies side by side.
+        cells = x.permute(0, 2, 3, 1).contiguous()
+        found = [cells.amax((1, 2))[:, None]] if self.include_global else []
         for size, lefts, tops in levels:
-            columns = _maxima(across, size, lefts).transpose(2, 3).contiguous()
-            cells = _maxima(_maxima_of_powers(columns, size), size, tops)
-            found.append(cells.transpose(2, 3).flatten(2))
-        return torch.cat(found, 2)
+            bands = torch.stack([cells.narrow(1, top, size).amax(1) for top in tops], 1)
+            found.append(_maxima(_maxima_of_powers(bands, size), size, lefts).flatten(1, 2))
+        return torch.cat(found, 1).transpose(1, 2)
 
 
 class RegionalGeM(Regional):
@@ -173,17 +174,17 @@ class RegionalGeM(Regional):
         return f"p={self.p.item():.4g}, {super().extra_repr()}"
 
 
-def _maxima_of_powers(x: torch.Tensor, size: int) -> list[torch.Tensor]:
-    """Return x, the maxima of 2 neighbours in each row, of 4, and so on up to `size`."""
-    maxima, width = [x], 1
+def _maxima_of_powers(bands: torch.Tensor, size: int) -> list[torch.Tensor]:
+    """Return (B, n, w, C), the maxima of 2 neighbours in a row, of 4, and so on up to `size`."""
+    maxima, width = [bands], 1
     while 2 * width <= size:
-        maxima.append(torch.maximum(maxima[-1][..., :-width], maxima[-1][..., width:]))
+        maxima.append(torch.maximum(maxima[-1][:, :, :-width], maxima[-1][:, :, width:]))
         width *= 2
     return maxima
 
 
 def _maxima(powers: list[torch.Tensor], size: int, begins: tuple[int, ...]) -> torch.Tensor:
-    """Return the maxima of `size` neighbours in each row, from where they begin.
+    """Return the maxima of `size` neighbours in a row, from where they begin.
 
     Two overlapping spans of 2^k cover what begins at 3 and is 5 long: 3..6 and 4..7.
     """
@@ -191,7 +192,7 @@ def _maxima(powers: list[torch.Tensor], size: int, begins: tuple[int, ...]) -> t
     spans = powers[k]
     first = _indices(begins, spans.device)
     last = _indices(tuple(begin + size - (1 << k) for begin in begins), spans.device)
-    return torch.maximum(spans.index_select(-1, first), spans.index_select(-1, last))
+    return torch.maximum(spans.index_select(2, first), spans.index_select(2, last))
 
 
 def _shares(x: torch.Tensor, side: int, size: int, begins: tuple[int, ...]) -> torch.Tensor:
