@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import scenes
 from trouvaille import Collection, features, images
-from trouvaille.collection.searcher import by_chance, log10_false_alarms
+from trouvaille.collection.searcher import by_chance, log10_false_alarms, one_a_place
 from trouvaille.errors import CollectionLockedError, IndexCorruptError
 from trouvaille.words import Vocabulary, ready_vocabulary
 
@@ -440,6 +440,19 @@ def test_crowded_structure_is_no_witness():
     repeated = np.repeat(spread[:1], 100, axis=0)  # one place, seen a hundred times
     assert by_chance(repeated, np.ones(100, bool), 800 * 800)
     assert by_chance(spread, np.arange(100) < 3, 800 * 800)
+
+
+def test_neighbours_that_see_the_same_are_one_witness():
+    rng = np.random.default_rng(0)
+    far = rng.uniform(0, 800, (60, 2)).astype(np.float32)
+    near = (rng.choice([100, 500], (12, 2)) + rng.uniform(0, 19, (12, 2))).astype(np.float32)
+    points, inliers = np.concatenate([near, far]), np.arange(72) < 12
+    assert not by_chance(points, inliers, 800 * 800)
+    squares, held = one_a_place(points, inliers, 20)
+    assert held.sum() == len(np.unique(np.floor(near / 20), axis=0)) == 4
+    assert len(squares) == len(np.unique(np.floor(points / 20), axis=0))
+    assert np.abs(squares[held][:, None] - near[None]).max(2).min(0).max() <= 10
+    assert by_chance(squares, held, 800 * 800)
 
 
 @given(st.integers(2, 60), st.integers(0, 60), st.floats(1e-5, 0.5))

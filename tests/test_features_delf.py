@@ -113,3 +113,8 @@ def test_without_its_packages_a_collection_opens_all_the_same(tmp_path):
     )
     command = [sys.executable, "-c", program]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "0\n"
+
+
+def test_its_neighbours_are_no_witnesses_apart():
+    assert features.Extractor("delf", orientation="upright").overlapping
+    assert not features.Extractor("sift").overlapping

@@ -396,8 +396,9 @@ class Collection:
         The photos that rank first by visual words and signatures (or by vectors, or by either) are
         verified by geometry. Those it confirms come first, by the weight of the matches that agree
         on one transform; the others keep the order of that ranking. Where it confirms none, the
-        query is asked once more at a third of its size: a photo from far shows what is large in a
-        photo from near. A collection of the pipeline "global" has no features to verify.
+        query is asked once more at a third of its size (not by DELF, whose features are of all
+        scales): a photo from far shows what is large in a photo from near. A collection of the
+        pipeline "global" has no features to verify.
 
         Parameters
         ----------
@@ -442,9 +443,11 @@ class Collection:
                     pixels = load(photo, "rgb")
                 query = replace(query, vector=describer.of_query(pixels, box))
         found = self._found(searcher, query, max(k, verify), verify, excluded, threads, seconds)
-        if verify > 0 and not found.verified and query.can_be_reduced:
+        one_scale = query.can_be_reduced and not self._settings.extractor.overlapping
+        if verify > 0 and not found.verified and one_scale:
             # Nothing is confirmed. The strongest features of a close view are details that a far
-            # one cannot show: a smaller query has those that it can.
+            # one cannot show: a smaller query has those that it can. What overlaps is of all scales
+            # at once.
             with seconds.of("extract"):
                 smaller = query.reduced(self._settings, threads)
             again = self._found(searcher, smaller, verify, verify, excluded, threads, seconds)

@@ -213,6 +213,7 @@ DETECTORS: dict[str, Detector] = {
             describes=True,
             orientations=("upright",),
             mode="rgb",
+            overlapping=True,
             needs=_delf.NEEDS,
         ),
     )

@@ -180,6 +180,11 @@ class Extractor:
         return str(getattr(self._finder or self.detector, "mode", "gray"))
 
     @property
+    def overlapping(self) -> bool:
+        """Whether the detector's neighbouring features look at nearly the same pixels."""
+        return bool(getattr(self._finder or self.detector, "overlapping", False))
+
+    @property
     def max_distance(self) -> float:
         """Distance beyond which two descriptors are not of the same place."""
         row = self._describer

@@ -49,6 +49,9 @@ class Detector:
         Whether its regions are ellipses; else circles.
     mode : {"gray", "rgb"}
         Which pixels it looks at.
+    overlapping : bool
+        Whether neighbours look at nearly the same pixels, so that matches of several of them are no
+        more than a match of one.
     needs : tuple of (str, str)
         Modules that it imports once it is used, which the library itself does without, and what pip
         installs each by.
@@ -64,6 +67,7 @@ class Detector:
     scale_space: bool = False
     affine: bool = False
     mode: Literal["gray", "rgb"] = "gray"
+    overlapping: bool = False
     needs: tuple[tuple[str, str], ...] = ()
 
     def check_installed(self) -> None:
