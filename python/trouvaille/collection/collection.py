@@ -443,8 +443,8 @@ class Collection:
                     pixels = load(photo, "rgb")
                 query = replace(query, vector=describer.of_query(pixels, box))
         found = self._found(searcher, query, max(k, verify), verify, excluded, threads, seconds)
-        one_scale = query.can_be_reduced and not self._settings.extractor.overlapping
-        if verify > 0 and not found.verified and one_scale:
+        reducible = query.can_be_reduced and not self._settings.extractor.overlapping
+        if verify > 0 and not found.verified and reducible:
             # Nothing is confirmed. The strongest features of a close view are details that a far
             # one cannot show: a smaller query has those that it can. What overlaps is of all scales
             # at once.
