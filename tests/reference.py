@@ -753,6 +753,16 @@ def neighbors_within(X, Q, radius, metric):
     return np.cumsum([0, *map(len, order)]), sign * np.concatenate(near), np.concatenate(order)
 
 
+def hellinger_roots(X):
+    """Roots of shares: of bytes 512 times as much, to the nearest, at most 255; in float32."""
+    total = X.sum(axis=1, keepdims=True, dtype=np.float64)
+    if X.dtype == np.uint8:
+        scale = np.float32(1) / np.where(total > 0, total, 1).astype(np.float32)
+        roots = np.float32(512) * np.sqrt(X.astype(np.float32) * scale)
+        return np.minimum(np.floor(roots + np.float32(0.5)), 255).astype(np.uint8)
+    return np.sqrt(X / np.where(total > 0, total, 1)).astype(np.float32)
+
+
 def repair_empty(X, labels, distances, num_clusters):
     """Each empty cluster takes the farthest point that leaves no cluster empty, none twice."""
     labels, taken = labels.copy(), []

@@ -12,6 +12,8 @@ import pytest
 
 import scenes
 from trouvaille import Collection, cli, demo_photos, errors, features, images
+from trouvaille.cli.vocabulary import cost_in_words
+from trouvaille.words import Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -403,6 +405,41 @@ def test_index_with_a_vocabulary_of_before(run, folder, tmp_path):
     )
     assert code == 0
     assert Collection.open(tmp_path / "b.tv").num_words == 50
+
+
+def test_vocabulary_is_learned_of_photos_or_their_features(run, folder, tmp_path):
+    words, checkpoint = tmp_path / "words.tv", tmp_path / "checkpoint"
+    code, out, err = run("vocabulary", folder, "-o", words, "--words", 40, "--features", 50)
+    assert code == 0
+    assert re.search(r"some 1 seconds and \d+ MiB", err)
+    assert re.search(r"^40 words in .* s: .*words.tv", out)
+    learned = Vocabulary.load(words)
+    code, _, _ = run("extract", folder, "-o", tmp_path / "f", "--features", 50)
+    assert code == 0
+    more = "--words", 40, "--checkpoint", checkpoint
+    code, _, _ = run("vocabulary", tmp_path / "f", "-o", tmp_path / "again.tv", *more)
+    assert code == 0
+    np.testing.assert_array_equal(Vocabulary.load(tmp_path / "again.tv").words, learned.words)
+    assert not checkpoint.exists()
+    code, _, _ = run("index", folder, "-o", tmp_path / "c.tv", "--vocabulary", words)
+    assert code == 0
+    for arguments, expected, message in [
+        ((tmp_path / "f", "-o", words, "--features", 9), 2, "--features cannot go with"),
+        ((folder, "-o", tmp_path), 1, "is a folder"),
+        ((folder, "-o", tmp_path / "none" / "w.tv"), 1, "no such folder"),
+        ((folder, "-o", words, "--words", 100_000), 1, "num_words=100000 distinct points"),
+        ((folder, "-o", words, "--detector", "orb"), 1, "is of bits"),
+    ]:
+        code, _, err = run("vocabulary", *arguments)
+        assert (code, message in " ".join(err.split())) == (expected, True), err
+    np.testing.assert_array_equal(Vocabulary.load(words).words, learned.words)
+
+
+def test_the_cost_is_said_in_words():
+    assert cost_in_words(0.2, 5 << 20) == "Learning words will take some 1 seconds and 5 MiB."
+    assert "some 99 seconds and 2,048 MiB" in cost_in_words(99, 2 << 30)
+    assert "some 10 minutes" in cost_in_words(600, 0)
+    assert "some 2.5 hours" in cost_in_words(9000, 0)
 
 
 def test_extract_writes_and_goes_on(run, folder, tmp_path):

@@ -81,7 +81,7 @@ def test_kernels_refuse_what_does_not_fit(rng):
         with pytest.raises(ValueError, match="label"):
             _core.add_to_sums(X, wrong, sums, counts, 1)
         with pytest.raises(ValueError, match="label"):
-            _core.repair_empty([X], distances, 3, wrong)
+            _core.repair_empty([X], False, distances, 3, wrong)
     for arguments in [
         (X, labels[:3], sums, counts),
         (X, labels, sums[:2], counts),
@@ -95,7 +95,7 @@ def test_kernels_refuse_what_does_not_fit(rng):
         ([X], distances[:3], 3, labels),
     ]:
         with pytest.raises(ValueError, match="differ"):
-            _core.repair_empty(*arguments)
+            _core.repair_empty(arguments[0], False, *arguments[1:])
     with pytest.raises(ValueError, match="differ"):
         _core.means(sums, counts[:2], X[:3], 1)
     with pytest.raises(ValueError, match="negative"):
@@ -250,6 +250,6 @@ def test_ctrl_c_stops_a_repair(dtype):
     )
 
     def repair():
-        _core.repair_empty([X], distances, len(centers), labels.copy())
+        _core.repair_empty([X], False, distances, len(centers), labels.copy())
 
     assert interrupts.seconds_to_stop(repair) < interrupts.LIMIT

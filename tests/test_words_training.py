@@ -2,6 +2,7 @@
 """k-means beyond Lloyd's in memory: approximate, seeded, streamed, resumed, a batch at a time."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -13,9 +14,8 @@ import reference
 from trouvaille import _core
 from trouvaille.errors import IndexCorruptError
 from trouvaille.neighbors import Graph
-from trouvaille.words import KMeans, assign
+from trouvaille.words import KMeans, _points, assign
 from trouvaille.words._lloyd import Lloyd
-from trouvaille.words._points import rooted
 
 KINDS = [np.uint8, np.float32]
 
@@ -139,8 +139,8 @@ def test_empty_clusters_are_repaired_across_parts():
     X = np.uint8([[0], [1], [9], [9], [20], [40]])
     distances, labels = (X[:, 0].astype(np.int32) - 1) ** 2, np.zeros(6, np.int64)
     one, two = labels.copy(), labels.copy()
-    assert _core.repair_empty([X], distances, 4, one) == 3
-    assert _core.repair_empty([X[:3], X[3:]], distances, 4, two) == 3
+    assert _core.repair_empty([X], False, distances, 4, one) == 3
+    assert _core.repair_empty([X[:3], X[3:]], False, distances, 4, two) == 3
     np.testing.assert_array_equal(one, [0, 0, 3, 0, 2, 1])
     np.testing.assert_array_equal(two, one)
 
@@ -157,16 +157,63 @@ def test_parts_must_be_alike():
 def test_hellinger_is_the_distance_of_roots(rng):
     X = blobs(rng, 1000, 16, np.uint8)
     X[3] = 0
-    shares = X / np.maximum(X.sum(axis=1, keepdims=True), 1)
-    roots = np.minimum(np.rint(512 * np.sqrt(shares)), 255).astype(np.uint8)
-    np.testing.assert_array_equal(rooted(X, "X"), roots)
+    roots = reference.hellinger_roots(X)
     model = KMeans(20, metric="hellinger").fit(X)
     same(KMeans(20).fit(roots), model)
     np.testing.assert_array_equal(model.predict(X), model.labels_)
-    floats = rooted(X.astype(np.float32), "X")
-    np.testing.assert_allclose(floats**2, shares, atol=1e-6)
+    np.testing.assert_array_equal(model.predict([X[:7], X[7:]]), model.labels_)
+    rest = KMeans(20, metric="hellinger").fit(X[:500]).partial_fit(X[500:])
+    same(KMeans(20).fit(roots[:500]).partial_fit(roots[500:]), rest)
     with pytest.raises(ValueError, match="not be negative"):
         KMeans(1, metric="hellinger").fit([[1.0, -1.0]])
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize("dims", [1, 3, 16, 37, 128])
+def test_roots_on_every_instruction_set_and_thread_count(rng, dtype, dims):
+    X = rng.integers(0, 256, (1500, dims)).astype(dtype) * (rng.random((1500, dims)) < 0.6)
+    X = np.ascontiguousarray(X.astype(dtype))
+    X[5] = 0
+    if dtype == np.float32:
+        X[7:9] *= np.float32([[1e-42], [1e35]])
+    expected, found = reference.hellinger_roots(X), []
+    for name in _core.isas():
+        _core.use_isa(name)
+        found += [_core.hellinger_roots(X, threads) for threads in (1, 3)]
+    _core.reset_isa()
+    for roots in found:
+        assert roots.tobytes() == found[0].tobytes()
+        np.testing.assert_allclose(roots, expected, rtol=0 if dtype == np.uint8 else 2e-7)
+    lengths = np.linalg.norm(found[0].astype(np.float64), axis=1)
+    assert found[0][5].max() == lengths[5] == 0
+    if dtype == np.float32:
+        np.testing.assert_allclose(lengths[lengths > 0], 1, rtol=1e-6)
+
+
+def test_copies_are_copies_of_what_is_compared():
+    X = np.uint8([[4, 0], [2, 2], [9, 9], [1, 3], [0, 7]])  # the second and third are one point
+    distances, labels = np.int32([1, 9, 9, 4, 2]), np.zeros(5, np.int64)
+    given, roots = labels.copy(), labels.copy()
+    assert _core.repair_empty([X], False, distances, 4, given) == 3
+    assert _core.repair_empty([X[:2], X[2:]], True, distances, 4, roots) == 3
+    np.testing.assert_array_equal(given, [0, 1, 2, 3, 0])
+    np.testing.assert_array_equal(roots, [0, 1, 0, 2, 3])
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+def test_hellinger_reads_mapped_files_by_blocks(rng, tmp_path, monkeypatch, dtype):
+    X = blobs(rng, 40_000, 64, np.uint8).astype(dtype)
+    np.save(tmp_path / "x.npy", X)
+    whole = KMeans(30, metric="hellinger", iterations=2).fit(X)
+    monkeypatch.setattr(_points, "BLOCK", 1000)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    model = KMeans(30, metric="hellinger", iterations=2)
+    tracemalloc.start()
+    model.fit([mapped[:100], mapped[100:]])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    same(model, whole)
+    assert peak < X.nbytes / 2 + 28 * len(X)  # they are not converted all at once
 
 
 def test_float_centers_of_bytes_are_not_rounded(rng):
@@ -320,6 +367,28 @@ def test_a_damaged_checkpoint_is_noticed(rng, tmp_path):
         KMeans(20, iterations=3).fit(X, checkpoint=path)
 
 
+# ---- what it will cost
+
+
+def test_the_cost_is_announced_first(rng, tmp_path):
+    X, path, events = blobs(rng, 2000, 8, np.uint8), tmp_path / "kmeans", []
+
+    def progress(done, total):
+        events.append(done)
+        stop_after(4)(done, total)
+
+    with pytest.raises(StoppedError):
+        KMeans(50).fit(X, announce=events.append, progress=progress, checkpoint=path)
+    cost, *rounds = events
+    assert rounds == [1, 2, 3, 4]
+    assert cost.seconds > 0
+    assert cost.memory >= X.nbytes
+    said = []
+    for _ in range(2):  # a round is left, then none
+        KMeans(50, iterations=5).fit(X, announce=said.append, checkpoint=path)
+    assert said[1].seconds == 0 < said[0].seconds < cost.seconds
+
+
 # ---- laws
 
 
@@ -338,7 +407,7 @@ def test_laws_of_every_way(data):
         "width": data.draw(st.integers(1, 20)),
         "random_state": data.draw(st.integers(0, 2**63 - 1)),
     }
-    roots = rooted(X, "X") if parameters["metric"] == "hellinger" else X
+    roots = reference.hellinger_roots(X) if parameters["metric"] == "hellinger" else X
     if len(np.unique(roots, axis=0)) < words:
         return
     model = KMeans(words, **parameters).fit(X)
@@ -358,7 +427,7 @@ def test_cost_knows_what_grows(rng):
         KMeans(2).cost(X[:0])
     seeding = KMeans(200, init="k-means++").cost(X)
     assert seeding.seconds > small.seconds / 2
-    assert KMeans(200, metric="hellinger").cost(X).memory == small.memory + X.nbytes
+    assert KMeans(200, metric="hellinger").cost(X).memory == small.memory + X.nbytes  # one block
     with pytest.raises(ValueError, match=r"'k-means.*' is for up to 100,000 words.*take 'random'"):
         KMeans(100_001, init="k-means++").fit(X)
 

@@ -231,6 +231,38 @@ def test_learns_from_photos(rng, tmp_path):
         Vocabulary.learn(tmp_path / "3.png", 10)
 
 
+def test_learns_from_features_of_before(rng, tmp_path):
+    photos = [rng.integers(0, 256, (90, 120), np.uint8) for _ in range(3)]
+    ids = ["a", "b", "c"]
+    features.extract_folder([*photos, b"no photo"], tmp_path, ids=[*ids, "d"], max_features=50)
+    folder, stages, said = features.FolderFeatures.open(tmp_path), [], []
+    vocabulary = Vocabulary.learn(
+        folder,
+        10,
+        algorithm="approximate",
+        announce=said.append,
+        progress=lambda *stage: stages.append(stage),
+        checkpoint=tmp_path / "checkpoint",
+    )
+    X = np.concatenate([folder[id].descriptors for id in ids])
+    expected = Vocabulary.from_descriptors(
+        [X[:10], X[10:]], 10, folder.fingerprint, algorithm="approximate"
+    )
+    np.testing.assert_array_equal(vocabulary.words, expected.words)
+    assert vocabulary.fingerprint == folder.fingerprint
+    assert stages[:4] == [*(("extracting", i, 3) for i in (1, 2, 3)), ("learning words", 1, 10)]
+    assert len(said) == 1
+    assert (tmp_path / "checkpoint").is_file()
+    with pytest.raises(TypeError, match="max_features: the features of a folder are extracted"):
+        Vocabulary.learn(folder, 10, max_features=50)
+    features.extract_folder([b"no photo"], tmp_path / "none", ids=["d"])
+    with pytest.raises(ValueError, match="none has none"):
+        Vocabulary.learn(features.FolderFeatures.open(tmp_path / "none"), 2)
+    features.extract_folder(photos, tmp_path / "orb", "orb", ids=ids)
+    with pytest.raises(ValueError, match=r"opencv-orb/bits/uint8/32.* is of bits"):
+        Vocabulary.learn(features.FolderFeatures.open(tmp_path / "orb"), 2)
+
+
 def test_learning_from_photos_samples_as_learning_from_all_their_descriptors(rng):
     photos = [rng.integers(0, 256, (60, 80), np.uint8) for _ in range(9)]
     found = [features.sift(photo, max_features=40).descriptors for photo in photos]

@@ -6,6 +6,7 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/gil.hpp"
+#include "neighbors/hellinger.hpp"
 #include "neighbors/update_centers.hpp"
 #include "words/spread_rows.hpp"
 
@@ -76,7 +77,7 @@ template <class T>
 void bind_repair_empty(py::module_& m) {
     m.def(
         "repair_empty",
-        [](const std::vector<Array<T>>& parts, const Array<Distance<T>>& distances,
+        [](const std::vector<Array<T>>& parts, bool roots, const Array<Distance<T>>& distances,
            std::size_t clusters, Labels labels) {
             std::vector<MatrixView<const T>> views;
             std::size_t rows = 0;
@@ -92,9 +93,29 @@ void bind_repair_empty(py::module_& m) {
                 throw py::value_error("points, labels and distances differ in number");
             check_labels(l, clusters);
             const ReleasedGil nogil;  // no Python object is touched after this
-            return repair_empty<T>(views, d, clusters, l);
+            return repair_empty<T>(views, roots, d, clusters, l);
         },
-        "parts"_a.noconvert(), "distances"_a.noconvert(), "clusters"_a, "labels"_a.noconvert());
+        "parts"_a.noconvert(), "roots"_a, "distances"_a.noconvert(), "clusters"_a,
+        "labels"_a.noconvert());
+}
+
+template <class T>
+void bind_hellinger_roots(py::module_& m) {
+    m.def(
+        "hellinger_roots",
+        [](const Array<T>& points, int threads) {
+            const auto x = view(points);
+            if (x.cols > std::size_t{1} << 24)
+                throw py::value_error("points have too many columns");
+            Array<T> roots({points.shape(0), points.shape(1)});
+            const auto out = mutable_view(roots);
+            {
+                const ReleasedGil nogil;  // no Python object is touched in this block
+                hellinger_roots(x, out, threads);
+            }
+            return roots;
+        },
+        "points"_a.noconvert(), "threads"_a);
 }
 
 template <class T>
@@ -123,6 +144,8 @@ void bind_words(py::module_& m) {
     bind_means<double, float>(m);
     bind_repair_empty<std::uint8_t>(m);
     bind_repair_empty<float>(m);
+    bind_hellinger_roots<std::uint8_t>(m);
+    bind_hellinger_roots<float>(m);
     bind_spread_rows<std::uint8_t>(m);
     bind_spread_rows<float>(m);
 }

@@ -11,6 +11,7 @@
 #include "core/parallel.hpp"
 #include "core/prefetch.hpp"
 #include "core/size.hpp"
+#include "neighbors/hellinger.hpp"
 
 namespace trouvaille {
 namespace {
@@ -156,7 +157,7 @@ void write_means(MatrixView<const S> sums, std::span<const std::int64_t> counts,
 }
 
 template <class T>
-std::size_t repair_empty(std::span<const MatrixView<const T>> parts,
+std::size_t repair_empty(std::span<const MatrixView<const T>> parts, bool roots,
                          std::span<const Distance<T>> distances, std::size_t clusters,
                          std::span<std::int64_t> labels) {
     std::vector<std::size_t> sizes(clusters);
@@ -167,13 +168,20 @@ std::size_t repair_empty(std::span<const MatrixView<const T>> parts,
     std::vector<std::size_t> taken;
     InterruptPoll poll;
     const std::size_t cols = parts.empty() ? 0 : parts.front().cols;
+    std::vector<T> of_point(cols), of_other(cols);
+    const auto compared = [&](std::size_t point, std::vector<T>& scratch) {
+        const T* row = row_of(parts, point);
+        if (!roots) return row;
+        root_shares(row, cols, scratch.data());
+        return static_cast<const T*>(scratch.data());
+    };
     // Copies of a point are at the same distance from their centre, so they follow each other.
     const auto is_taken = [&](std::size_t point) {
-        const T* row = row_of(parts, point);
+        const T* row = compared(point, of_point);
         for (auto other = taken.rbegin(); other != taken.rend(); ++other) {
             if (distances[*other] != distances[point]) return false;
             poll.did(cols + 1);
-            if (std::equal(row, row + cols, row_of(parts, *other))) return true;
+            if (std::equal(row, row + cols, compared(*other, of_other))) return true;
         }
         return false;
     };
@@ -201,7 +209,7 @@ std::size_t update_centers(MatrixView<const T> points, std::span<std::int64_t> l
                            int threads) {
     assert(distances.size() == points.rows && centers.cols == points.cols);
     const std::size_t repaired =
-        repair_empty<T>(std::span(&points, 1), distances, centers.rows, labels);
+        repair_empty<T>(std::span(&points, 1), false, distances, centers.rows, labels);
     Pages<Sum<T>> memory(checked_mul(centers.rows, centers.cols, "the sums of clusters"));
     const MatrixView<Sum<T>> sums{memory.data(), centers.rows, centers.cols};
     std::vector<std::int64_t> counts(centers.rows);
@@ -214,7 +222,7 @@ std::size_t update_centers(MatrixView<const T> points, std::span<std::int64_t> l
 #define INSTANTIATE(T)                                                                \
     template void add_to_sums(MatrixView<const T>, std::span<const std::int64_t>,     \
                               MatrixView<Sum<T>>, std::span<std::int64_t>, int);      \
-    template std::size_t repair_empty(std::span<const MatrixView<const T>>,           \
+    template std::size_t repair_empty(std::span<const MatrixView<const T>>, bool,     \
                                       std::span<const Distance<T>>, std::size_t,      \
                                       std::span<std::int64_t>);                       \
     template std::size_t update_centers(MatrixView<const T>, std::span<std::int64_t>, \

@@ -37,10 +37,11 @@ void write_means(MatrixView<const S> sums, std::span<const std::int64_t> counts,
 /// already taken are passed over; when none is left, the remaining clusters stay empty. Changes
 /// labels alone; returns how many clusters got a point. It never adds to the sum of distances.
 ///
-/// The points are rows of `parts`, one behind the other. `distances` are their squared distances
-/// from the centres that `labels` name.
+/// The points are rows of `parts`, one behind the other, or with `roots` what root_shares
+/// (hellinger.hpp) makes of them. `distances` are their squared distances from the centres that
+/// `labels` name.
 template <class T>
-std::size_t repair_empty(std::span<const MatrixView<const T>> parts,
+std::size_t repair_empty(std::span<const MatrixView<const T>> parts, bool roots,
                          std::span<const Distance<T>> distances, std::size_t clusters,
                          std::span<std::int64_t> labels);
 

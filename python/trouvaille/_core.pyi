@@ -278,8 +278,13 @@ def means(
     sums: NDArray[Any], counts: NDArray[np.int64], centers: NDArray[Any], threads: int
 ) -> NDArray[Any]: ...
 def repair_empty(
-    parts: list[NDArray[Any]], distances: NDArray[Any], clusters: int, labels: NDArray[np.int64]
+    parts: list[NDArray[Any]],
+    roots: bool,
+    distances: NDArray[Any],
+    clusters: int,
+    labels: NDArray[np.int64],
 ) -> int: ...
+def hellinger_roots(points: NDArray[_Point], threads: int) -> NDArray[_Point]: ...
 def spread_rows(points: NDArray[Any], count: int, seed: int, threads: int) -> NDArray[np.int64]: ...
 
 # vocabulary trees

@@ -13,24 +13,54 @@ from pathlib import Path
 from typing import Any
 
 _PART = re.compile(r"\.[0-9a-f]{32}\.part")
+_OWN_FILES = "/proc/self/fd/{}"
 _HAS_TRACKFD = sys.version_info >= (3, 13) and sys.platform != "win32"
 
 
 def replace(path: Path, parts: Iterable[Any]) -> None:
-    """Write bytes to a file beside `path`, then give it that name: a crash leaves old or new."""
+    """Write bytes to a file beside `path`, then give it that name: a crash leaves old or new.
+
+    And nothing else, where the system has files without a name (Linux, most file systems).
+    """
     # Of a name of its own, which must not be too long where that of `path` just is not.
     aside = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        with aside.open("xb") as file:
+        unnamed = _opened_without_name(aside.parent)
+        with aside.open("xb") if unnamed is None else os.fdopen(unnamed, "wb") as file:
             for part in parts:
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
+            if unnamed is not None:
+                _give_name(unnamed, aside)
         aside.replace(path)
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
     _sync(path.parent)
+
+
+def _opened_without_name(folder: Path) -> int | None:
+    """Return a new file that goes away with this process, or None where there is no such thing."""
+    if not hasattr(os, "O_TMPFILE"):
+        return None
+    try:
+        file = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+    except OSError:  # not on this file system; or the folder is at fault, which a named file says
+        return None
+    if os.path.lexists(_OWN_FILES.format(file)):
+        return file
+    os.close(file)  # /proc is not there, by which alone it would get a name
+    return None
+
+
+def _give_name(file: int, path: Path) -> None:
+    folder = os.open(path.parent, os.O_DIRECTORY)
+    try:
+        # Only with a folder's descriptor does Python follow the link to what it stands for.
+        os.link(_OWN_FILES.format(file), path.name, dst_dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def is_part(name: str) -> bool:

@@ -27,7 +27,7 @@ class Interrupted(BaseException):
 class _Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the commands in the order of use."""
-        return ["index", "search", "extract", "draw", "match", "evaluate", "demo"]
+        return ["index", "search", "extract", "draw", "match", "vocabulary", "evaluate", "demo"]
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; typer would end the program by itself at a KeyboardInterrupt."""

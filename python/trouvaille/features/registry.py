@@ -155,6 +155,11 @@ class Kind(NamedTuple):
     dtype: str
     dimensions: int
 
+    @property
+    def bits(self) -> bool:
+        """Whether they are bits, eight a byte, of which there are no words."""
+        return self.normalisation == "bits"
+
 
 def parse_fingerprint(fingerprint: str) -> Kind:
     """Return what ``flavour/normalisation/dtype/dimensions``, and what follows, stands for."""

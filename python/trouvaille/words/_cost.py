@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import _core
 from ._lloyd import Lloyd
-from ._points import Points
+from ._points import BLOCK, Points
 from ._sampling import SEEDS_FROM
 
 _TIMED = 8_192  # points that are assigned, and at most as many centres that a graph is built of
@@ -34,16 +34,17 @@ class Cost(NamedTuple):
     memory: int
 
 
-def estimated(points: Points, given: dict[str, Any]) -> Cost:
-    """Time a round of some points and extrapolate."""
+def estimated(points: Points, given: dict[str, Any], done: int = 0) -> Cost:
+    """Time a round of some points and extrapolate to those that are left after `done` rounds."""
     n, words, dims = len(points), given["num_words"], points.dims
     if n == 0:
         raise ValueError("X must hold at least one point")
-    rounds = given["iterations"] + 1
+    updates = given["iterations"] - done
+    rounds = updates + (done == 0)  # of assignment
     approximate = given["algorithm"] == "approximate"
     tried = min(words, n, _TIMED if approximate else words)
     centers = points.at(np.linspace(0, n - 1, tried).astype(np.int64))
-    sample = Points(points.at(np.linspace(0, n - 1, min(n, _TIMED)).astype(np.int64)))
+    sample = points.some(np.linspace(0, n - 1, min(n, _TIMED)).astype(np.int64))
     lloyd = Lloyd(
         sample,
         np.ascontiguousarray(centers),
@@ -61,14 +62,18 @@ def estimated(points: Points, given: dict[str, Any]) -> Cost:
     else:
         deeper = words / tried
     updating = _seconds(lloyd.update)
-    assigning = (first + (rounds - 1) * later) * deeper + (rounds - 1) * updating
-    seconds = _seeding(points, given) + rounds * building + assigning * n / len(sample)
+    if done > 0:
+        first = later
+    assigning = (first + (rounds - 1) * later) * deeper if rounds > 0 else 0.0
+    seconds = rounds * building + (assigning + updates * updating) * n / len(sample)
+    if done == 0:
+        seconds += _seeding(points, given)
     size = points.dtype.itemsize
     memory = 28 * n + words * dims * (8 + 2 * size) + _SCRATCH
     if approximate:
         memory += words * (dims * size + 2 * 4 * Lloyd.DEGREE)
-    if given["metric"] == "hellinger":
-        memory += n * dims * size  # the roots
+    if points.roots:
+        memory += min(n, BLOCK) * dims * size
     return Cost(seconds, memory)
 
 

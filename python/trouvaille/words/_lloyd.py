@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..neighbors.graph import Graph
-from ._points import Points, in_chunks
+from ._points import Points
 
 # Of the graph of centres, which every round builds anew: as many edges as a search at a precision
 # of 0.95 wants, and no more care than the round's own change of centres leaves of use.
@@ -52,27 +52,28 @@ class Lloyd:
             len(self.points), _distance_type(self.points.dtype, self.centers.dtype)
         )
         graph = None if self._width is None else self.build_graph()
-        for located in self.points.located():
-            for rows, chunk in in_chunks(*located):
-                self._assign(rows, chunk.astype(self.centers.dtype, copy=False), graph)
+        for rows, block in self.points.blocks():
+            self._assign(rows, block.astype(self.centers.dtype, copy=False), graph)
 
     def build_graph(self) -> Graph:
         """Return a graph of the centres."""
         graph = Graph(self.DEGREE, build_width=_BUILD_WIDTH, random_state=self._random_state)
         return graph.build(self.centers, threads=self._threads)
 
-    def _assign(self, rows: slice, chunk: NDArray[Any], graph: Graph | None) -> None:
+    def _assign(self, rows: slice, block: NDArray[Any], graph: Graph | None) -> None:
         if graph is None:
-            found = _core.exact_neighbors(chunk, self.centers, 1, self._threads)
+            found = _core.exact_neighbors(block, self.centers, 1, self._threads)
         else:
             before = self.labels[rows]
             starts = None if len(before) and before[0] < 0 else before
-            found = graph._nearest_from(chunk, starts, self._width or 1, self._threads)
+            found = graph._nearest_from(block, starts, self._width or 1, self._threads)
         self.distances[rows], self.labels[rows] = found[0][:, 0], found[1][:, 0]
 
     def update(self, dtype: np.dtype[Any] | None = None) -> None:
         """Make each centre the mean of its points; repair those without any."""
-        _core.repair_empty(self.points.parts, self.distances, len(self.centers), self.labels)
+        _core.repair_empty(
+            self.points.parts, self.points.roots, self.distances, len(self.centers), self.labels
+        )
         sums, counts = empty_sums(self.points.dtype, self.centers.shape)
         self.add_to(sums, counts)
         centers = self.centers if dtype is None else self.centers.astype(dtype)
@@ -80,8 +81,8 @@ class Lloyd:
 
     def add_to(self, sums: NDArray[Any], counts: NDArray[np.int64]) -> None:
         """Add the points to the sums of their centres."""
-        for rows, part in self.points.located():
-            _core.add_to_sums(part, self.labels[rows], sums, counts, self._threads)
+        for rows, block in self.points.blocks():
+            _core.add_to_sums(block, self.labels[rows], sums, counts, self._threads)
 
     def inertia(self) -> float:
         """Return the sum of the distances: exact where they are integers."""

@@ -7,18 +7,24 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from .. import _check, _core
 
-_CHUNK = 1 << 18  # rows that are worked on at a time: what is made of them is small
+BLOCK = 1 << 18  # rows that are worked on at a time: what is made of them is small
 _LARGEST = 9e18  # over the root of the dimensions: the squared distances of floats are floats
 
 
 class Points:
-    """Rows one behind the other, all bytes or all float32; none is copied that need not be."""
+    """Rows one behind the other, all bytes or all float32; none is copied that need not be.
 
-    def __init__(self, X: Any, name: str = "X", metric: str = "l2") -> None:
+    With the metric "hellinger" they are histograms, and what is compared are the roots of their
+    shares: bytes as RootSIFT has them, of a length of 512, floats of a length of 1. These are made
+    of a block at a time, each time anew, which takes less than to compare them with a hundred
+    centers.
+    """
+
+    def __init__(self, X: Any, name: str = "X", metric: str = "l2", threads: int = 1) -> None:
         parts = X if _are_parts(X) else [X]
         self.parts = [_check.descriptors(part, name) for part in parts]
         kinds = sorted({(part.dtype.name, part.shape[1]) for part in self.parts})
@@ -27,15 +33,15 @@ class Points:
                 f"the arrays of {name} must be of one dtype and width, got "
                 + " and ".join(f"{dtype} with {cols} columns" for dtype, cols in kinds)
             )
-        self.dims = self.parts[0].shape[1]
-        self._check_range(name)
-        if metric == "hellinger":
-            self.parts = [rooted(part, name) for part in self.parts]
         self.dtype: np.dtype[Any] = self.parts[0].dtype
+        self.dims = self.parts[0].shape[1]
+        self.roots = metric == "hellinger"
+        self._threads = threads
+        self._check_range(name)
         self._starts = np.cumsum([0, *(len(part) for part in self.parts)])
 
     def _check_range(self, name: str) -> None:
-        if self.parts[0].dtype == np.uint8:
+        if self.dtype == np.uint8:
             if self.dims > _core.max_byte_dims:
                 raise ValueError(
                     f"{name} has {self.dims} columns; distances between bytes fit 32 bits up to "
@@ -44,19 +50,35 @@ class Points:
             return
         limit = _LARGEST / max(self.dims, 1) ** 0.5
         for part in self.parts:
-            if part.size and max(part.max(), -part.min()) > limit:
+            if part.size == 0:
+                continue
+            least = part.min()
+            if max(part.max(), -least) > limit:
                 raise ValueError(f"{name} must be within {limit:.3g}, or distances overflow")
+            if self.roots and least < 0:
+                raise ValueError(f"{name} must not be negative for the metric 'hellinger'")
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    def located(self) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """Yield each part and which rows it has."""
-        for part, begin in zip(self.parts, self._starts[:-1], strict=True):
-            yield slice(int(begin), int(begin) + len(part)), part
+    def blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """Yield the points as they are compared, a block at a time, and which rows it has."""
+        for part, first in zip(self.parts, self._starts[:-1], strict=True):
+            for begin in range(0, len(part), BLOCK):
+                block = part[begin : begin + BLOCK]
+                start = int(first) + begin
+                yield slice(start, start + len(block)), self._compared(block)
 
     def at(self, rows: NDArray[np.int64]) -> NDArray[Any]:
-        """Return a copy of some rows."""
+        """Return a copy of some points as they are compared."""
+        return self._compared(self._given(rows))
+
+    def some(self, rows: NDArray[np.int64]) -> Points:
+        """Return a copy of some of them as points of the same metric."""
+        metric = "hellinger" if self.roots else "l2"
+        return Points(self._given(rows), metric=metric, threads=self._threads)
+
+    def _given(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         if len(self.parts) == 1:
             return self.parts[0][rows]
         taken = np.empty((len(rows), self.dims), self.dtype)
@@ -65,6 +87,11 @@ class Points:
             own = part_of == number
             taken[own] = part[rows[own] - self._starts[number]]
         return taken
+
+    def _compared(self, rows: NDArray[Any]) -> NDArray[Any]:
+        if not self.roots:
+            return rows
+        return _core.hellinger_roots(np.ascontiguousarray(rows), self._threads)
 
     def described(self) -> dict[str, Any]:
         """Return what tells other points from these."""
@@ -81,30 +108,3 @@ def _are_parts(X: Any) -> bool:
         and len(X) > 0
         and all(isinstance(part, np.ndarray) and part.ndim == 2 for part in X)
     )
-
-
-def in_chunks(located: slice, part: NDArray[Any]) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """Yield the rows of a part by chunks that are small enough to be converted."""
-    for begin in range(0, len(part), _CHUNK):
-        chunk = part[begin : begin + _CHUNK]
-        start = located.start + begin
-        yield slice(start, start + len(chunk)), chunk
-
-
-def rooted(X: ArrayLike, name: str) -> NDArray[Any]:
-    """Return histograms so that Euclidean distances are Hellinger's: the roots of their shares.
-
-    Bytes become bytes as RootSIFT has them, of a length of 512; floats have a length of 1. Zeros
-    stay zeros.
-    """
-    given = _check.descriptors(X, name)
-    if given.dtype != np.uint8 and given.size and given.min() < 0:
-        raise ValueError(f"{name} must not be negative for the metric 'hellinger'")
-    root = np.empty_like(given)
-    for rows, chunk in in_chunks(slice(0, len(given)), given):
-        total = chunk.sum(axis=1, keepdims=True, dtype=np.float64)
-        shares = np.sqrt(chunk / np.where(total > 0, total, 1))
-        if given.dtype == np.uint8:
-            shares = np.minimum(np.rint(512 * shares), 255)
-        root[rows] = shares
-    return root

@@ -40,7 +40,7 @@ class KMeans(Parameters):
         At most so many rounds of assignment and update; fewer if the centres stop changing.
     metric : {"l2", "hellinger"}
         Euclidean distance, or Hellinger's between histograms such as SIFT: the same of RootSIFT, to
-        which points are converted (in memory) and which the centres are of.
+        which points are converted, a block at a time, and which the centres are of.
     dtype : {None, "uint8", "float32"}
         Of the centres: that of the points by default. Means of bytes are rounded to the nearest
         as bytes; in float32 the last ones are not.
@@ -119,6 +119,7 @@ class KMeans(Parameters):
         X: ArrayLike | list[NDArray[Any]],
         y: object = None,
         *,
+        announce: Callable[[Cost], object] | None = None,
         progress: Progress | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Self:
@@ -132,9 +133,12 @@ class KMeans(Parameters):
             be larger than the memory, but for 12 bytes a point, at first 28.
         y
             Not looked at: pipelines of scikit-learn pass it.
+        announce : callable, optional
+            ``announce(cost)`` is called before the first round with what is estimated that all that
+            are left will take: see `cost`.
         progress : callable, optional
             ``progress(done, total)`` is called after each round, the last before `total` where the
-            centres stop changing. What a round will take is known before: see `cost`.
+            centres stop changing.
         checkpoint : path, optional
             A file that each round replaces. If it is there, the clustering goes on from it, and
             ends with the same bits as if it had never been interrupted.
@@ -153,13 +157,15 @@ class KMeans(Parameters):
             If the checkpoint is not as it was written.
         """
         given = self._checked()
-        points = Points(X, "X", given["metric"])
+        points = Points(X, "X", given["metric"], given["threads"])
         dtype = _dtype_of_centers(given, points)
         lloyd = _lloyd(points, np.empty((given["num_words"], points.dims), points.dtype), given)
         iterations, done, changed = given["iterations"], 0, True
         if checkpoint is not None:
             key = {name: given[name] for name in _KEYS} | points.described()
             done, changed = _checkpoint.resume(checkpoint, key, lloyd, iterations)
+        if announce is not None:
+            announce(estimated(points, given, done if changed else iterations))
         if done == 0:
             lloyd.centers = _initial(points, given)
             lloyd.assign()
@@ -211,7 +217,7 @@ class KMeans(Parameters):
         .. [1] D. Sculley, "Web-scale k-means clustering", WWW 2010.
         """
         given = self._checked()
-        points = Points(X, "X", given["metric"])
+        points = Points(X, "X", given["metric"], given["threads"])
         dtype = _dtype_of_centers(given, points)
         if not hasattr(self, "cluster_centers_"):
             self.cluster_centers_ = _initial(points, given).astype(dtype)
@@ -242,14 +248,21 @@ class KMeans(Parameters):
         self.n_iter_ += 1
         return self
 
-    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
-        """Return the number of the nearest centre of each row of `X`, shape (n_points,)."""
+    def predict(self, X: ArrayLike | list[NDArray[Any]]) -> NDArray[np.int64]:
+        """Return the number of the nearest centre of each point, shape (n_points,).
+
+        Parameters
+        ----------
+        X : array_like of uint8 or float, shape (n_points, n_dims), or list of such arrays
+        """
         if not hasattr(self, "cluster_centers_"):
             raise ValueError("this KMeans has no centres yet: call fit first")
-        points = Points(X, "X", self._checked()["metric"])
-        if len(points.parts) > 1:
-            raise ValueError("X must be one array")
-        return assign(points.parts[0], self.cluster_centers_, threads=self.threads).ids[:, 0]
+        given = self._checked()
+        points = Points(X, "X", given["metric"], given["threads"])
+        labels = np.empty(len(points), np.int64)
+        for rows, block in points.blocks():
+            labels[rows] = assign(block, self.cluster_centers_, threads=self.threads).ids[:, 0]
+        return labels
 
     def cost(self, X: ArrayLike | list[NDArray[Any]]) -> Cost:
         """Estimate what `fit` will take on this machine, as it is now, within a second or two.
@@ -264,7 +277,7 @@ class KMeans(Parameters):
             ``(seconds, memory)``: all rounds, and bytes beyond the points.
         """
         given = self._checked()
-        return estimated(Points(X, "X"), given)
+        return estimated(Points(X, "X", given["metric"], given["threads"]), given)
 
     def _checked(self) -> dict[str, Any]:
         """Return the arguments of the constructor, checked."""

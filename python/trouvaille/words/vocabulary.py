@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +16,9 @@ from .._own_lock import OwnLock
 from ..neighbors import Neighbors
 from ..neighbors.graph import Graph
 from . import _vocabulary_file
-from ._learning import descriptors_of
+from ._cost import Cost
+from ._learning import Stages, descriptors_of
+from ._points import Points
 from ._sampling import SAMPLE, shuffled
 from .assignment import SoftWords, assign, soft_weights
 from .kmeans import KMeans, Progress
@@ -152,7 +155,7 @@ class Vocabulary(OwnLock):
     @classmethod
     def from_descriptors(
         cls,
-        X: ArrayLike,
+        X: ArrayLike | list[NDArray[Any]],
         num_words: int,
         fingerprint: str,
         *,
@@ -160,15 +163,17 @@ class Vocabulary(OwnLock):
         max_descriptors: int | None = None,
         iterations: int = 10,
         algorithm: str | None = None,
+        announce: Callable[[Cost], object] | None = None,
         progress: Progress | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         threads: int | None = None,
     ) -> Self:
         """Learn words by k-means.
 
         Parameters
         ----------
-        X : array_like of uint8 or float, shape (n_descriptors, n_dims)
-            Descriptors.
+        X : array_like of uint8 or float, shape (n_descriptors, n_dims), or list of such arrays
+            Descriptors; mapped files stay where they are, as `KMeans` has it.
         num_words : int
             Words to learn.
         fingerprint : str
@@ -177,7 +182,7 @@ class Vocabulary(OwnLock):
             Seed of the sample and of the initial centres.
         max_descriptors : int, optional
             If there are more, a random sample of so many is used; by default 256 a word.
-        iterations, algorithm, progress, threads
+        iterations, algorithm, announce, progress, checkpoint, threads
             As in `KMeans`; by default more than 16,384 words are learned approximately.
 
         Returns
@@ -191,12 +196,13 @@ class Vocabulary(OwnLock):
             If there are fewer distinct descriptors than `num_words`, or an argument is out of
             range.
         """
-        X = _check.descriptors(X, "X")
+        points = Points(X, "X")
         num_words = _check.count(num_words, "num_words")
         most = _most_descriptors(max_descriptors, num_words)
-        if len(X) > most:
-            sample = shuffled(len(X), _check.seed(random_state), SAMPLE)[:most]
-            X = X[np.sort(sample)]
+        drawn = points.parts
+        if len(points) > most:
+            sample = shuffled(len(points), _check.seed(random_state), SAMPLE)[:most]
+            drawn = [points.at(np.sort(sample))]
         if algorithm is None:
             algorithm = "exact" if num_words <= _EXACT_TO else "approximate"
         model = KMeans(
@@ -206,7 +212,8 @@ class Vocabulary(OwnLock):
             random_state=random_state,
             threads=threads,
         )
-        return cls(model.fit(X, progress=progress).cluster_centers_, fingerprint)
+        model.fit(drawn, announce=announce, progress=progress, checkpoint=checkpoint)
+        return cls(model.cluster_centers_, fingerprint)
 
     @classmethod
     def learn(
@@ -216,7 +223,10 @@ class Vocabulary(OwnLock):
         *,
         random_state: int = 0,
         max_descriptors: int | None = None,
-        progress: Progress | None = None,
+        algorithm: str | None = None,
+        announce: Callable[[Cost], object] | None = None,
+        progress: Stages | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         threads: int | None = None,
         **options: Any,
     ) -> Self:
@@ -228,14 +238,19 @@ class Vocabulary(OwnLock):
         Parameters
         ----------
         photos : path or iterable
-            A folder, or photos as `trouvaille.features.extract` takes them, or several of both.
+            A folder, or photos as `trouvaille.features.extract` takes them, or several of both; or
+            features that were extracted before, a `trouvaille.features.FolderFeatures`.
         num_words : int
             Words to learn.
-        random_state, max_descriptors, progress, threads
+        random_state, max_descriptors, algorithm, announce, checkpoint, threads
             As in `from_descriptors`.
+        progress : callable, optional
+            ``progress(stage, done, total)`` is called after each photo, of the stage
+            ``"extracting"``, and after each round of k-means, of ``"learning words"``.
         **options
             As for `trouvaille.features.extract`: which detector and descriptor, how many features,
-            of photos how large. Not `root`: the words are of RootSIFT.
+            of photos how large. Not `root`: the words are of RootSIFT. None for features that were
+            extracted before.
 
         Returns
         -------
@@ -252,14 +267,18 @@ class Vocabulary(OwnLock):
         """
         num_words = _check.count(num_words, "num_words")
         most = _most_descriptors(max_descriptors, num_words)
-        X, fingerprint = descriptors_of(photos, most, random_state, threads, options)
+        X, fingerprint = descriptors_of(photos, most, random_state, progress, threads, options)
+        rounds = None if progress is None else partial(progress, "learning words")
         return cls.from_descriptors(
             X,
             num_words,
             fingerprint,
             random_state=random_state,
             max_descriptors=most,
-            progress=progress,
+            algorithm=algorithm,
+            announce=announce,
+            progress=rounds,
+            checkpoint=checkpoint,
             threads=threads,
         )
 
