@@ -43,6 +43,7 @@ CONTENDERS: dict[str, tuple[dict[str, Any], bool]] = {
     "Hamming embedding, 64 bits": (_64, True),
     "Hamming embedding, 128 bits, bursts not damped": (_128 := {"signature_bits": 128}, False),
     "Hamming embedding, 128 bits": (_128, True),
+    "Hamming embedding, 128 bits, no descriptors kept": (_128 | {"keep_descriptors": False}, True),
     "ASMK, 128 bits": ({"ranking": "asmk"}, True),
 }
 

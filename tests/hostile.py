@@ -584,6 +584,24 @@ def match_shortlist(module, candidate_words, candidate_descriptors, **arguments)
     return module.match_shortlist(candidates=[candidate, candidate], **arguments)
 
 
+def signature_match_arguments(rng):
+    rows = rng.integers(0, 256, (15, 3, 4)).astype(np.uint8)
+    words = np.stack([rng.permutation(6)[:3] for _ in range(15)]).astype(np.uint32)
+    return {
+        "query_words": words,
+        "query_signatures": rows,
+        "candidate_words": words[:12, 0].copy(),
+        "candidate_signatures": rows[:12, 0] ^ rng.integers(0, 2, (12, 4)).astype(np.uint8),
+        "max_distance": 9,
+        "max_matches": 5,
+    }
+
+
+def match_signatures(module, candidate_words, candidate_signatures, **arguments):
+    candidate = (candidate_words, candidate_signatures)
+    return module.match_signatures(candidates=[candidate, candidate], **arguments)
+
+
 def pair_arguments(dtype):
     def arguments(rng):
         query = rng.integers(0, 100, (15, 8))
@@ -913,6 +931,34 @@ KERNELS = [
                 replacing(max_distances=offset(1, 2**31 - 1)),
             ),
             "bound -1": (EITHER, "max_distances", replacing(max_distances=offset(1, -1))),
+        },
+    ),
+    Kernel(
+        "geometry",
+        "match_signatures",
+        match_signatures,
+        signature_match_arguments,
+        {
+            "query_words": "words",
+            "query_signatures": "bytes",
+            "candidate_words": "words",
+            "candidate_signatures": "bytes",
+        },
+        counts=("max_matches",),
+        named={"candidate_words": "candidates", "candidate_signatures": "candidates"},
+        special={
+            "candidate word 2^32 - 1": (
+                EITHER,
+                "candidate_words",
+                replacing(candidate_words=offset(-1, 2**32 - 1)),
+            ),
+            "a word twice": (EITHER, "query_words", replacing(query_words=lambda x: x * 0)),
+            "distance 2^31 - 1": (
+                EITHER,
+                "max_distance",
+                replacing(max_distance=lambda x: 2**31 - 1),
+            ),
+            "distance 2^31": (VALUE, "max_distance", replacing(max_distance=lambda x: 2**31)),
         },
     ),
     *(

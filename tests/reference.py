@@ -277,6 +277,25 @@ def match_shortlist(descriptors, words, max_distances, candidates):
     return found
 
 
+def match_signatures(words, signatures, candidates, max_distance):
+    """Mutually nearest features of shared words, near enough; a list of (q, c, distance) each."""
+    found, far = [], 2**31 - 1
+    for candidate_words, rows in candidates:
+        distances = np.full((len(words), len(candidate_words)), far)
+        for q, c in np.ndindex(distances.shape):
+            differing = [
+                np.unpackbits(signatures[q, j] ^ rows[c]).sum(dtype=int)
+                for j in np.flatnonzero(words[q] == candidate_words[c])
+            ]
+            distances[q, c] = min(differing, default=far)
+        matches = []
+        for q, c in enumerate(distances.argmin(axis=1) if len(candidate_words) else ()):
+            if distances[q, c] <= max_distance and distances[:, c].argmin() == q:
+                matches.append((q, int(c), int(distances[q, c])))
+        found.append(matches)
+    return found
+
+
 # geometry
 
 

@@ -238,8 +238,10 @@ def test_adding_in_parts_changes_no_answer(tmp_path, vocabulary, folder):
         assert summary(parts.search(query, 100)) == summary(whole.search(query, 100))
 
 
-def test_words_alone_verify_too(tmp_path, vocabulary, folder):
-    collection = Collection.create(tmp_path / "c.tv", vocabulary, keep_descriptors=False)
+@pytest.mark.parametrize("ranking", ["hamming", "asmk", "tfidf"])
+def test_signatures_or_words_alone_verify_too(tmp_path, vocabulary, folder, ranking):
+    options = {"keep_descriptors": False, "ranking": ranking}
+    collection = Collection.create(tmp_path / "c.tv", vocabulary, **options)
     collection.add(folder)
     assert "bytes_descriptors" not in collection.stats()
     hits = collection.search(scenes.view(scenes.scene(6), TURN), k=3)

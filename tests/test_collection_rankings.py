@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import scenes
-from trouvaille import Collection, features
+from trouvaille import Collection, _core, features
 from trouvaille.collection import pipeline, searcher
 from trouvaille.collection.settings import RANKINGS, Settings
 from trouvaille.collection.signing import new_embedding
@@ -219,3 +219,72 @@ def test_threads_that_search_first_make_one_index(tmp_path, monkeypatch, photos,
         found = list(pool.map(lambda _: ranked(collection, photos[1]), range(8)))
     assert all(one == found[0] for one in found)
     assert count == [1]
+
+
+# ---- verified by signatures, where no descriptors are kept
+
+
+@pytest.mark.parametrize("bits", [20, 128])
+def test_a_photo_has_the_signatures_of_its_features(
+    tmp_path, monkeypatch, photos, vocabulary, bits
+):
+    monkeypatch.setattr(pipeline, "SEGMENT_PHOTOS", 3)
+    collection = made(tmp_path / "c.tv", photos, vocabulary, signature_bits=bits)
+    found = collection._current()
+    for number in range(N):
+        segment, place = found._place(number)
+        words = searcher._words(segment, place)
+        expected = found._embedding.transform(searcher._descriptors(segment, place), words)
+        signatures = searcher._signatures(segment, place)
+        np.testing.assert_array_equal(signatures, expected)
+        assert signatures.shape == (len(words), -(-bits // 8))
+    assert (np.diff(searcher._words(*found._place(0))) == 0).any()  # several features of one word
+
+
+def test_what_signatures_verify_is_what_descriptors_do(tmp_path, photos, vocabulary):
+    kept = made(tmp_path / "kept.tv", photos, vocabulary)
+    signed = made(tmp_path / "signed.tv", photos, vocabulary, keep_descriptors=False)
+    words = made(tmp_path / "words.tv", photos, vocabulary, keep_descriptors=False, ranking="tfidf")
+    sizes = [sum(file.stat().st_size for file in c.path.rglob("*")) for c in (kept, signed)]
+    assert sizes[1] < 0.6 * sizes[0]
+    for number in range(N - 1):
+        query = scenes.view(photos[number], VIEW)
+        by_descriptors, by_signatures, by_words = (c.search(query) for c in (kept, signed, words))
+        assert by_signatures[0].id == by_descriptors[0].id == IDS[number]
+        assert by_signatures[0].n_inliers > by_words[0].n_inliers
+        np.testing.assert_allclose(
+            by_signatures[0].transform, by_descriptors[0].transform, rtol=0.02, atol=2
+        )
+        assert [hit.n_inliers for hit in by_signatures[1:]] == [0] * (N - 1)
+
+
+def test_signatures_of_other_features_are_noticed(tmp_path, monkeypatch, photos, vocabulary):
+    collection = made(tmp_path / "c.tv", photos, vocabulary, keep_descriptors=False)
+    words = searcher._words
+    monkeypatch.setattr(searcher, "_words", lambda *place: np.sort(words(*place) // 2 * 2))
+    with pytest.raises(IndexCorruptError, match=r"images.*the lists lack features of the photo"):
+        collection.search(photos[0])
+
+
+def test_signatures_are_taken_from_what_fits(rng):
+    words = np.sort(rng.integers(0, 9, 200)).astype(np.uint32)
+    photos = rng.integers(0, 6, 200).astype(np.uint16)
+    order = np.lexsort((photos, words))
+    rows = rng.integers(0, 256, (200, 5), dtype=np.uint8)
+    for num_words in (9, 5000):  # lists of all words, or of those that have one
+        block = _core.build_signatures(words[order], photos[order], rows, num_words)
+        assert (len(block[0]) > 0) == (num_words == 5000)
+        for photo in range(6):
+            own = photos[order] == photo
+            found = _core.signatures_of(block, photo, words[order][own])
+            np.testing.assert_array_equal(found, rows[own])
+        for other in (np.uint32([9]), np.uint32([2**32 - 1]), np.full(99, words[0], np.uint32)):
+            with pytest.raises(ValueError, match="lack features"):
+                _core.signatures_of(block, 0, other)
+        with pytest.raises(ValueError, match="lack features"):
+            _core.signatures_of(block, 6, words[:1])
+        with pytest.raises(ValueError, match="must ascend"):
+            _core.signatures_of(block, 0, words[::-1].copy())
+        broken = (block[0], np.r_[block[1][:1], np.uint64(2**63), block[1][2:]], *block[2:])
+        with pytest.raises(ValueError, match="lack features"):
+            _core.signatures_of(broken, 0, words[:1])

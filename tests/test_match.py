@@ -58,6 +58,71 @@ def test_bursts_equal_reference(rng, isa, threads, n_words, values):
     assert len(found.matches) > 0
 
 
+def signed(rng, *, n=25, sizes=(0, 1, 20, 45), n_words=9, k=3, bytes_=16, values=256):
+    """A query and candidates, some of whose signatures are nearly the query's for their word."""
+    query = rng.integers(0, values, (n, k, bytes_), dtype=np.uint8)
+    words = np.array([rng.permutation(n_words)[:k] for _ in range(n)], np.uint32).reshape(n, k)
+    candidates = []
+    for size in sizes:
+        rows = rng.integers(0, values, (size, bytes_), dtype=np.uint8)
+        own = rng.integers(0, n_words, size).astype(np.uint32)
+        for c in range(min(n, size) // 2):
+            j = rng.integers(k)
+            rows[c] = query[c, j] ^ (rng.integers(0, 256, bytes_) & rng.integers(0, 2, bytes_))
+            own[c] = words[c, j]
+        candidates.append((own, rows))
+    return query, words, candidates
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("bytes_", [1, 7, 8, 13, 16, 32])
+@pytest.mark.parametrize("values", [2, 256])
+def test_signatures_equal_reference(rng, isa, threads, bytes_, values):
+    query, words, candidates = signed(rng, bytes_=bytes_, values=values)
+    for bound in (0, bytes_, 3 * bytes_, 2**31 - 1):
+        found = geometry.match_signatures(words, query, candidates, bound, threads=threads)
+        assert as_lists(found) == reference.match_signatures(words, query, candidates, bound)
+    assert len(found.matches) > 0
+    assert found.distances.dtype == np.int32
+
+
+def test_the_nearest_signatures_are_kept(rng):
+    query, words, candidates = signed(rng, n=60, sizes=(60,), values=2)
+    everything = as_lists(geometry.match_signatures(words, query, candidates, 128))[0]
+    few = as_lists(geometry.match_signatures(words, query, candidates, 128, max_matches=7))[0]
+    assert few == sorted(sorted(everything, key=lambda match: (match[2], match[0]))[:7])
+    assert len(everything) > 7
+    empty = geometry.match_signatures(words[:0], query[:0], candidates, 128)
+    assert as_lists(empty) == [[]]
+    assert as_lists(geometry.match_signatures(words, query, [], 128)) == []
+
+
+def test_signatures_that_do_not_fit_are_refused(rng):
+    query, words, [(own, rows)] = signed(rng, sizes=(9,))
+    for arguments, error, message in [
+        ((words, query[:-1], [(own, rows)], 9), ValueError, r"query_signatures must have shape"),
+        ((words, query[:, 0], [(own, rows)], 9), ValueError, "query_signatures must be 3-D"),
+        ((words, query, [(own[1:], rows)], 9), ValueError, r"candidates\[0\] has 8 words for 9"),
+        ((words, query, [(own, rows[:, 1:])], 9), ValueError, r"candidates\[0\]: signatures"),
+        ((words, query, [(own, rows)], -1), ValueError, "max_distance must be"),
+        ((words, query, [(own, rows)], 0.5), TypeError, "max_distance"),
+        ((words, query.astype(np.float32) + 0.5, [(own, rows)], 9), ValueError, "query_signatures"),
+    ]:
+        with pytest.raises(error, match=message):
+            geometry.match_signatures(*arguments)
+
+
+def test_ctrl_c_stops_matching_signatures(rng):
+    n = 20_000
+    rows = rng.integers(0, 256, (n, 128), dtype=np.uint8)
+    words = np.zeros(n, np.uint32)
+
+    def match():
+        geometry.match_signatures(words[:, None], rows[:, None], [(words, rows)], 9, threads=1)
+
+    assert interrupts.seconds_to_stop(match) < interrupts.LIMIT
+
+
 def test_a_burst_costs_no_more_than_all_pairs(rng):
     """5,000 features of one word in either photo: 25 million pairs."""
     n = 5000

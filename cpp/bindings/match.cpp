@@ -10,6 +10,7 @@
 #include "bindings/arrays.hpp"
 #include "bindings/gil.hpp"
 #include "geometry/match_pair.hpp"
+#include "geometry/match_signatures.hpp"
 #include "geometry/match_words.hpp"
 #include "neighbors/exact.hpp"
 
@@ -22,24 +23,26 @@ using Bytes = Array<std::uint8_t>;
 using Words = Array<std::uint32_t>;
 
 // The arrays are kept beside the views: they must live as long as the kernel runs.
+template <class Candidate>
 struct Candidates {
     std::vector<std::pair<Words, Bytes>> arrays;
-    std::vector<MatchCandidate> views;
+    std::vector<Candidate> views;
 };
 
-Candidates candidates_of(const py::sequence& listed, std::size_t dimensions) {
-    Candidates candidates;
+template <class Candidate>
+Candidates<Candidate> candidates_of(const py::sequence& listed, std::size_t columns) {
+    Candidates<Candidate> candidates;
     for (const py::handle item : listed) {
         const auto pair = py::reinterpret_borrow<py::sequence>(item);
         if (pair.size() != 2 || !py::isinstance<Words>(pair[0]) || !py::isinstance<Bytes>(pair[1]))
             throw py::type_error("a candidate must be a pair of uint32 words and uint8 rows");
         const auto& [words, rows] = candidates.arrays.emplace_back(
             py::reinterpret_borrow<Words>(pair[0]), py::reinterpret_borrow<Bytes>(pair[1]));
-        const MatchCandidate candidate{vector_view(words), view(rows)};
-        if (candidate.words.size() != candidate.descriptors.rows ||
-            candidate.descriptors.cols != dimensions)
-            throw py::value_error("a candidate's words and descriptors do not fit the query");
-        candidates.views.push_back(candidate);
+        const auto w = vector_view(words);
+        const auto r = view(rows);
+        if (w.size() != r.rows || r.cols != columns)
+            throw py::value_error("a candidate's words and rows do not fit the query");
+        candidates.views.push_back({w, r});
     }
     return candidates;
 }
@@ -83,11 +86,28 @@ py::tuple match(const Bytes& descriptors, const Words& words,
     if (query.words.rows != query.descriptors.rows ||
         query.max_distances.size() != query.descriptors.rows)
         throw py::value_error("the query's arrays differ in length");
-    const Candidates shortlist = candidates_of(candidates, query.descriptors.cols);
+    const auto shortlist = candidates_of<MatchCandidate>(candidates, query.descriptors.cols);
     Matches matches;
     {
         const ReleasedGil nogil;  // the arrays are held by `shortlist` and the caller
         matches = match_shortlist(query, shortlist.views, max_matches, threads);
+    }
+    return arrays_of(matches);
+}
+
+py::tuple match_by_signatures(const Words& words, const Bytes& signatures,
+                              std::int32_t max_distance, const py::sequence& candidates,
+                              std::size_t max_matches, int threads) {
+    const SignedQuery query{view(words), view(signatures), max_distance};
+    if (query.words.rows * query.words.cols != query.signatures.rows)
+        throw py::value_error("words and signatures differ in number");
+    if (query.signatures.cols >= std::size_t{1} << 28)
+        throw py::value_error("signatures are too long for 32-bit distances");
+    const auto shortlist = candidates_of<SignedCandidate>(candidates, query.signatures.cols);
+    Matches matches;
+    {
+        const ReleasedGil nogil;  // the arrays are held by `shortlist` and the caller
+        matches = match_signatures(query, shortlist.views, max_matches, threads);
     }
     return arrays_of(matches);
 }
@@ -120,6 +140,9 @@ void bind_match(py::module_& m) {
     bind_match_pair<float, float>(m);
     m.def("match_shortlist", &match, "descriptors"_a.noconvert(), "words"_a.noconvert(),
           "max_distances"_a.noconvert(), "candidates"_a, "max_matches"_a, "threads"_a);
+    m.def("match_signatures", &match_by_signatures, "words"_a.noconvert(),
+          "signatures"_a.noconvert(), "max_distance"_a, "candidates"_a, "max_matches"_a,
+          "threads"_a);
     m.def("match_words", &match_by_words, "words"_a.noconvert(), "weights"_a.noconvert(),
           "candidate_words"_a.noconvert(), "offsets"_a.noconvert(), "max_matches_per_feature"_a,
           "threads"_a);

@@ -41,6 +41,22 @@ void require_offsets(std::span<const std::int64_t> offsets, std::size_t total) {
         throw py::value_error("offsets must rise from 0 to the number of rows");
 }
 
+/// Those of a photo's features, by their words, which ascend.
+Rows signatures_of(const py::tuple& arrays, std::uint16_t photo, const Words& words) {
+    const Signatures block = block_of(arrays);
+    const auto w = vector_view(words);
+    if (!std::is_sorted(w.begin(), w.end())) throw py::value_error("words must ascend");
+    Rows found({words.shape(0), static_cast<py::ssize_t>(block.rows.cols)});
+    const auto rows = mutable_view(found);
+    bool all = false;
+    {
+        const ReleasedGil nogil;  // no Python object is touched in this block
+        all = take_signatures(block, photo, w, rows);
+    }
+    if (!all) throw py::value_error("the lists lack features of the photo");
+    return found;
+}
+
 py::tuple build(const Words& words, const Photos& photos, const Rows& rows, std::size_t num_words) {
     const auto w = vector_view(words);
     const auto p = vector_view(photos);
@@ -217,6 +233,7 @@ void bind_match_kernel(py::module_& m) {
     m.def("build_signatures", &build, "words"_a.noconvert(), "photos"_a.noconvert(),
           "signatures"_a.noconvert(), "num_words"_a);
     m.def("check_signatures", &check, "block"_a, "num_words"_a, "photos"_a, "bits"_a);
+    m.def("signatures_of", &signatures_of, "block"_a, "photo"_a, "words"_a.noconvert());
     m.def("photo_counts", &counts, "block"_a, "alive"_a.noconvert(), "num_words"_a);
     m.def("self_similarities", &self_similarities, "block"_a, "weights"_a.noconvert(),
           "similarities"_a.noconvert(), "photos"_a);

@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
-#include <limits>
 
 #include "core/cpu.hpp"
 #include "core/interrupt.hpp"
 #include "core/parallel.hpp"
 #include "core/target.hpp"
+#include "geometry/mutual_matches.hpp"
 #include "geometry/word_lists.hpp"
 #include "neighbors/exact.hpp"
 
@@ -26,21 +26,6 @@ constexpr std::size_t pairs_at_once = 512;  // between two looks for Ctrl-C
 // time pair by pair than their packing would.
 constexpr std::size_t burst = 64;
 
-// The nearest feature so far; the smaller number among equals, in whatever order they are offered.
-class Nearest {
-  public:
-    void offer(std::int32_t distance, std::uint32_t feature) {
-        key_ = std::min(key_, static_cast<std::uint64_t>(distance) << 32 | feature);
-    }
-    bool exists() const { return key_ != none; }
-    std::int32_t distance() const { return static_cast<std::int32_t>(key_ >> 32); }
-    std::uint32_t feature() const { return static_cast<std::uint32_t>(key_); }
-
-  private:
-    static constexpr std::uint64_t none = std::numeric_limits<std::uint64_t>::max();
-    std::uint64_t key_ = none;
-};
-
 struct Row {
     std::size_t list;  // the number of its word's list
     std::uint32_t feature;
@@ -48,9 +33,8 @@ struct Row {
     auto operator<=>(const Row&) const = default;
 };
 
-// One thread's scratch: who is whose nearest, between the query and one candidate.
-struct Scratch {
-    std::vector<Nearest> of_query, of_candidate;
+// One thread's scratch.
+struct Scratch : NearestOfBoth {
     std::vector<Row> crowded;  // features whose word is a burst in the query
 };
 
@@ -142,15 +126,13 @@ ALWAYS_INLINE void compare_one(const MatchQuery& query, std::span<const std::uin
                                InterruptPoll& poll) {
     const std::size_t pair_work = query.descriptors.cols / 16 + 1;
     const std::uint8_t* descriptor = candidate.descriptors.row(c);
-    Nearest& of_c = scratch.of_candidate[c];
     while (!features.empty()) {
         const std::span some = features.first(std::min(features.size(), pairs_at_once));
         poll.did(some.size() * pair_work);
         for (const std::uint32_t q : some) {
             const std::int32_t distance =
                 Policy::distance(query.descriptors.row(q), descriptor, query.descriptors.cols);
-            scratch.of_query[q].offer(distance, c);
-            of_c.offer(distance, q);
+            scratch.offer(q, c, distance);
         }
         features = features.subspan(some.size());
     }
@@ -207,39 +189,6 @@ constexpr decltype(&scalar) variants[isa_count] = {scalar, avx2, avx512};
 constexpr decltype(&scalar) variants[isa_count] = {scalar, scalar, scalar};
 #endif
 
-// The mutual nearest that are near enough, in the order of the query's features.
-Matches::Part mutual(const MatchQuery& query, const Scratch& scratch) {
-    Matches::Part result;
-    for (std::uint32_t q = 0; q < scratch.of_query.size(); ++q) {
-        const Nearest& nearest = scratch.of_query[q];
-        if (!nearest.exists() || nearest.distance() > query.max_distances[q]) continue;
-        if (scratch.of_candidate[nearest.feature()].feature() != q) continue;
-        result.pairs.push_back(
-            {static_cast<std::int32_t>(q), static_cast<std::int32_t>(nearest.feature())});
-        result.values.push_back(nearest.distance());
-    }
-    return result;
-}
-
-// Keeps the nearest `most`, in their order.
-void keep_nearest(Matches::Part& matches, std::size_t most) {
-    if (matches.pairs.size() <= most) return;
-    std::vector<std::size_t> order(matches.pairs.size());
-    for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-    const auto middle = order.begin() + static_cast<std::ptrdiff_t>(most);
-    std::nth_element(order.begin(), middle, order.end(), [&](std::size_t a, std::size_t b) {
-        return matches.values[a] != matches.values[b] ? matches.values[a] < matches.values[b]
-                                                      : a < b;
-    });
-    std::sort(order.begin(), middle);
-    for (std::size_t i = 0; i < most; ++i) {  // order[i] >= i: nothing is read after it is written
-        matches.pairs[i] = matches.pairs[order[i]];
-        matches.values[i] = matches.values[order[i]];
-    }
-    matches.pairs.resize(most);
-    matches.values.resize(most);
-}
-
 }  // namespace
 
 Matches match_shortlist(const MatchQuery& query, std::span<const MatchCandidate> candidates,
@@ -253,10 +202,9 @@ Matches match_shortlist(const MatchQuery& query, std::span<const MatchCandidate>
         Scratch scratch;
         for (std::size_t i = begin; i < end; ++i) {
             assert(candidates[i].descriptors.rows == candidates[i].words.size());
-            scratch.of_query.assign(query.descriptors.rows, {});
-            scratch.of_candidate.assign(candidates[i].words.size(), {});
+            scratch.clear(query.descriptors.rows, candidates[i].words.size());
             compare_photos(query, by_word, candidates[i], scratch);
-            parts[i] = mutual(query, scratch);
+            parts[i] = scratch.mutual([&](std::uint32_t q) { return query.max_distances[q]; });
             keep_nearest(parts[i], max_matches);
         }
     });

@@ -123,6 +123,25 @@ void check_signatures(const Signatures& block, std::size_t num_words, std::size_
     });
 }
 
+bool take_signatures(const Signatures& block, std::uint16_t photo,
+                     std::span<const std::uint32_t> words, MatrixView<std::uint8_t> rows) {
+    assert(rows.rows == words.size() && rows.cols == block.rows.cols);
+    InterruptPoll poll;
+    for (std::size_t i = 0, end = 0; i < words.size(); i = end) {
+        while (end < words.size() && words[end] == words[i]) ++end;
+        const PostingRange list = block.find(words[i]);
+        if (list.begin > list.end || list.end > block.photos.size()) return false;
+        const auto photos = block.photos.subspan(list.begin, list.size());
+        const auto first = std::lower_bound(photos.begin(), photos.end(), photo);
+        const auto n = static_cast<std::ptrdiff_t>(end - i);
+        if (photos.end() - first < n || *first != photo || first[n - 1] != photo) return false;
+        const auto row = list.begin + static_cast<std::size_t>(first - photos.begin());
+        if (rows.cols > 0) std::memcpy(rows.row(i), block.rows.row(row), (end - i) * rows.cols);
+        poll.did(8 + (end - i) * (rows.cols / 64 + 1));
+    }
+    return true;
+}
+
 void add_photo_counts(const Signatures& block, std::span<const std::uint64_t> alive,
                       std::span<std::int64_t> counts) {
     InterruptPoll poll;

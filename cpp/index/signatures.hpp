@@ -72,6 +72,12 @@ SignatureDirectory build_signatures(std::span<const std::uint32_t> words,
 void check_signatures(const Signatures& block, std::size_t num_words, std::size_t photos,
                       std::size_t bits);
 
+/// Copies the signatures of a photo's features, whose words ascend, to `rows`, a row a feature; of
+/// the features of one word in the order of its list. Returns false if the lists lack one of them.
+/// Logarithmic in the length of a list; throws Interrupted.
+bool take_signatures(const Signatures& block, std::uint16_t photo,
+                     std::span<const std::uint32_t> words, MatrixView<std::uint8_t> rows);
+
 /// counts[w] += the number of photos that have word w, of those that `alive` has (core/bits.hpp).
 void add_photo_counts(const Signatures& block, std::span<const std::uint64_t> alive,
                       std::span<std::int64_t> counts);

@@ -494,6 +494,9 @@ def build_signatures(
 def check_signatures(
     block: tuple[NDArray[Any], ...], num_words: int, photos: int, bits: int
 ) -> None: ...
+def signatures_of(
+    block: tuple[NDArray[Any], ...], photo: int, words: NDArray[np.uint32]
+) -> NDArray[np.uint8]: ...
 def photo_counts(
     block: tuple[NDArray[Any], ...], alive: NDArray[np.uint64], num_words: int
 ) -> NDArray[np.int64]: ...
@@ -592,6 +595,14 @@ def match_shortlist(
     descriptors: NDArray[np.uint8],
     words: NDArray[np.uint32],
     max_distances: NDArray[np.int32],
+    candidates: Sequence[tuple[NDArray[np.uint32], NDArray[np.uint8]]],
+    max_matches: int,
+    threads: int,
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]: ...
+def match_signatures(
+    words: NDArray[np.uint32],
+    signatures: NDArray[np.uint8],
+    max_distance: int,
     candidates: Sequence[tuple[NDArray[np.uint32], NDArray[np.uint8]]],
     max_matches: int,
     threads: int,

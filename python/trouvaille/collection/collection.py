@@ -117,7 +117,7 @@ class Collection:
             Longest side in pixels at which photos are worked on; a smaller one is not enlarged.
         keep_descriptors : bool
             Keep every feature's descriptor (of SIFT 128 bytes), so that verification compares
-            descriptors and not words alone.
+            descriptors, and not signatures, where there is one a feature, or words alone.
         random_state : int
             Seed of a vocabulary of its own.
         detector, descriptor : str, optional

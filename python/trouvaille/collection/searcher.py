@@ -8,19 +8,20 @@ import time
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import geometry
+from .. import _core, geometry
 from ..features import Features
 from ..features._types import scales_of
 from ..neighbors import Neighbors
-from ..words import Vocabulary
+from ..words import HammingEmbedding, Vocabulary
 from .query import Query
 from .ranker import Ranking, ranker_of
 from .settings import Settings
-from .signing import check
+from .signing import check, embedding_of
 from .storage import CatalogueRow, Segment, Snapshot
 
 # The words of a query feature: a match whose two features lie in neighbouring words is found, too.
@@ -29,6 +30,10 @@ from .storage import CatalogueRow, Segment, Snapshot
 # nearest in the same photo would refuse structure that repeats, and one to other photos the true
 # matches in them. It is capped, by what the descriptor says, where words are few, and so far apart.
 QUERY_WORDS = 30
+
+# Those in which signatures are compared, where no descriptors are kept: each of them adds
+# coincidences. On three sets of photos 10 and 30 find up to 0.016 mAP less, 5 up to 0.045.
+MATCHED_WORDS = 20
 
 # A match at distance d of a feature with bound b weighs 1 - (d / (WEIGHT_SCALE * b))**2.
 WEIGHT_SCALE = 1.25
@@ -140,7 +145,11 @@ class Searcher:
         """Return the tentative matches with those photos, and what each of them weighs."""
         places = [self._place(int(number)) for number in numbers]
         kept = all("descriptors" in segment.sections for segment, _ in places)
-        match = self._match_descriptors if kept else self._match_words
+        if kept:
+            match = self._match_descriptors
+        else:
+            signed = self.snapshot.embedding is not None
+            match = self._match_signatures if signed else self._match_words
         return match(features, words, places, threads)
 
     def frames(self, numbers: NDArray[np.int64]) -> list[NDArray[np.float32]]:
@@ -211,6 +220,26 @@ class Searcher:
         scale = WEIGHT_SCALE**2 * np.maximum(bounds[matched.matches[:, 0]], 1)
         return matched, 1 - matched.distances / scale
 
+    def _match_signatures(
+        self, features: Features, words: Neighbors, places: list[Place], threads: int | None
+    ) -> tuple[geometry.ShortlistMatches, NDArray[np.float64]]:
+        """Match by the signatures that photos are ranked by, which weigh as there."""
+        nearest = np.ascontiguousarray(words.ids[:, :MATCHED_WORDS])
+        bits = self._embedding.n_bits
+        matched = geometry.match_signatures(
+            nearest,
+            self._embedding.transform(features.descriptors, nearest, threads=threads),
+            [(_words(*place), _signatures(*place)) for place in places],
+            3 * bits // 8,
+            max_matches=MAX_MATCHES,
+            threads=threads,
+        )
+        return matched, np.exp(-((matched.distances / (bits / 4)) ** 2))
+
+    @cached_property
+    def _embedding(self) -> HammingEmbedding:
+        return embedding_of(self.snapshot)
+
     def _match_words(
         self, features: Features, words: Neighbors, places: list[Place], threads: int | None
     ) -> tuple[geometry.ShortlistMatches, NDArray[np.float64]]:
@@ -267,6 +296,16 @@ def _words(segment: Segment, place: int) -> NDArray[np.uint32]:
 
 def _descriptors(segment: Segment, place: int) -> NDArray[np.uint8]:
     return segment.sections["descriptors"].rows("descriptors", *_feature_range(segment, place))
+
+
+def _signatures(segment: Segment, place: int) -> NDArray[np.uint8]:
+    section = segment.sections["signatures"]
+    starts, images, rows = map(section.array, ("offsets", "images", "signatures"))
+    block = np.empty(0, np.uint32), starts, images, rows
+    try:
+        return _core.signatures_of(block, place, _words(segment, place))
+    except ValueError as error:  # whole, and of other features
+        raise section.corrupt("images", 0, str(error)) from None
 
 
 def one_a_place(

@@ -39,8 +39,8 @@ class Settings:
     max_size : int
         Longest side in pixels at which photos are worked on; a smaller one is not enlarged.
     keep_descriptors : bool
-        Keep every feature's descriptor, so that verification compares descriptors and not words
-        alone.
+        Keep every feature's descriptor, so that verification compares descriptors, and not
+        signatures, where there is one a feature, or words alone.
     num_words : int or None
         Words of the vocabulary that the collection learns; None: as many as its photos allow.
     random_state : int

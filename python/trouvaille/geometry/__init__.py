@@ -9,6 +9,7 @@ from .matching import (
     WordMatches,
     match,
     match_shortlist,
+    match_signatures,
     match_words,
 )
 from .photos import PhotoMatches, match_photos
@@ -26,6 +27,7 @@ __all__ = [
     "match",
     "match_photos",
     "match_shortlist",
+    "match_signatures",
     "match_words",
     "verify",
 ]

@@ -164,7 +164,7 @@ class ShortlistMatches(NamedTuple):
     matches : ndarray of int32, shape (t, 2)
         Pairs (query feature, candidate's feature), as `verify` takes them.
     distances : ndarray of int32, shape (t,)
-        Squared Euclidean distances of the descriptors.
+        Squared Euclidean distances of the descriptors; of signatures, bits that differ.
     offsets : ndarray of int64, shape (c + 1,)
         Candidate i owns the rows ``offsets[i]`` to ``offsets[i + 1]``.
     """
@@ -230,14 +230,10 @@ def match_shortlist(
     bounds = _check.array(max_distances, "max_distances", np.int32, ndim=1)
     if len(bounds) != n:
         raise ValueError(f"max_distances must have {n} entries, one a feature; got {len(bounds)}")
-    pairs = []
-    for i, (candidate_words, rows) in enumerate(candidates):
-        name = f"candidates[{i}]"
-        row_words = _check.array(candidate_words, f"{name}: words", np.uint32, ndim=1)
-        row_bytes = _check.matrix(rows, f"{name}: descriptors", np.uint8, dimensions)
-        if len(row_words) != len(row_bytes):
-            raise ValueError(f"{name} has {len(row_words)} words for {len(row_bytes)} descriptors")
-        pairs.append((row_words, row_bytes))
+    pairs = [
+        _candidate(pair, f"candidates[{i}]", "descriptors", dimensions)
+        for i, pair in enumerate(candidates)
+    ]
     return ShortlistMatches(
         *_core.match_shortlist(
             descriptors,
@@ -248,6 +244,85 @@ def match_shortlist(
             _check.threads(threads),
         )
     )
+
+
+def match_signatures(
+    query_words: ArrayLike,
+    query_signatures: ArrayLike,
+    candidates: Sequence[tuple[ArrayLike, ArrayLike]],
+    max_distance: int,
+    *,
+    max_matches: int = 1000,
+    threads: int | None = None,
+) -> ShortlistMatches:
+    """Match a photo with each of a shortlist, by the binary signatures of features [1]_.
+
+    As `match_shortlist`, without descriptors: two features are compared if the candidate's word is
+    one of those of the query's feature, by the signatures that both have for that word (see
+    `trouvaille.words.HammingEmbedding`); they match if each is the other's nearest and near enough.
+
+    Parameters
+    ----------
+    query_words : array_like of int, shape (n, k)
+        Of each feature of the query its nearest words, distinct and not negative.
+    query_signatures : array_like of uint8, shape (n, k, b)
+        Its signature for each of these words, packed.
+    candidates : sequence of (words, signatures)
+        For each candidate its features' words, shape (m,), and signatures, shape (m, b) uint8.
+    max_distance : int
+        The greatest number of bits in which the signatures of a match differ.
+    max_matches, threads
+        As for `match_shortlist`.
+
+    Returns
+    -------
+    ShortlistMatches
+        A candidate's matches are in the order of the query's features; distances are in bits.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has another shape or dtype, or the arrays do not fit together.
+
+    References
+    ----------
+    .. [1] H. Jegou, M. Douze, C. Schmid, "Hamming embedding and weak geometric consistency for
+       large scale image search", ECCV 2008.
+    """
+    words = _check.matrix(query_words, "query_words", np.uint32)
+    signatures = _check.array(query_signatures, "query_signatures", np.uint8, ndim=3)
+    if signatures.shape[:2] != words.shape:
+        raise ValueError(
+            f"query_signatures must have shape {(*words.shape, 'b')}, a row of bytes for each of "
+            f"query_words; got {signatures.shape}"
+        )
+    width = signatures.shape[2]
+    pairs = [
+        _candidate(pair, f"candidates[{i}]", "signatures", width)
+        for i, pair in enumerate(candidates)
+    ]
+    return ShortlistMatches(
+        *_core.match_signatures(
+            words,
+            signatures.reshape(words.size, width),
+            _check.count(max_distance, "max_distance", minimum=0, maximum=2**31 - 1),
+            pairs,
+            _check.count(max_matches, "max_matches"),
+            _check.threads(threads),
+        )
+    )
+
+
+def _candidate(
+    pair: tuple[ArrayLike, ArrayLike], name: str, kind: str, width: int
+) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
+    """Return the words of a candidate's features, and their rows of so many bytes."""
+    given_words, given_rows = pair
+    words = _check.array(given_words, f"{name}: words", np.uint32, ndim=1)
+    rows = _check.matrix(given_rows, f"{name}: {kind}", np.uint8, width)
+    if len(words) != len(rows):
+        raise ValueError(f"{name} has {len(words)} words for {len(rows)} {kind}")
+    return words, rows
 
 
 class WordMatches(NamedTuple):
