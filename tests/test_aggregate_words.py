@@ -57,6 +57,14 @@ def test_a_word_that_all_photos_have_weighs_nothing(rng):
     np.testing.assert_allclose(bags.transform(photos), [[0, 1], [0, 0]])
 
 
+def test_words_that_are_too_far_to_count_are_none_that_a_photo_has(rng):
+    photos, words = photos_of(rng), photos_of(rng, sizes=(11,))[0]
+    nearest = BagOfWords(words, weighting="tfidf", sparse=True).fit(photos)
+    narrow = BagOfWords(words, weighting="tfidf", sparse=True, assignments=3, sigma=1e-3)
+    np.testing.assert_array_equal(narrow.fit(photos).idf_, nearest.idf_)
+    assert narrow.transform(photos).nnz == nearest.transform(photos).nnz
+
+
 @pytest.mark.parametrize("sparse", [False, True])
 def test_another_weighting_needs_another_fit(rng, tmp_path, sparse):
     photos, words = photos_of(rng), photos_of(rng, sizes=(9,))[0]

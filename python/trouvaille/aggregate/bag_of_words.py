@@ -199,6 +199,7 @@ class BagOfWords(WordEncoder):
             (ones, ids.reshape(-1), offsets * ids.shape[1]), shape=(len(offsets) - 1, len(words))
         )
         counts.sum_duplicates()
+        counts.eliminate_zeros()  # of words that are too far to count
         return counts
 
     def _learned(self) -> Arrays:
