@@ -278,6 +278,28 @@ def test_mixture_does_not_depend_on_threads_or_instruction_sets(rng, monkeypatch
     np.testing.assert_array_equal(learned(5), one)
 
 
+def test_an_interrupted_fit_leaves_what_there_was(rng, monkeypatch):
+    X, rounds, sums = photos_of(rng, sizes=(300,))[0], [], _core.mixture_sums
+
+    def interrupted(*arguments):
+        rounds.append(1)
+        if len(rounds) == 3:
+            raise KeyboardInterrupt
+        return sums(*arguments)
+
+    monkeypatch.setattr(_core, "mixture_sums", interrupted)
+    mixture = GaussianMixture(4, tol=0)
+    with pytest.raises(KeyboardInterrupt):
+        mixture.fit(X)
+    with pytest.raises(ValueError, match="has learned nothing"):
+        FisherVector(mixture).transform([X])
+    before = dict(vars(mixture.fit(X)))
+    rounds.clear()
+    with pytest.raises(KeyboardInterrupt):
+        mixture.fit(X[:100])
+    assert vars(mixture) == before
+
+
 def test_variances_have_a_floor(rng):
     X = np.repeat(rng.integers(0, 256, (5, 4)).astype(np.uint8), 20, axis=0)
     X[:, 3] = 7  # a dimension that never varies

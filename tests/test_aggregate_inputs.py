@@ -109,6 +109,11 @@ def test_says_what_is_wrong_with_photos(rng, encoder, X, error, message):
         (FisherVector(1), [], "X must hold descriptors"),
         (VLAD(WORDS), [np.zeros((2, 3))], "words must have the 3 columns of X"),
         (FisherVector(UNIT), [np.zeros((2, 3))], "mixture must have the 3 columns of X"),
+        (
+            VLAD(WORDS),
+            [np.full((2, 2), 1e20, np.float32)],
+            "X must be within 1.8e\\+19 of the near",
+        ),
         (VLAD(1, pca=3), [WORDS], "pca must be between 1 and 2"),
         (VLAD(1, pca=2), [WORDS], "X must vary in at least n_components=2 directions"),
         (VLAD(KMeans(2, metric="hellinger")), [WORDS], "KMeans of metric='l2', got 'hellinger'"),
@@ -476,6 +481,8 @@ def test_files_of_other_arrays_are_refused(tmp_path, kind, parameters, changes):
         (([1], np.zeros((1, 2)), np.ones((1, 3))), "covariances must be variances"),
         (([1], np.zeros((1, 2)), np.ones((1, 2, 2))), "covariances must be variances"),
         (([0], np.zeros((1, 2)), np.ones((1, 2))), "weights must be positive"),
+        (([1, 1e-320], np.zeros((2, 2)), np.ones((2, 2))), "weights must be .* their sum"),
+        (([1e308, 1e308], np.zeros((2, 2)), np.ones((2, 2))), "weights must be .* their sum"),
         (([1], np.zeros((1, 2)), np.zeros((1, 2))), "covariances must be at least"),
         (([1], np.full((1, 2), 1e39), np.ones((1, 2))), "means must be within"),
         (([1], np.full((1, 2), np.nan), np.ones((1, 2))), "means must be finite"),
@@ -490,9 +497,12 @@ def test_scikit_learns_mixtures_must_be_diagonal(rng):
     mixture = pytest.importorskip("sklearn.mixture")
     photos = photos_of(rng, np.float32)
     X = np.concatenate(photos)
-    full = mixture.GaussianMixture(2).fit(X)
-    with pytest.raises(ValueError, match="covariances must be variances"):
-        FisherVector(full).transform(photos)
+    for kind in ("full", "tied", "spherical"):
+        # As many Gaussians as dimensions, so that a tied covariance is of the shape of the means.
+        learned = mixture.GaussianMixture(X.shape[1], covariance_type=kind, reg_covar=9).fit(X)
+        learned.covariances_ = np.abs(learned.covariances_)
+        with pytest.raises(ValueError, match=f"must have covariance_type='diag', got '{kind}'"):
+            FisherVector(learned).transform(photos)
     with pytest.raises(ValueError, match="mixture must be fitted"):
         FisherVector(mixture.GaussianMixture(2)).fit(photos)
 

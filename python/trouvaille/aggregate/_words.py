@@ -64,6 +64,8 @@ class WordEncoder(Encoder):
             )
         nearest = assign(sample, words, threads=threads)
         mean = float(nearest.distances.mean(dtype=np.float64))
+        if mean == np.inf:
+            raise ValueError("X must be within 1.8e+19 of the nearest words, or distances overflow")
         self.words_ = words
         self.sigma_ = float(np.sqrt(mean / sample.shape[1]))
 

@@ -197,6 +197,9 @@ def _given(mixture: Any) -> GaussianMixture | None:
         getattr(mixture, name, None) for name in ("weights_", "means_", "covariances_")
     ]
     if all(array is not None for array in learned):
+        kind = getattr(mixture, "covariance_type", "diag")
+        if kind != "diag":  # a "tied" one may be of the shape of the means
+            raise ValueError(f"mixture must have covariance_type='diag', got {kind!r}")
         return GaussianMixture.from_parameters(*learned)
     if hasattr(mixture, "fit"):
         raise ValueError("mixture must be fitted, or one of trouvaille.aggregate")

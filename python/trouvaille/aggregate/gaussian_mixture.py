@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, Self
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..words import KMeans, assign
 from ._estimator import Arrays, Estimator, expect
 
 _PART, _PARTS = 1 << 11, 32  # rows that are summed apart from others, and how many such at a time
-_LEAST_WEIGHT = 1e-10
+_LEAST_WEIGHT, _LEAST_SHARE = 1e-10, 1e-37  # of what is learned, and of what is given
 _FROM_ONE = 1e-9  # what rounding leaves of a sum of weights is far below
 _LEAST_VARIANCE, _MOST_VARIANCE, _MOST = 1e-37, 1e77, float(np.finfo(np.float32).max)
 
@@ -103,7 +104,7 @@ class GaussianMixture(Estimator):
         Parameters
         ----------
         weights : array_like, shape (n_components,)
-            Positive; divided by their sum.
+            Positive, none less than 1e-37 of their sum, by which they are divided.
         means, covariances : array_like, shape (n_components, n_dims)
             The latter are variances, positive.
 
@@ -127,6 +128,14 @@ class GaussianMixture(Estimator):
             )
         if not (weights > 0).all():
             raise ValueError(f"weights must be positive, got {weights.min()}")
+        with np.errstate(over="ignore"):
+            total = weights.sum()
+        shares = weights / total
+        if not (shares >= _LEAST_SHARE).all():
+            raise ValueError(
+                f"weights must be finite in sum, and each at least {_LEAST_SHARE} of their sum, "
+                f"got {weights.min()} of {total}"
+            )
         if not (covariances >= _LEAST_VARIANCE).all():
             raise ValueError(
                 f"covariances must be at least {_LEAST_VARIANCE}, got {covariances.min()}"
@@ -136,7 +145,7 @@ class GaussianMixture(Estimator):
                 f"means must be within {_MOST:.2g} and covariances at most {_MOST_VARIANCE}"
             )
         mixture = cls(len(weights))
-        mixture.weights_, mixture.means_ = weights / weights.sum(), means
+        mixture.weights_, mixture.means_ = shares, means
         mixture.covariances_ = covariances
         return mixture
 
@@ -165,15 +174,17 @@ class GaussianMixture(Estimator):
         share = _check.between(self.variance_floor, "variance_floor", 0, 1)
         threads = _check.threads(self.threads)
         floor = _least_variances(X, share)
-        self._begin(X, floor, threads)
-        self.converged_, likelihood = False, -np.inf
+        learning = copy(self)  # so that one that is interrupted does not look learned
+        learning._begin(X, floor, threads)
+        learning.converged_, likelihood = False, -np.inf
         for done in range(1, iterations + 1):
-            previous, likelihood = likelihood, self._round(X, floor, threads)
-            self.n_iter_ = done
+            previous, likelihood = likelihood, learning._round(X, floor, threads)
+            learning.n_iter_ = done
             if abs(likelihood - previous) < tol:
-                self.converged_ = True
+                learning.converged_ = True
                 break
-        self.lower_bound_ = likelihood
+        learning.lower_bound_ = likelihood
+        vars(self).update(vars(learning))
         return self
 
     def _begin(self, X: NDArray[Any], floor: Floats, threads: int) -> None:
