@@ -546,6 +546,16 @@ def test_says_what_is_wrong_with_pairs(pairs, options, message):
         LearnedWhitening(**options).fit(np.eye(3), pairs)
 
 
+@pytest.mark.parametrize(
+    ("scale", "regularization"), [(1e-40, 0), (1, 1e90), (1e4, 1e300), (1e4, 1e308)]
+)
+def test_refuses_pairs_that_float32_cannot_divide_by(rng, scale, regularization):
+    X = rng.normal(size=(50, 6)).astype(np.float32) * np.float32(scale)
+    pairs = rng.permutation(50).reshape(-1, 2)
+    with pytest.raises(ValueError, match="pairs must differ by amounts between"):
+        LearnedWhitening(3, regularization=regularization).fit(X, pairs)
+
+
 def test_whitenings_say_what_does_not_fit(rng):
     X = rng.normal(size=(30, 6)).astype(np.float32)
     pairs = [[0, 1]]

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -165,6 +167,27 @@ def test_learned_whitening_evens_differences_and_orders_the_rest(rng):
     np.testing.assert_allclose(differences.T @ differences / len(pairs), np.eye(6), atol=1e-4)
     np.testing.assert_allclose(Y.var(axis=0), learned.explained_variance_, rtol=1e-4)
     assert (np.diff(learned.explained_variance_) <= 0).all()
+
+
+def test_learned_block_by_block(rng, monkeypatch):
+    X, pairs = varied(rng, 200, 9), rng.permutation(200)[:120].reshape(-1, 2)
+    for vectors in (X, X.astype(np.uint8)):
+        one = LearnedWhitening(4, norm=None).fit(vectors, pairs).transform(vectors)
+        with monkeypatch.context() as patch:
+            patch.setattr("trouvaille.aggregate._projection._ROWS", 7)
+            some = LearnedWhitening(4, norm=None).fit(vectors, pairs).transform(vectors)
+        np.testing.assert_allclose(np.abs(some), np.abs(one), atol=1e-5 * np.abs(one).max())
+
+
+@pytest.mark.parametrize("kind", [PCAWhitening, LearnedWhitening])
+def test_learning_takes_no_copies_of_all_vectors(rng, kind):
+    X = rng.normal(size=(200_000, 8)).astype(np.float32)
+    pairs = rng.permutation(len(X)).reshape(-1, 2)
+    tracemalloc.start()
+    kind(4).fit(X, pairs)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < X.nbytes
 
 
 def test_learned_whitening_ignores_what_differs_between_views(rng):

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, _core
 from ._estimator import Arrays, Estimator, chosen, expect
+
+_ROWS = 1 << 13  # of a block in float64
 
 
 class Projection(Estimator):
@@ -83,3 +87,17 @@ class Projection(Estimator):
         ):
             raise ValueError("mean, components and explained_variance do not fit together")
         self.mean_, self.components_, self.explained_variance_ = mean, components, variance
+
+
+def scatter(parts: Iterable[NDArray[np.float64]], n_dims: int) -> NDArray[np.float64]:
+    """Return the sum of the products ``part.T @ part``."""
+    total = np.zeros((n_dims, n_dims))
+    for part in parts:
+        total += part.T @ part
+    return total
+
+
+def blocks(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Give rows, so many at a time that a copy in float64 takes little memory."""
+    for begin in range(0, len(rows), _ROWS):
+        yield rows[begin : begin + _ROWS]

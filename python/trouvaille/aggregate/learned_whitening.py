@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from .._array_file import ArrayFile
-from ._projection import Projection
+from ._projection import Projection, blocks, scatter
+
+_LEAST = 1e-37  # that float32 holds without loss, and its inverse
 
 
 class LearnedWhitening(Projection):
@@ -110,14 +112,19 @@ class LearnedWhitening(Projection):
         if not 0 <= regularization < np.inf:
             raise ValueError(f"regularization must not be negative, got {regularization}")
         mean = X.mean(axis=0, dtype=np.float64)
-        centered = X - mean
-        whitening = _whitening_of_differences(
-            centered[pairs[:, 0]] - centered[pairs[:, 1]], regularization
-        )
-        evened = centered @ whitening.T
-        values, vectors = np.linalg.eigh(evened.T @ evened / len(X))
+        with np.errstate(over="ignore"):
+            whitening = _whitening_of_differences(X, pairs, regularization)
+        evened = ((rows - mean) @ whitening.T for rows in blocks(X))
+        values, vectors = np.linalg.eigh(scatter(evened, n_dims) / len(X))
+        components = vectors[:, ::-1][:, :most].T @ whitening
+        magnitudes = np.abs(components).max(axis=1)
+        if not ((magnitudes > _LEAST) & (magnitudes < 1 / _LEAST)).all():
+            raise ValueError(
+                "pairs must differ by amounts between 1e-37 and 1e37, with what regularization "
+                f"adds to them; what vectors are multiplied with would be {magnitudes.max():.2g}"
+            )
         self.mean_ = mean
-        self.components_ = (vectors[:, ::-1][:, :most].T @ whitening).astype(np.float32)
+        self.components_ = components.astype(np.float32)
         self.explained_variance_ = np.maximum(values[::-1][:most], np.finfo(np.float64).tiny)
         return self
 
@@ -126,20 +133,22 @@ class LearnedWhitening(Projection):
 
 
 def _whitening_of_differences(
-    differences: NDArray[np.float64], regularization: float
+    X: NDArray[Any], pairs: NDArray[np.int64], regularization: float
 ) -> NDArray[np.float64]:
     """Return the matrix that makes their scatter the identity: the inverse of a Cholesky factor."""
-    scatter = differences.T @ differences / len(differences)
-    mean = np.trace(scatter) / len(scatter)
-    scatter[np.diag_indices_from(scatter)] += regularization * mean
+    n_dims = X.shape[1]
+    differences = (X[some[:, 0]].astype(np.float64) - X[some[:, 1]] for some in blocks(pairs))
+    variances = scatter(differences, n_dims) / len(pairs)
+    mean = np.trace(variances) / n_dims
+    variances[np.diag_indices_from(variances)] += regularization * mean
     try:
-        factor = np.linalg.cholesky(scatter)
+        factor = np.linalg.cholesky(variances)
         smallest = np.diagonal(factor).min() ** 2
-        if smallest <= mean * len(scatter) * np.finfo(np.float64).eps:
+        if smallest <= mean * n_dims * np.finfo(np.float64).eps:
             raise np.linalg.LinAlgError
     except np.linalg.LinAlgError:
         raise ValueError(
             "pairs must differ in as many directions as X has columns, or regularization must be "
-            f"greater; got {len(differences)} pairs, {len(scatter)} columns"
+            f"greater; got {len(pairs)} pairs, {n_dims} columns"
         ) from None
     return np.linalg.inv(factor)

@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 from .._array_file import ArrayFile
-from ._projection import Projection
+from ._projection import Projection, blocks, scatter
 
-_COLUMNS, _ROWS = 1 << 12, 1 << 13  # of a block in float64
+_COLUMNS = 1 << 12  # of a block in float64
 
 
 class PCAWhitening(Projection):
@@ -133,25 +133,22 @@ Found = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 def _from_columns(X: NDArray[Any], mean: NDArray[np.float64], wanted: int | None) -> Found:
     """Return scatters, the greatest first, and the directions of them as rows."""
-    scatter = np.zeros((X.shape[1], X.shape[1]))
-    for begin in range(0, len(X), _ROWS):
-        centered = X[begin : begin + _ROWS] - mean
-        scatter += centered.T @ centered
-    values, vectors = _positive(*np.linalg.eigh(scatter), max(X.shape), wanted)
+    scatters = scatter((rows - mean for rows in blocks(X)), X.shape[1])
+    values, vectors = _positive(*np.linalg.eigh(scatters), max(X.shape), wanted)
     return values, vectors.T
 
 
 def _from_rows(X: NDArray[Any], mean: NDArray[np.float64], wanted: int | None) -> Found:
     """Return the same from the products of rows: what eigenvectors of both share."""
     products = np.zeros((len(X), len(X)))
-    blocks = [slice(begin, begin + _COLUMNS) for begin in range(0, X.shape[1], _COLUMNS)]
-    for block in blocks:
+    columns = [slice(begin, begin + _COLUMNS) for begin in range(0, X.shape[1], _COLUMNS)]
+    for block in columns:
         centered = X[:, block] - mean[block]
         products += centered @ centered.T
     values, vectors = _positive(*np.linalg.eigh(products), max(X.shape), wanted)
     scaled = (vectors / np.sqrt(values)).T
     directions = np.empty((len(values), X.shape[1]))
-    for block in blocks:
+    for block in columns:
         directions[:, block] = scaled @ (X[:, block] - mean[block])
     return values, directions
 
