@@ -10,7 +10,7 @@ import interrupts
 import reference_aggregate as reference
 from aggregate_cases import KINDS, joined, photos_of, same_on_every_isa
 from trouvaille import _core
-from trouvaille.aggregate import VLAD
+from trouvaille.aggregate import VLAD, FisherVector
 from trouvaille.neighbors import Exact
 from trouvaille.words import KMeans, Vocabulary
 
@@ -149,15 +149,27 @@ def test_a_sample_is_learned_from(rng):
     np.testing.assert_array_equal(vlad.words_, again.words_)
 
 
-def test_with_principal_components(rng):
-    photos = photos_of(rng)
+@pytest.mark.parametrize("dtype", KINDS)
+def test_with_principal_components(rng, dtype):
+    photos = photos_of(rng, dtype)
+    photos[3][7] = 0  # a descriptor like others, which is not where the mean is
     vlad = VLAD(5, pca=3, power=0.5).fit(photos)
     assert vlad.words_.shape == (5, 3)
-    reduced = [vlad.pca_.transform(photo) if len(photo) else photo[:, :3] for photo in photos]
+    reduced = [(photo - vlad.pca_.mean_) @ vlad.pca_.components_.T for photo in photos]
     check(vlad.transform(photos), reduced, vlad.words_, power=0.5)
     mean, axes, _ = reference.principal_axes(np.concatenate(photos), 3)
     coordinates = (photos[0] - mean) @ axes.T
     np.testing.assert_allclose(np.abs(reduced[0]), np.abs(coordinates), atol=1e-3)
+
+
+@pytest.mark.parametrize("far", [1e30, 3e38])
+def test_far_descriptors_after_principal_components(rng, isa, far):
+    photos = photos_of(rng, np.float32)
+    encoders = VLAD(5, pca=3).fit(photos), FisherVector(4, pca=3).fit(photos)
+    photos[0][5], photos[0][6], photos[1] = far, -far, np.full((2, 12), far, np.float32)
+    for encoder in encoders:
+        v = encoder.transform(photos)
+        np.testing.assert_allclose(np.linalg.norm(v, axis=1), 1, atol=1e-6)
 
 
 def test_bytes_and_floats_mix(rng):

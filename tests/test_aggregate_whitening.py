@@ -58,6 +58,23 @@ def test_a_mean_that_is_large_costs_nothing(rng, n_dims, far):
         np.testing.assert_allclose(unit, unit_rows(expected), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1e30, 1e37, 5e37])
+def test_sums_too_large_for_float32(rng, isa, scale):
+    """Of rows that are, not of those beside them, whose bits stay."""
+    X = rng.normal(size=(60, 600)).astype(np.float32)
+    pca = PCAWhitening(5).fit(X)
+    far = X.copy()
+    far[::3] *= np.float32(scale)
+    expected = unit_rows((far - pca.mean_) @ (pca.components_.T * pca.explained_variance_**-0.5))
+    Y = pca.transform(far)
+    np.testing.assert_allclose(Y, expected, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(Y[1::3], pca.transform(X)[1::3])
+    far[0, :300], far[1] = 3e38, np.sign(pca.components_[0]) * np.float32(3e38)
+    plain = pca.set_params(norm=None, whitening_power=0).transform(far)
+    assert np.isfinite(plain).all()
+    assert plain[1, 0] == np.finfo(np.float32).max  # it is that large, or larger
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float64])
 def test_any_type_of_the_same_numbers(rng, dtype):
     X = rng.integers(0, 256, (50, 30)).astype(np.uint8)
@@ -116,11 +133,13 @@ def test_the_kernel_at_any_size(rng, dtype, n_dims, n_components):
     mean, scales = rng.uniform(0, 256, n_dims), rng.uniform(0.5, 2, n_components)
     axes = rng.normal(size=(n_components, n_dims)).astype(np.float32)
     expected = (X - mean) @ axes.T.astype(float) * scales
-    Y = same_on_every_isa(lambda: _core.whiten(X, mean, axes, scales, False, 1))
+    Y = same_on_every_isa(lambda: _core.whiten(X, mean, axes, scales, True, False, 1))
     np.testing.assert_allclose(Y, expected, rtol=0, atol=2e-6 * np.abs(expected).max())
     for n in (0, 1, 3, 4, 5, 6, 7, 143, 144, 145):
-        np.testing.assert_array_equal(_core.whiten(X[:n], mean, axes, scales, False, 2), Y[:n])
-    unit = _core.whiten(X, mean, axes, scales, True, 1)
+        np.testing.assert_array_equal(
+            _core.whiten(X[:n], mean, axes, scales, True, False, 2), Y[:n]
+        )
+    unit = _core.whiten(X, mean, axes, scales, True, True, 1)
     np.testing.assert_allclose(unit, unit_rows(expected), rtol=0, atol=1e-5)
 
 
@@ -129,7 +148,7 @@ def test_interrupt_within_200_milliseconds(rng, isa):
 
     def call():
         for _ in range(100):
-            _core.whiten(X, mean, X, np.ones(2000), True, 1)
+            _core.whiten(X, mean, X, np.ones(2000), True, True, 1)
 
     assert interrupts.seconds_to_stop(call) < interrupts.LIMIT
 
@@ -142,7 +161,7 @@ def test_the_kernel_refuses_what_does_not_fit():
         (X, np.zeros(5), axes, np.ones(3)),
     ]:
         with pytest.raises(ValueError, match="fit together"):
-            _core.whiten(*bad, True, 1)
+            _core.whiten(*bad, True, True, 1)
 
 
 @pytest.mark.parametrize("regularization", [0.0, 0.1])

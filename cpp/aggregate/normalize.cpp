@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "aggregate/normalize.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -39,8 +40,10 @@ ALWAYS_INLINE void normalize(std::span<double> v, const Normalization& how, floa
         for (std::size_t begin = 0; begin < v.size(); begin += how.block)
             give_unit_length(v.data() + begin, how.block, v.data() + begin);
     if (how.unit) return give_unit_length(v.data(), v.size(), out);
+    constexpr double most = std::numeric_limits<float>::max();
 #pragma GCC ivdep
-    for (std::size_t i = 0; i < v.size(); ++i) out[i] = static_cast<float>(v[i]);
+    for (std::size_t i = 0; i < v.size(); ++i)
+        out[i] = static_cast<float>(std::clamp(v[i], -most, most));
 }
 
 void normalize_scalar(std::span<double> v, const Normalization& how, float* out) {

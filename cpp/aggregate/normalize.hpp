@@ -16,8 +16,9 @@ struct Normalization {
     bool unit = true;       ///< the whole gets length 1
 };
 
-/// Writes v.size() numbers to `out`, and leaves `v` undefined. Float64 in one order, rounded once;
-/// the same bits on every instruction set, as far as libm's pow is for powers other than 1 and 1/2.
+/// Writes v.size() numbers to `out`, and leaves `v` undefined. Float64 in one order, rounded once
+/// (to the largest float32 where a number is larger); the same bits on every instruction set, as
+/// far as libm's pow is for powers other than 1 and 1/2.
 using Normalize = void (*)(std::span<double> v, const Normalization& how, float* out);
 
 /// The one for the active instruction set: chosen once a call of a kernel.

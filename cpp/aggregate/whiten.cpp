@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -36,6 +37,7 @@ struct Task {
     std::span<const double> mean;
     MatrixView<const float> directions;
     std::span<const double> scales;
+    bool zeros_stay;
     Normalization normalization;
     Normalize normalize;
     MatrixView<float> out;
@@ -75,7 +77,7 @@ class Block {
                 }
             }
         }
-        for (std::size_t i = 0; i < x.rows; ++i) finish(begin + i, i);
+        for (std::size_t i = 0; i < x.rows; ++i) finish(begin + i, i, poll);
     }
 
   private:
@@ -147,13 +149,32 @@ class Block {
                 aggregate::add_to<Tiles>(&totals_[(i + r) * width_ + c + j + v * N], sums[r][v]);
     }
 
-    void finish(std::size_t row, std::size_t i) {
+    void finish(std::size_t row, std::size_t i, InterruptPoll& poll) {
         const T* x = task_.x.row(row);
-        const std::size_t n = task_.out.cols;
-        double* totals = &totals_[i * width_];
-        const bool empty = std::all_of(x, x + task_.x.cols, [](T value) { return value == 0; });
-        for (std::size_t c = 0; c < n; ++c) totals[c] = empty ? 0 : totals[c] * task_.scales[c];
-        task_.normalize({totals, n}, task_.normalization, task_.out.row(row));
+        const std::span<double> totals{&totals_[i * width_], task_.out.cols};
+        const auto all_zero = [&] {
+            return std::all_of(x, x + task_.x.cols, [](T value) { return value == 0; });
+        };
+        if (task_.zeros_stay && all_zero()) {
+            std::fill(totals.begin(), totals.end(), 0.0);
+        } else {
+            const auto finite = [](double total) { return std::isfinite(total); };
+            if (!std::all_of(totals.begin(), totals.end(), finite)) multiply(x, totals, poll);
+            for (std::size_t c = 0; c < totals.size(); ++c) totals[c] *= task_.scales[c];
+        }
+        task_.normalize(totals, task_.normalization, task_.out.row(row));
+    }
+
+    /// The row `x`, which is too large for float32.
+    void multiply(const T* x, std::span<double> totals, InterruptPoll& poll) {
+        const std::size_t n = task_.x.cols;
+        for (std::size_t c = 0; c < totals.size(); ++c) {
+            poll.did(n);
+            const float* direction = task_.directions.row(c);
+            totals[c] = 0;
+            for (std::size_t d = 0; d < n; ++d)
+                totals[c] += (static_cast<double>(x[d]) - task_.mean[d]) * direction[d];
+        }
     }
 
     const Task<T>& task_;
@@ -201,10 +222,11 @@ constexpr decltype(&rows_scalar<T>) variants[isa_count] = {rows_scalar<T>, rows_
 
 template <class T>
 void whiten(MatrixView<const T> x, std::span<const double> mean, MatrixView<const float> directions,
-            std::span<const double> scales, bool unit, MatrixView<float> out, int threads) {
+            std::span<const double> scales, bool zeros_stay, bool unit, MatrixView<float> out,
+            int threads) {
     assert(mean.size() == x.cols && directions.cols == x.cols && out.rows == x.rows);
     assert(scales.size() == out.cols && directions.rows == out.cols);
-    const Task<T> task{x, mean, directions, scales, {1, 0, unit}, normalizer(), out};
+    const Task<T> task{x, mean, directions, scales, zeros_stay, {1, 0, unit}, normalizer(), out};
     const auto run = pick(variants<T>);
     // Whole blocks, of which each packs all directions, or so few rows that all threads have some.
     const auto parts = 2 * static_cast<std::size_t>(std::max(threads, 1));
@@ -215,9 +237,9 @@ void whiten(MatrixView<const T> x, std::span<const double> mean, MatrixView<cons
 }
 
 template void whiten(MatrixView<const std::uint8_t>, std::span<const double>,
-                     MatrixView<const float>, std::span<const double>, bool, MatrixView<float>,
-                     int);
+                     MatrixView<const float>, std::span<const double>, bool, bool,
+                     MatrixView<float>, int);
 template void whiten(MatrixView<const float>, std::span<const double>, MatrixView<const float>,
-                     std::span<const double>, bool, MatrixView<float>, int);
+                     std::span<const double>, bool, bool, MatrixView<float>, int);
 
 }  // namespace trouvaille

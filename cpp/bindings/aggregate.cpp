@@ -149,7 +149,7 @@ void bind_whiten(py::module_& m) {
     m.def(
         "whiten",
         [](const Array<T>& x, const Array<double>& mean, const Array<float>& directions,
-           const Array<double>& scales, bool unit, int threads) {
+           const Array<double>& scales, bool zeros_stay, bool unit, int threads) {
             const auto rows = view(x);
             const auto axes = view(directions);
             const auto center = vector_view(mean), factors = vector_view(scales);
@@ -159,12 +159,12 @@ void bind_whiten(py::module_& m) {
             const auto vectors = mutable_view(out);
             {
                 const ReleasedGil nogil;  // no Python object is touched in this block
-                whiten(rows, center, axes, factors, unit, vectors, threads);
+                whiten(rows, center, axes, factors, zeros_stay, unit, vectors, threads);
             }
             return out;
         },
         "x"_a.noconvert(), "mean"_a.noconvert(), "directions"_a.noconvert(), "scales"_a.noconvert(),
-        "unit"_a, "threads"_a);
+        "zeros_stay"_a, "unit"_a, "threads"_a);
 }
 
 }  // namespace

@@ -368,6 +368,7 @@ def whiten(
     mean: NDArray[np.float64],
     directions: NDArray[np.float32],
     scales: NDArray[np.float64],
+    zeros_stay: bool,
     unit: bool,
     threads: int,
 ) -> NDArray[np.float32]: ...

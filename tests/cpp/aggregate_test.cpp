@@ -201,7 +201,7 @@ TEST(whitening_is_a_product) {
             for_each_isa([&] {
                 std::vector<float> out(rows * columns, -1);
                 whiten<float>({x.data(), rows, dims}, mean, {axes.data(), columns, dims}, scales,
-                              false, {out.data(), rows, columns}, 2);
+                              false, false, {out.data(), rows, columns}, 2);
                 double worst = 0;
                 for (std::size_t i = 0; i < rows; ++i)
                     for (std::size_t c = 0; c < columns; ++c) {

@@ -110,7 +110,7 @@ class Encoder(Estimator):
         return self._reduced(sample), threads
 
     def _reduced(self, values: NDArray[Any]) -> NDArray[Any]:
-        return values if self.pca_ is None else self.pca_.transform(values)
+        return values if self.pca_ is None else self.pca_._projected(values, zeros_stay=False)
 
     def _pca_arrays(self) -> Arrays:
         if self.pca_ is None:

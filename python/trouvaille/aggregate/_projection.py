@@ -56,13 +56,17 @@ class Projection(Estimator):
         TypeError, ValueError
             If `X` has the wrong type or shape, or holds NaN or infinity, or nothing was learned.
         """
+        return self._projected(X, zeros_stay=True)
+
+    def _projected(self, X: ArrayLike, *, zeros_stay: bool) -> NDArray[np.float32]:
+        """Return the same; where zeros do not stay, a row of them is one like others."""
         if not hasattr(self, "components_"):
             raise self._nothing_learned()
         unit = chosen(self.norm, "norm", ("l2", None)) == "l2"
         threads = _check.threads(self.threads)
         X = _check.descriptors(X, "X", len(self.mean_))
         components = np.ascontiguousarray(self.components_)
-        return _core.whiten(X, self.mean_, components, self._scales(), unit, threads)
+        return _core.whiten(X, self.mean_, components, self._scales(), zeros_stay, unit, threads)
 
     def _learned(self) -> Arrays:
         if not hasattr(self, "components_"):
