@@ -52,6 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", nargs="*", default=list(SETS), help="labelled sets")
     parser.add_argument("--words", nargs="*", choices=WORDS, default=list(WORDS))
+    parser.add_argument("--rankings", nargs="*", choices=CONTENDERS, default=list(CONTENDERS))
     given = parser.parse_args()
     if not os.environ.get("TROUVAILLE_DATA"):
         print("skipped: TROUVAILLE_DATA names no folder of labelled photos")
@@ -62,7 +63,7 @@ def main() -> None:
             if words == "ready" and tested == LEARNED_ON:
                 continue
             vocabulary = learn(data, tested, FEATURES, SIZE) if words == "given" else words
-            for name, row in measured(data, tested, vocabulary):
+            for name, row in measured(data, tested, vocabulary, given.rankings):
                 record(
                     f"{tested} + distractors, {WORDS[words]}: {name}",
                     row,
@@ -72,12 +73,15 @@ def main() -> None:
                 )
 
 
-def measured(data: Path, tested: str, vocabulary: Any) -> Iterator[tuple[str, dict[str, float]]]:
+def measured(
+    data: Path, tested: str, vocabulary: Any, rankings: list[str]
+) -> Iterator[tuple[str, dict[str, float]]]:
     from trouvaille.collection.evaluate import evaluate
 
     before: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for name, (options, damped) in CONTENDERS.items():
+        for name in rankings:
+            options, damped = CONTENDERS[name]
             if options != before:
                 folder = Path(scratch) / f"{len(list(Path(scratch).iterdir()))}.tv"
                 collection, truth, _, _ = index(
