@@ -14,13 +14,15 @@ from __future__ import annotations
 import argparse
 import resource
 import sys
+import tempfile
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from harness import compare, peer_threads, record
 
-PARTS = ("1024", "10240", "65536", "million", "assign")
+PARTS = ("1024", "10240", "65536", "million", "assign", "open")
 ITERATIONS = 10
 ROUNDS = 4  # of exact k-means to 65,536 words, each of minutes
 MILLION = 1_000_000
@@ -43,6 +45,8 @@ def main() -> None:
         words = million_words(given.threads)
         if "assign" in given.parts:
             bench_assign(words)
+    if "open" in given.parts:
+        bench_open(given.threads)
 
 
 def bench_exact(num_words: int, iterations: int, threads: int, *, repeats: int) -> None:
@@ -171,6 +175,31 @@ def bench_assign(words: Any) -> None:
         )
         if precision >= REACHED:
             break
+
+
+def bench_open(threads: int) -> None:
+    """A vocabulary of a million words, which are descriptors here, with and without its graph."""
+    import sift_data
+    from trouvaille.words import Vocabulary
+
+    words = Vocabulary(sift_data.load(MILLION).base, "trouvaille-sift/rootsift/uint8/128")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "words.tv"
+        for graph in ("", " and their graph"):
+            if graph:
+                words.build_graph(threads=threads)
+            words.save(path)
+            times = []
+            for _ in range(9):
+                begin = time.perf_counter()
+                Vocabulary.load(path)
+                times.append(time.perf_counter() - begin)
+            record(
+                f"opening {MILLION:,} words{graph}",
+                {"ms": min(times) * 1e3, "MB": path.stat().st_size / 1e6},
+                table="opening a vocabulary, every byte verified",
+                threads=1,
+            )
 
 
 def faiss_centers(X32: Any, num_words: int, iterations: int) -> Any:
