@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 import interrupts
 import reference
 from trouvaille import _core
-from trouvaille.words import KMeans, assign
+from trouvaille.words import KMeans, _sampling, assign
 from trouvaille.words._lloyd import Lloyd
 from trouvaille.words._points import Points
 
@@ -188,10 +188,35 @@ def test_zeros_of_either_sign_are_one_point():
         KMeans(2).fit([[0.0], [-0.0]])
 
 
-@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0)])
-def test_no_points_at_all(shape):
-    with pytest.raises(ValueError, match="distinct points"):
-        KMeans(2).fit(np.zeros(shape, np.uint8))
+@pytest.mark.parametrize("num_words", [1, 2])
+def test_no_points_at_all(num_words):
+    with pytest.raises(ValueError, match="distinct points, it has 0"):
+        KMeans(num_words).fit(np.zeros((0, 3), np.uint8))
+    for n in (0, 3):
+        with pytest.raises(ValueError, match=rf"at least one column, got shape \({n}, 0\)"):
+            KMeans(num_words).fit(np.zeros((n, 0), np.uint8))
+
+
+def test_seeds_are_found_among_many_equal_points(rng, monkeypatch):
+    X = rng.integers(0, 4, (3000, 2), np.uint8)
+    X[rng.permutation(3000)[:2500]] = 0
+    expected = _initial_centers(X, 16, 5)
+    taken = []
+    at = Points.at
+
+    def counting(self, rows):
+        taken.append(len(rows))
+        return at(self, rows)
+
+    monkeypatch.setattr(Points, "at", counting)
+    monkeypatch.setattr(_sampling, "_MOST_MORE", 20)
+    rows = _sampling.distinct_rows(Points(X), 16, 5)
+    np.testing.assert_array_equal(X[rows], expected)
+    assert max(taken) <= 20
+    with pytest.raises(ValueError, match="num_words=17 distinct points, it has 16"):
+        _sampling.distinct_rows(Points(X), 17, 5)
+    assert max(taken) <= 20
+    assert sum(taken) >= len(X)
 
 
 def test_parameters_as_in_scikit_learn():

@@ -14,6 +14,7 @@ from ._points import Points
 # The streams of random numbers that a seed has here (the `item` of the counter-based generator).
 CENTERS, SAMPLE = 0, 1
 SEEDS_FROM = 32  # points a word that k-means++ draws from
+_MOST_MORE = 1 << 18  # rows that are looked at at a time, where few are wanted of many equal ones
 
 
 def shuffled(n: int, seed: int, stream: int) -> NDArray[np.int64]:
@@ -67,17 +68,31 @@ class Sample:
 
 
 def distinct_rows(X: Points, count: int, seed: int) -> NDArray[np.int64]:
-    """Return `count` random rows of X, no two of them equal."""
+    """Return `count` random rows of X, no two of them equal.
+
+    However many equal ones there are, no more than some twice as many are in memory at a time.
+    """
+    if X.dims == 0:
+        raise ValueError(f"X must have at least one column, got shape ({len(X)}, 0)")
     order = shuffled(len(X), seed, CENTERS)
-    tried = 0
-    while tried < len(X) and X.dims > 0:
-        tried = min(len(X), max(count, 2 * tried))
-        rows = np.ascontiguousarray(
-            X.at(order[:tried]) + X.dtype.type(0)
-        )  # makes -0.0 equal to 0.0
-        whole = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0]
-        _, first = np.unique(whole, return_index=True)
-        if len(first) >= count:
-            return order[np.sort(first)[:count]]
-    distinct = len(first) if tried else min(len(X), 1)
-    raise ValueError(f"X must have at least num_words={count} distinct points, it has {distinct}")
+    chosen, points = order[:0], X.at(order[:0])
+    tried = more = 0
+    while len(chosen) < count and tried < len(X):
+        new = order[tried : tried + (more or count)]
+        tried += len(new)
+        chosen, points = np.concatenate([chosen, new]), np.concatenate([points, X.at(new)])
+        first = _first_of_equals(points)
+        chosen, points = chosen[first], points[first]
+        more = min(2 * max(more, count - len(chosen)), max(count, _MOST_MORE))
+    if len(chosen) < count:
+        raise ValueError(
+            f"X must have at least num_words={count} distinct points, it has {len(chosen)}"
+        )
+    return chosen[:count]
+
+
+def _first_of_equals(points: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the rows that equal none before them."""
+    points += points.dtype.type(0)  # makes -0.0 equal to 0.0
+    whole = points.view(np.dtype((np.void, points.itemsize * points.shape[1])))[:, 0]
+    return np.sort(np.unique(whole, return_index=True)[1])
