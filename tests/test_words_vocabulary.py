@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -10,7 +11,14 @@ from PIL import Image
 from trouvaille import features
 from trouvaille._array_file import ArrayFile
 from trouvaille.errors import FormatVersionError, IndexCorruptError
-from trouvaille.words import KMeans, Vocabulary, _sampling, assign
+from trouvaille.words import (
+    KMeans,
+    Vocabulary,
+    _sampling,
+    assign,
+    has_ready_vocabulary,
+    ready_vocabulary,
+)
 from trouvaille.words import vocabulary as vocabulary_module
 from trouvaille.words._sampling import SAMPLE, Sample, shuffled
 
@@ -71,6 +79,9 @@ def test_is_a_frozen_container(rng):
         np.testing.assert_array_equal(ours, theirs)
     copied = copy.deepcopy(vocabulary)
     np.testing.assert_array_equal(copied.assign(X, approximate=True).ids, vocabulary.assign(X).ids)
+    for copy_of_it in (copied, pickle.loads(pickle.dumps(vocabulary))):
+        with pytest.raises(ValueError, match="read-only"):
+            copy_of_it.words[0] = 1
     assert repr(vocabulary) == f"Vocabulary(num_words=5, fingerprint='{FINGERPRINT}')"
 
 
@@ -328,3 +339,17 @@ def test_learn_names_what_is_wrong():
         Vocabulary.learn(None, 5)
     with pytest.raises(ValueError, match="threads must be"):
         Vocabulary.learn([np.zeros((9, 9), np.uint8)], 5, threads=0)
+
+
+def test_the_ready_vocabulary_is_of_our_sift(rng):
+    ready = ready_vocabulary()
+    assert ready.fingerprint == features.FINGERPRINT
+    assert has_ready_vocabulary(features.FINGERPRINT)
+    assert (ready.words.dtype, ready.words.shape) == (np.uint8, (16_384, 128))
+    assert len(np.unique(ready.words, axis=0)) == 16_384
+    lengths = np.linalg.norm(ready.words.astype(float), axis=1)  # of RootSIFT 512, of means less
+    assert lengths.max() < 520
+    assert np.median(lengths) > 400
+    assert not has_ready_vocabulary("another/rootsift/uint8/128")
+    with pytest.raises(ValueError, match=r"no vocabulary of .*'another'.*Vocabulary.learn"):
+        ready_vocabulary("another")

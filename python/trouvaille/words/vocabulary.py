@@ -52,6 +52,10 @@ class Vocabulary(OwnLock):
         self._words, self._fingerprint, self._graph = words, fingerprint, graph
         super().__init__()
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._words.flags.writeable = False  # which no copy of an array keeps
+
     def __repr__(self) -> str:
         return f"Vocabulary(num_words={self.num_words}, fingerprint={self.fingerprint!r})"
 
