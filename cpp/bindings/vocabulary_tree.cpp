@@ -19,7 +19,8 @@ constexpr std::size_t most_points = std::size_t{1} << 31;
 
 void check_nodes(std::span<const std::uint32_t> rows, std::span<const std::int64_t> starts,
                  std::size_t points) {
-    if (points >= most_points) throw py::value_error("a vocabulary tree takes 2^31 points");
+    if (points >= most_points)
+        throw py::value_error("a vocabulary tree takes fewer than 2^31 points");
     if (starts.size() < 2 || starts.front() != 0 ||
         starts.back() != static_cast<std::int64_t>(rows.size()))
         throw py::value_error("starts must be those of all rows");

@@ -10,8 +10,9 @@
 namespace trouvaille {
 namespace {
 
-void require(bool holds, const std::string& what) {
-    if (!holds) throw std::invalid_argument("damaged vocabulary tree: " + what);
+/// Makes no text where all is well: it is asked a few times a node.
+void require(bool holds, const char* what) {
+    if (!holds) throw std::invalid_argument(std::string("damaged vocabulary tree: ") + what);
 }
 
 }  // namespace

@@ -75,8 +75,7 @@ def read(path: str | os.PathLike[str], mmap: bool) -> tuple[dict[str, Any], Node
         kinds = (np.uint8,) if metric == "hamming" else (np.uint8, np.float32)
         if centers.ndim != 2 or centers.dtype not in kinds or centers.shape[1] == 0:
             raise ValueError("centers must be a matrix of bytes or float32")
-        if not np.isfinite(centers).all():
-            raise ValueError("centers must be finite")
+        _check.descriptors(centers, "centers")  # which must be finite
         if weights is not None and (
             weights.shape != centers.shape[:1] or not np.isfinite(weights).all()
         ):
