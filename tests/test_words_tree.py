@@ -135,7 +135,8 @@ def test_another_seed_begins_elsewhere(rng):
 
 def test_says_how_far_it_is():
     calls = []
-    VocabularyTree(2, 7).fit(np.uint8([[0], [1], [100]]), lambda *call: calls.append(call))
+    points_of_three = np.uint8([[0], [1], [100]])
+    VocabularyTree(2, 7).fit(points_of_three, progress=lambda *call: calls.append(call))
     assert calls == [(1, 7), (2, 7), (3, 7)]  # there is nothing below
 
 
@@ -401,6 +402,8 @@ def test_refuses_other_files(tmp_path, tree):
         VocabularyTree.load(damaged)
     with pytest.raises(FileNotFoundError):
         VocabularyTree.load(tmp_path / "none.tv")
+    with pytest.raises(TypeError, match="mmap must be True or False"):
+        VocabularyTree.load(tmp_path / "tree.tv", mmap="no")
 
 
 # ---- order of nodes
@@ -477,11 +480,22 @@ def test_says_which_parameter_is_wrong(parameters, error, message):
         ([[1e300]], ValueError, "float32"),
         ([["a"]], TypeError, "numbers"),
         (np.zeros((1, 40_000), np.uint8), ValueError, "32768"),
+        (np.float32([[3e38], [-3e38]]), ValueError, r"within 9e[+]18, or distances overflow"),
+        ([np.zeros((2, 2)), np.zeros((3, 2))], ValueError, "X must be"),
     ],
 )
 def test_says_what_is_wrong_with_points(X, error, message):
     with pytest.raises(error, match=message):
         VocabularyTree().fit(X)
+
+
+def test_is_a_step_of_a_pipeline(rng):
+    pipeline = pytest.importorskip("sklearn.pipeline", reason="scikit-learn is not installed")
+    X = points(rng, 200, 4, np.uint8)
+    words = VocabularyTree(3, 2).fit(X).transform(X)
+    steps = pipeline.make_pipeline(VocabularyTree(3, 2))
+    np.testing.assert_array_equal(steps.fit(X, np.zeros(200)).transform(X), words)
+    np.testing.assert_array_equal(steps.fit_transform(X, np.zeros(200)), words)
 
 
 def test_says_what_is_wrong_with_descriptors(tree):

@@ -16,6 +16,7 @@ from .._photos import Photos, joined
 from ..neighbors import Exact, Neighbors
 from . import _tree_file
 from ._bags import document_frequencies, photos_by_column
+from ._points import Points
 from ._tree_nodes import MAX_DEPTH, Nodes, trained
 from .assignment import assign
 from .kmeans import Progress
@@ -129,13 +130,15 @@ class VocabularyTree(Parameters):
         words: NDArray[Any] = self._fitted().centers_[self.leaves_]
         return words
 
-    def fit(self, X: ArrayLike, progress: Progress | None = None) -> Self:
+    def fit(self, X: ArrayLike, y: object = None, *, progress: Progress | None = None) -> Self:
         """Learn the tree of `X`.
 
         Parameters
         ----------
         X : array_like of uint8 or float, shape (n_points, n_dims)
             Points: bytes stay bytes, everything else becomes float32.
+        y
+            Not looked at: pipelines of scikit-learn pass it.
         progress : callable, optional
             ``progress(done, total)`` is called after each level.
 
@@ -147,16 +150,13 @@ class VocabularyTree(Parameters):
         Raises
         ------
         TypeError, ValueError
-            If `X` has no points or no columns, or an argument is out of range.
+            If `X` has no points or no columns, or numbers so large that distances overflow, or an
+            argument is out of range.
         """
         X = _check.descriptors(X, "X")
         if X.size == 0:
             raise ValueError(f"X must have at least one point and one column, got shape {X.shape}")
-        if X.dtype == np.uint8 and X.shape[1] > _core.max_byte_dims:
-            raise ValueError(
-                f"X has {X.shape[1]} columns; distances between bytes fit 32 bits up to "
-                f"{_core.max_byte_dims}. Pass X.astype(np.float32)"
-            )
+        (X,) = Points(X, "X").parts  # which checks that distances do not overflow
         nodes, inertia = trained(
             X,
             _check.count(self.branching, "branching", minimum=2),
@@ -231,6 +231,10 @@ class VocabularyTree(Parameters):
         )
         return path if levels else self._words_of_nodes[leaves]
 
+    def fit_transform(self, X: ArrayLike, y: object = None) -> NDArray[np.int64]:
+        """Return the words of the rows of `X`, having learned from them; see `fit`."""
+        return self.fit(X).transform(X)
+
     def bags(self, photos: Photos, *, levels: bool = True) -> scipy.sparse.csr_matrix:
         """Describe each photo by how often it has each node or word, times its weight.
 
@@ -296,7 +300,7 @@ class VocabularyTree(Parameters):
         FormatVersionError
             If a newer version of this library wrote it.
         """
-        parameters, nodes, attributes = _tree_file.read(path, mmap)
+        parameters, nodes, attributes = _tree_file.read(path, _check.boolean(mmap, "mmap"))
         return cls(**parameters)._set(nodes, **attributes)
 
     # ---- private
