@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -264,17 +265,43 @@ def test_says_what_is_wrong(parameters, error, message):
 
 
 @pytest.mark.parametrize("dtype", KINDS)
-def test_ctrl_c_stops_a_repair(dtype):
-    # Distinct points at one distance from the only centre near: each that is taken is compared with
-    # all taken before.
-    X = (np.arange(1 << 16)[:, None] >> np.arange(16) & 1).astype(dtype) * 2
-    centers = np.full((60_000, 16), 255, dtype)
-    labels, distances = (
-        np.zeros(len(X), np.int64),
-        np.full(len(X), 16, np.int32 if dtype == np.uint8 else np.float32),
-    )
+def test_points_at_one_distance_are_taken_as_fast_as_others(dtype):
+    X = (np.arange(1 << 15)[:, None] >> np.arange(16) & 1).astype(dtype)  # no two are equal
+    labels, clusters = np.zeros(len(X), np.int64), len(X) - 1
+    kind = np.int32 if dtype == np.uint8 else np.float32
+
+    def seconds(distances):
+        begin = time.perf_counter()
+        taken = _core.repair_empty([X], False, distances.astype(kind), clusters, labels.copy())
+        assert taken == clusters - 1
+        return time.perf_counter() - begin
+
+    apart = min(seconds(np.arange(1, len(X) + 1)) for _ in range(3))
+    equal = min(seconds(np.full(len(X), 16)) for _ in range(3))
+    assert equal < 10 * apart
+
+
+@pytest.mark.parametrize("roots", [False, True])
+def test_copies_in_many_parts_are_taken_once(rng, roots):
+    X = rng.integers(0, 5, (600, 3), np.uint8)
+    compared = _core.hellinger_roots(X, 1) if roots else X
+    distances, labels = (compared.astype(np.int32) ** 2).sum(axis=1, dtype=np.int32), X[:, 0] % 2
+    expected = reference.repair_empty(compared, labels.astype(np.int64), distances, 40)
+    for parts in ([X], np.split(X, [0, 1, 1, 7, 300, 599, 600])):
+        mine = labels.astype(np.int64)
+        repaired = _core.repair_empty(parts, roots, distances, 40, mine)
+        np.testing.assert_array_equal(mine, expected)
+        assert repaired == np.count_nonzero(mine != labels) > 20
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+def test_ctrl_c_stops_a_repair(rng, dtype):
+    X = np.zeros((5_000_000, 1), dtype)
+    distances = rng.permutation(np.arange(1, len(X) + 1))
+    distances = distances.astype(np.int32 if dtype == np.uint8 else np.float32)
+    labels = np.zeros(len(X), np.int64)
 
     def repair():
-        _core.repair_empty([X], False, distances, len(centers), labels.copy())
+        _core.repair_empty([X], False, distances, len(X), labels.copy())
 
     assert interrupts.seconds_to_stop(repair) < interrupts.LIMIT

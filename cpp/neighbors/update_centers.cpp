@@ -10,6 +10,7 @@
 #include "core/pages.hpp"
 #include "core/parallel.hpp"
 #include "core/prefetch.hpp"
+#include "core/row_set.hpp"
 #include "core/size.hpp"
 #include "neighbors/hellinger.hpp"
 
@@ -64,14 +65,54 @@ class Farthest {
     InterruptPoll poll_;
 };
 
+/// The rows of parts, one behind the other, as they are or as histograms whose roots are compared.
 template <class T>
-const T* row_of(std::span<const MatrixView<const T>> parts, std::size_t row) {
-    for (const auto& part : parts) {
-        if (row < part.rows) return part.row(row);
-        row -= part.rows;
+class Rows {
+  public:
+    Rows(std::span<const MatrixView<const T>> parts, bool roots)
+        : parts_(parts), starts_(parts.size() + 1), roots_(roots) {
+        for (std::size_t i = 0; i < parts.size(); ++i) starts_[i + 1] = starts_[i] + parts[i].rows;
     }
-    return nullptr;  // beyond the last
-}
+    std::size_t cols() const { return parts_.empty() ? 0 : parts_.front().cols; }
+    /// What is compared of a row; `scratch` has a place for each column.
+    const T* compared(std::size_t row, std::vector<T>& scratch) const {
+        const auto after = std::upper_bound(starts_.begin(), starts_.end(), row);
+        const auto part = static_cast<std::size_t>(after - starts_.begin()) - 1;
+        const T* given = parts_[part].row(row - starts_[part]);
+        if (!roots_) return given;
+        root_shares(given, cols(), scratch.data());
+        return scratch.data();
+    }
+
+  private:
+    std::span<const MatrixView<const T>> parts_;
+    std::vector<std::size_t> starts_;
+    bool roots_;
+};
+
+/// Points of which none is a copy of another, given by falling distance: copies of a point are at
+/// the same distance from their centre, so they follow each other.
+template <class T>
+class Taken {
+  public:
+    explicit Taken(const Rows<T>& rows)
+        : rows_(rows), of_point_(rows.cols()), of_other_(rows.cols()), equally_far_(rows.cols()) {}
+
+    /// Takes a point unless it is a copy of one that was taken; says whether it did.
+    bool take(std::size_t point, Distance<T> distance) {
+        if (distance != distance_) equally_far_.clear();
+        distance_ = distance;
+        return equally_far_.insert(rows_.compared(point, of_point_), point, [&](std::size_t other) {
+            return rows_.compared(other, of_other_);
+        });
+    }
+
+  private:
+    const Rows<T>& rows_;
+    std::vector<T> of_point_, of_other_;
+    RowSet<T> equally_far_;
+    Distance<T> distance_ = 0;
+};
 
 /// What up to `at_once` points are summed in first: narrow numbers are added many at a time.
 template <class T>
@@ -165,42 +206,25 @@ std::size_t repair_empty(std::span<const MatrixView<const T>> parts, bool roots,
     if (std::find(sizes.begin(), sizes.end(), 0) == sizes.end()) return 0;
 
     Farthest<Distance<T>> farthest(distances);
-    std::vector<std::size_t> taken;
-    InterruptPoll poll;
-    const std::size_t cols = parts.empty() ? 0 : parts.front().cols;
-    std::vector<T> of_point(cols), of_other(cols);
-    const auto compared = [&](std::size_t point, std::vector<T>& scratch) {
-        const T* row = row_of(parts, point);
-        if (!roots) return row;
-        root_shares(row, cols, scratch.data());
-        return static_cast<const T*>(scratch.data());
-    };
-    // Copies of a point are at the same distance from their centre, so they follow each other.
-    const auto is_taken = [&](std::size_t point) {
-        const T* row = compared(point, of_point);
-        for (auto other = taken.rbegin(); other != taken.rend(); ++other) {
-            if (distances[*other] != distances[point]) return false;
-            poll.did(cols + 1);
-            if (std::equal(row, row + cols, compared(*other, of_other))) return true;
-        }
-        return false;
-    };
+    const Rows<T> rows(parts, roots);
+    Taken<T> taken(rows);
+    std::size_t repaired = 0;
     for (std::size_t c = 0; c < clusters; ++c) {
         if (sizes[c] > 0) continue;
         for (;;) {
-            if (farthest.empty()) return taken.size();
+            if (farthest.empty()) return repaired;
             const std::size_t point = farthest.next();
-            if (distances[point] == 0) return taken.size();
+            if (distances[point] == 0) return repaired;
             std::size_t& size = sizes[static_cast<std::size_t>(labels[point])];
-            if (size == 1 || is_taken(point)) continue;
+            if (size == 1 || !taken.take(point, distances[point])) continue;
             --size;
             labels[point] = static_cast<std::int64_t>(c);
-            taken.push_back(point);
+            ++repaired;
             break;
         }
         sizes[c] = 1;
     }
-    return taken.size();
+    return repaired;
 }
 
 template <class T>
