@@ -2,6 +2,7 @@
 """k-means beyond Lloyd's in memory: approximate, seeded, streamed, resumed, a batch at a time."""
 
 import itertools
+import time
 import tracemalloc
 
 import numpy as np
@@ -16,6 +17,7 @@ from trouvaille.errors import IndexCorruptError
 from trouvaille.neighbors import Graph
 from trouvaille.words import KMeans, _points, assign
 from trouvaille.words._lloyd import Lloyd
+from trouvaille.words._points import Points
 
 KINDS = [np.uint8, np.float32]
 
@@ -133,6 +135,26 @@ def test_parts_and_mapped_files_are_as_one_array(rng, tmp_path, dtype, algorithm
     same(KMeans(70, algorithm=algorithm, iterations=4).fit(mapped), whole)
     parts = [mapped[:1], mapped[1:1500], X[1500:1500], X[1500:]]
     same(KMeans(70, algorithm=algorithm, iterations=4, threads=3).fit(parts), whole)
+
+
+def test_rows_of_many_parts(rng):
+    X = rng.integers(0, 256, (900, 3), np.uint8)
+    some = Points(np.split(X, np.sort(rng.integers(0, 900, 200))))
+    for rows in (rng.integers(0, 900, 500), np.empty(0, np.int64), np.arange(899, -1, -1)):
+        np.testing.assert_array_equal(some.at(rows), X[rows])
+
+
+def test_rows_of_many_parts_do_not_take_parts_times_rows():
+    part = np.zeros((1, 2), np.uint8)
+
+    def seconds(parts):
+        some, rows = Points([part] * parts), np.arange(parts)
+        begin = time.perf_counter()
+        some.at(rows)
+        return time.perf_counter() - begin
+
+    few, many = (min(seconds(parts) for _ in range(3)) for parts in (2_000, 20_000))
+    assert many < 30 * few
 
 
 def test_empty_clusters_are_repaired_across_parts():
@@ -287,6 +309,25 @@ def test_partial_fit_of_few_points_builds_no_graph(rng, monkeypatch):
     model.set_params(num_words=7)
     with pytest.raises(ValueError, match="num_words is 7, but there are 200 centers"):
         model.partial_fit(X)
+
+
+def test_an_interrupted_partial_fit_takes_nothing_in(rng, monkeypatch):
+    X = blobs(rng, 1000, 8, np.float32)
+    model = KMeans(10).fit(X[:500]).partial_fit(X[500:700])
+    whole = KMeans(10).fit(X[:500]).partial_fit(X[500:700]).partial_fit(X[700:])
+    add_to = Lloyd.add_to
+
+    def interrupted(self, sums, counts):
+        add_to(self, sums, counts)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Lloyd, "add_to", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.partial_fit(X[700:])
+    monkeypatch.setattr(Lloyd, "add_to", add_to)
+    model.partial_fit(X[700:])
+    np.testing.assert_allclose(model.cluster_centers_, whole.cluster_centers_, rtol=1e-5)
+    np.testing.assert_array_equal(model.counts_, whole.counts_)
 
 
 # ---- interrupted and resumed

@@ -82,9 +82,10 @@ class Points:
         if len(self.parts) == 1:
             return self.parts[0][rows]
         taken = np.empty((len(rows), self.dims), self.dtype)
-        part_of = np.searchsorted(self._starts, rows, side="right") - 1
+        order = np.argsort(rows, kind="stable")
+        ends = np.searchsorted(rows, self._starts, sorter=order)
         for number, part in enumerate(self.parts):
-            own = part_of == number
+            own = order[ends[number] : ends[number + 1]]
             taken[own] = part[rows[own] - self._starts[number]]
         return taken
 

@@ -238,12 +238,13 @@ class KMeans(Parameters):
             given["algorithm"] = "exact"
         lloyd = _lloyd(points, old, given)
         lloyd.assign()
-        if self._sums is None:
-            self._sums = _summed(old, self.counts_, points.dtype)
+        sums, self._sums = self._sums, None  # which are not kept if this call is interrupted
+        if sums is None:
+            sums = _summed(old, self.counts_, points.dtype)
         counts = self.counts_.copy()
-        lloyd.add_to(self._sums, counts)
-        self.cluster_centers_ = _core.means(self._sums, counts, old, given["threads"])
-        self.counts_ = counts
+        lloyd.add_to(sums, counts)
+        self.cluster_centers_ = _core.means(sums, counts, old, given["threads"])
+        self.counts_, self._sums = counts, sums
         self.labels_, self.inertia_ = lloyd.labels, lloyd.inertia()
         self.n_iter_ += 1
         return self
