@@ -194,8 +194,9 @@ def test_no_points_at_all(num_words):
     with pytest.raises(ValueError, match="distinct points, it has 0"):
         KMeans(num_words).fit(np.zeros((0, 3), np.uint8))
     for n in (0, 3):
-        with pytest.raises(ValueError, match=rf"at least one column, got shape \({n}, 0\)"):
-            KMeans(num_words).fit(np.zeros((n, 0), np.uint8))
+        for init in ("random", "k-means++"):
+            with pytest.raises(ValueError, match=rf"at least one column, got shape \({n}, 0\)"):
+                KMeans(num_words, init=init).fit(np.zeros((n, 0), np.uint8))
 
 
 def test_seeds_are_found_among_many_equal_points(rng, monkeypatch):

@@ -157,6 +157,28 @@ def test_rows_of_many_parts_do_not_take_parts_times_rows():
     assert many < 30 * few
 
 
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([9, 0, 11, 20, 1], [20, 20, 1]),
+        ([5, 4, 60, 3, 2], [9, 20, 20, 20, 5]),
+        ([20, 20], [20, 20]),
+        ([21, 1], [20, 1, 1]),
+        ([0, 40, 0], [20, 20]),
+        ([0], []),
+    ],
+)
+def test_small_parts_are_read_together(rng, monkeypatch, sizes, expected):
+    monkeypatch.setattr(_points, "BLOCK", 20)
+    X = rng.integers(0, 256, (sum(sizes), 3), np.uint8)
+    points = _points.Points(np.split(X, np.cumsum(sizes)[:-1]))
+    found = list(points.blocks())
+    assert [len(block) for _, block in found] == expected
+    for rows, block in found:
+        np.testing.assert_array_equal(block, X[rows])
+    assert [rows.start for rows, _ in found] == [0, *np.cumsum(expected)[:-1]][: len(found)]
+
+
 def test_empty_clusters_are_repaired_across_parts():
     X = np.uint8([[0], [1], [9], [9], [20], [40]])
     distances, labels = (X[:, 0].astype(np.int32) - 1) ** 2, np.zeros(6, np.int64)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -37,8 +37,10 @@ class Points:
         self.dims = self.parts[0].shape[1]
         self.roots = metric == "hellinger"
         self._threads = threads
-        self._check_range(name)
         self._starts = np.cumsum([0, *(len(part) for part in self.parts)])
+        if self.dims == 0:
+            raise ValueError(f"{name} must have at least one column, got shape ({len(self)}, 0)")
+        self._check_range(name)
 
     def _check_range(self, name: str) -> None:
         if self.dtype == np.uint8:
@@ -48,7 +50,7 @@ class Points:
                     f"{_core.max_byte_dims}. Pass it as float32"
                 )
             return
-        limit = _LARGEST / max(self.dims, 1) ** 0.5
+        limit = _LARGEST / self.dims**0.5
         for part in self.parts:
             if part.size == 0:
                 continue
@@ -63,11 +65,12 @@ class Points:
 
     def blocks(self) -> Iterator[tuple[slice, NDArray[Any]]]:
         """Yield the points as they are compared, a block at a time, and which rows it has."""
-        for part, first in zip(self.parts, self._starts[:-1], strict=True):
-            for begin in range(0, len(part), BLOCK):
-                block = part[begin : begin + BLOCK]
-                start = int(first) + begin
+        start = 0
+        for rows in _joined(part for part in self.parts if len(part)):
+            for begin in range(0, len(rows), BLOCK):
+                block = rows[begin : begin + BLOCK]
                 yield slice(start, start + len(block)), self._compared(block)
+                start += len(block)
 
     def at(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Return a copy of some points as they are compared."""
@@ -101,6 +104,24 @@ class Points:
             checksum = _core.crc32c(part.data, checksum)
         shape = {"n_points": len(self), "n_dims": self.dims, "points": self.dtype.name}
         return shape | {"checksum of the points": checksum}
+
+
+def _joined(parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    """Yield the same rows by fewer parts: small ones, as those of photos are, become a block."""
+    group: list[NDArray[Any]] = []
+    size = 0
+    for part in parts:
+        if group and size + len(part) > BLOCK:
+            yield _as_one(group)
+            group, size = [], 0
+        group.append(part)
+        size += len(part)
+    if group:
+        yield _as_one(group)
+
+
+def _as_one(group: list[NDArray[Any]]) -> NDArray[Any]:
+    return group[0] if len(group) == 1 else np.concatenate(group)
 
 
 def _are_parts(X: Any) -> bool:

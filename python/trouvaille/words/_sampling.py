@@ -72,8 +72,6 @@ def distinct_rows(X: Points, count: int, seed: int) -> NDArray[np.int64]:
 
     However many equal ones there are, no more than some twice as many are in memory at a time.
     """
-    if X.dims == 0:
-        raise ValueError(f"X must have at least one column, got shape ({len(X)}, 0)")
     order = shuffled(len(X), seed, CENTERS)
     chosen, points = order[:0], X.at(order[:0])
     tried = more = 0
