@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hamming embedding: an orthogonal projection, compared with the medians of a word."""
 
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -80,6 +81,7 @@ def test_many_directions_are_orthonormal():
 @pytest.mark.parametrize("min_points", [1, 2, 5, 1000])
 def test_medians_are_exact(rng, monkeypatch, block, min_points):
     monkeypatch.setattr(_medians, "_BLOCK", block)
+    monkeypatch.setattr(_medians, "_COLUMNS", min(block, 16))
     ids = np.repeat(rng.permutation(60), [*range(10), *range(10), *range(10), 50, 51, *[3] * 28])
     rng.shuffle(ids)
     X = points(rng, len(ids), 8)
@@ -88,6 +90,18 @@ def test_medians_are_exact(rng, monkeypatch, block, min_points):
     expected = reference.medians(values, ids, 62, min_points)
     assert embedding.medians_.dtype == expected.dtype
     np.testing.assert_array_equal(embedding.medians_, expected)
+
+
+def test_medians_of_a_word_of_many_points_take_little_memory(rng):
+    values = rng.random((300_000, 64), np.float32)
+    ids = np.zeros(len(values), np.int64)
+    tracemalloc.start()
+    try:
+        medians = _medians.medians_by_word(values, ids, 2, 2)  # and of a word that has none
+        assert tracemalloc.get_traced_memory()[1] < values.nbytes
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(medians, np.median(values, axis=0)[None].repeat(2, axis=0))
 
 
 def test_medians_of_zeros_have_no_sign():
@@ -319,3 +333,12 @@ def test_an_embedding_of_words_is_saved(rng, tmp_path):
 def test_words_without_an_embedding_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_projection_that_was_given_may_be_changed(rng):
+    means = points(rng, 30)
+    projection = HammingEmbedding.from_means(means, 13).projection_
+    own = projection.copy()
+    embedding = HammingEmbedding.from_means(means, projection=own)
+    own[:] = 0
+    np.testing.assert_array_equal(embedding.projection_, projection)

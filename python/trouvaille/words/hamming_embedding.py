@@ -144,7 +144,8 @@ class HammingEmbedding(Parameters):
         """
         means = _check.descriptors(means, "means")
         if projection is not None:
-            projection = _check.matrix(projection, "projection", np.float32)
+            # A copy: what the caller makes of an own array later must not change signatures.
+            projection = _check.matrix(projection, "projection", np.float32).copy()
             n_bits = projection.shape[1]
         embedding = cls(n_bits, random_state=random_state)
         n_bits, _, seed = embedding._checked_parameters()
