@@ -19,7 +19,7 @@ from .._own_lock import OwnLock
 from ..errors import IndexCorruptError
 from .by_word import ByWord
 from .results import SearchResult
-from .signature_block import MAX_PHOTOS, SignatureRows
+from .signature_block import MAX_PHOTOS, Block, SignatureRows
 from .signature_content import SignatureContent
 from .weights import checked_idf, word_weights
 
@@ -246,13 +246,22 @@ class MatchIndex(OwnLock, ABC):
             assert found is not None
             idf = found.numbers
         weights = np.square(idf)
-        similarities = self._self_similarities()
         blocks = []
         for block in content.blocks:
-            own = _core.self_similarities(block.arrays, weights, similarities, len(block.ids))
-            ids = _ids.as_array(block.ids)
-            blocks.append((*block.arrays, block.bitmap(), _inverse_roots(own), ids))
+            factors, ids = self._factors(block, weights), _ids.as_array(block.ids)
+            blocks.append((*block.arrays, block.bitmap(), factors, ids))
         return Reader(content, weights, blocks)
+
+    def _factors(self, block: Block, weights: Weights) -> Weights:
+        """Return one over the norm of each photo; where weights are given, it is found once."""
+        factors = block.kept.get("factors")
+        if factors is None:
+            similarities = self._self_similarities()
+            own = _core.self_similarities(block.arrays, weights, similarities, len(block.ids))
+            factors = _inverse_roots(own)
+        if self._given_idf is not None:
+            block.kept["factors"] = factors
+        return factors
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the index to one file, which appears whole or not at all.

@@ -198,20 +198,35 @@ class _MatchKernel(MatchIndex):
         threads: int,
     ) -> SignatureRows:
         values, offsets = joined(photos, "photos", self.n_bits)
-        words, n_words = self.words, min(n_words, self.num_words)
+        n_words = min(n_words, self.num_words)
         if width is not None:
-            values = _check.matrix(values, "photos", words.dtype)
-        elif values.dtype != words.dtype:
-            values, words = values.astype(np.float32), words.astype(np.float32)
+            values = _check.matrix(values, "photos", self.words.dtype)
         if nearest is not None:
             ids = self._checked_words(nearest, len(values))
         elif width is not None:
             ids = self._approximately_nearest(values, n_words, width, threads)
         else:
-            ids = assign(values, words, n_words, threads=threads).ids
-        return SignatureRows(
+            ids = assign(values, self.words, n_words, threads=threads).ids
+        return self._signed(values, offsets, ids, threads)
+
+    def _signed(
+        self,
+        values: NDArray[Any],
+        offsets: NDArray[np.int64],
+        ids: NDArray[np.int64],
+        threads: int,
+    ) -> SignatureRows:
+        """Return the signatures of descriptors in their words."""
+        words, used = self.words, None
+        if values.dtype != words.dtype:
+            # All words as float32 may be half a gigabyte: those that occur are enough.
+            used, places = np.unique(ids, return_inverse=True)
+            words, ids = words[used].astype(np.float32, copy=False), places.reshape(ids.shape)
+            values = values.astype(np.float32, copy=False)
+        rows = SignatureRows(
             *_core.binary_residuals(values, words, ids, offsets, self._aggregated, threads)
         )
+        return rows if used is None else rows._replace(words=used.astype(np.uint32)[rows.words])
 
     def _approximately_nearest(
         self, values: NDArray[Any], n_words: int, width: int, threads: int

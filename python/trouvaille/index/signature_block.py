@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,11 +44,14 @@ class Block:
         One a photo, removed ones included.
     alive : ndarray of bool, or None
         Which photos were not removed; None: all.
+    kept : dict
+        What was computed of the postings and the ids, whichever photos are alive.
     """
 
     arrays: tuple[NDArray[Any], ...]
     ids: Ids
     alive: NDArray[np.bool_] | None = None
+    kept: dict[str, NDArray[Any] | None] = field(default_factory=dict)
 
     @property
     def n_alive(self) -> int:
@@ -72,7 +75,9 @@ class Block:
         """Return the photos of ids, -1 where there is none that can be found."""
         if len(self.ids) == 0:
             return np.full(len(wanted), -1, np.int64)
-        found = _ids.find(self.ids, _ids.order(self.ids), wanted)
+        if "order" not in self.kept:  # photos may come and go one by one
+            self.kept["order"] = _ids.order(self.ids)
+        found = _ids.find(self.ids, self.kept["order"], wanted)
         return found if self.alive is None else np.where(self.alive[found], found, -1)
 
     def without(self, photos: NDArray[np.int64]) -> Block:

@@ -22,8 +22,8 @@ _ARRAYS: Mapping[str, tuple[DTypeLike, int]] = {
 }
 
 
-# Postings of a block that is made of several that came as lists: larger ones stay where they are,
-# in a mapped file perhaps.
+# Postings of a block that is made of several, of which some came as lists or lost photos: larger
+# ones stay where they are, in a mapped file perhaps.
 _FEW_POSTINGS = 1 << 18
 
 
@@ -86,7 +86,7 @@ class SignatureContent:
             block.without(photos[photos >= 0]) if (photos >= 0).any() else block
             for block, photos in zip(self.blocks, found, strict=True)
         ]
-        return replace(self, blocks=tidied(left, self.num_words))
+        return replace(self, blocks=tidied(left, self.num_words, _FEW_POSTINGS))
 
     def ids(self) -> NDArray[np.int64]:
         """Return the ids of all photos that can be found, in the order in which they came."""
