@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What indexes of signatures must not do: sort, copy, compute or hold anything again and again."""
 
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -97,3 +99,46 @@ def test_what_is_removed_leaves_large_lists_where_they_are(rng, monkeypatch):
         assert np.shares_memory(block.arrays[3], rows)
     index.remove(index.ids[5:])  # of two nothing is left, of one so little that it is written anew
     assert index.stats().n_postings == 10
+
+
+MEASURE = """
+import resource
+import numpy as np
+from trouvaille import _core
+from trouvaille.index import HammingIndex
+rng = np.random.default_rng(0)
+photos = [(rng.integers(0, 9, 3), rng.integers(0, 4, (3, 1), dtype=np.uint8)) for _ in range(2000)]
+index = HammingIndex(9, 8, idf=None)
+index.add(photos)
+[block] = index._read().blocks
+blocks = [(*block[:6], block[6] + 2000 * i) for i in range(40)]
+words = rng.integers(0, 9, 300).astype(np.uint32)
+queries = (
+    np.arange(301),
+    np.ones(300),
+    words,
+    np.ones(300),
+    np.zeros(300, np.uint32),
+    rng.integers(0, 4, (300, 1), dtype=np.uint8),
+)
+def search(begin, end):
+    parts = [part[begin:end] for part in queries[1:]]
+    given = (np.arange(end - begin + 1), *parts)
+    return _core.search_match_kernel(blocks, given, index._similarities(), True, True, 2000, 2)
+search(0, 1)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+found = search(0, 300)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+for i in (0, 25, 26, 211, 299):
+    for many, one in zip(found, search(i, i + 1)):
+        np.testing.assert_array_equal(many[i], one[0])
+"""
+
+
+def test_candidates_of_many_queries_take_little_memory():
+    """All at once would take 384 MB; results take 10."""
+    run = subprocess.run(
+        [sys.executable, "-c", MEASURE], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) < 60e6

@@ -20,6 +20,8 @@ using namespace match_kernel;
 using Best = TopK<double, std::int64_t>;
 using Candidate = Best::Item;
 
+constexpr std::size_t most_candidates = std::size_t{1} << 20;  // of queries at a time
+
 /// One more than the greatest distance that counts.
 std::int32_t limit_of(std::span<const double> similarities) {
     std::size_t limit = similarities.size();
@@ -35,8 +37,6 @@ struct Search {
     Run run;
     std::vector<Total> totals;  // a row of the queries; none without inter
 
-    std::size_t n_queries() const { return queries.factors.size(); }
-
     Job job(std::size_t block, std::size_t query) {
         const auto begin = static_cast<std::size_t>(queries.offsets[query]);
         const auto end = static_cast<std::size_t>(queries.offsets[query + 1]);
@@ -51,12 +51,13 @@ struct Search {
         return {blocks[block].ids.size(), queries.signatures.cols, kernel.intra};
     }
 
-    /// Calls body(block, query) for all pairs, those of a block side by side.
+    /// Calls body(block, query) for all pairs with queries [first, last), those of a block side by
+    /// side.
     template <class Body>
-    void each(int threads, Body body) {
-        const std::size_t n = n_queries();
+    void each(std::size_t first, std::size_t last, int threads, Body body) {
+        const std::size_t n = last - first;
         parallel_for(blocks.size() * n, 1, threads, [&](std::size_t begin, std::size_t end) {
-            for (std::size_t i = begin; i < end; ++i) body(i / n, i % n);
+            for (std::size_t i = begin; i < end; ++i) body(i / n, first + i % n);
         });
     }
 };
@@ -86,6 +87,10 @@ struct Places {
     }
     std::size_t size() const { return starts.back(); }
     std::size_t of(std::size_t block) const { return starts[block + 1] - starts[block]; }
+    std::size_t queries_at_a_time(int threads) const {
+        return std::max(most_candidates / std::max<std::size_t>(size(), 1),
+                        static_cast<std::size_t>(threads));
+    }
 };
 
 void write_row(std::span<const Candidate> found, std::span<double> scores,
@@ -126,28 +131,32 @@ void search_match_kernel(std::span<const MatchBlock> blocks, const MatchQueries&
     Search search{blocks, queries, kernel, limit_of(kernel.similarities), chosen_run(), {}};
     if (kernel.inter) {
         search.totals.resize(queries.words.size());
-        search.each(threads, [&](std::size_t block, std::size_t query) {
+        search.each(0, n, threads, [&](std::size_t block, std::size_t query) {
             Scratch scratch = search.scratch(block);
             search.pass(block, query, Pass::totals, scratch);
         });
     }
     const Places places(blocks, k);
-    std::vector<Candidate> candidates(n * places.size());
-    std::vector<std::size_t> counts(n * blocks.size());
-    search.each(threads, [&](std::size_t block, std::size_t query) {
-        Scratch scratch = search.scratch(block);
-        search.pass(block, query, Pass::scores, scratch);
-        const std::size_t first = query * places.size() + places.starts[block];
-        const auto found = best_of(blocks[block], scratch.scores, queries.factors[query],
-                                   std::span(candidates).subspan(first, places.of(block)));
-        counts[query * blocks.size() + block] = found.size();
-    });
-    parallel_for(n, 1, threads, [&](std::size_t begin, std::size_t end) {
-        for (std::size_t i = begin; i < end; ++i)
-            merge(std::span(candidates).subspan(i * places.size(), places.size()), places,
-                  std::span(counts).subspan(i * blocks.size(), blocks.size()), {scores.row(i), k},
-                  {ids.row(i), k});
-    });
+    const std::size_t batch = std::min(n, places.queries_at_a_time(threads));
+    std::vector<Candidate> candidates(batch * places.size());
+    std::vector<std::size_t> counts(batch * blocks.size());
+    for (std::size_t first = 0; first < n; first += batch) {
+        const std::size_t last = std::min(first + batch, n);
+        search.each(first, last, threads, [&](std::size_t block, std::size_t query) {
+            Scratch scratch = search.scratch(block);
+            search.pass(block, query, Pass::scores, scratch);
+            const std::size_t at = (query - first) * places.size() + places.starts[block];
+            const auto found = best_of(blocks[block], scratch.scores, queries.factors[query],
+                                       std::span(candidates).subspan(at, places.of(block)));
+            counts[(query - first) * blocks.size() + block] = found.size();
+        });
+        parallel_for(last - first, 1, threads, [&](std::size_t begin, std::size_t end) {
+            for (std::size_t i = begin; i < end; ++i)
+                merge(std::span(candidates).subspan(i * places.size(), places.size()), places,
+                      std::span(counts).subspan(i * blocks.size(), blocks.size()),
+                      {scores.row(first + i), k}, {ids.row(first + i), k});
+        });
+    }
 }
 
 }  // namespace trouvaille

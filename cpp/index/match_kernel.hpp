@@ -52,9 +52,9 @@ struct MatchQueries {
 /// and its rows' are then added in their order. So the bits are the same for any instruction set
 /// and number of threads, any batch of queries, and any division into blocks.
 ///
-/// O(postings of the words + photos) a query and 512 KiB a thread, beside a candidate for each
-/// result of a block; blocks and queries are shared out over the threads. Throws Interrupted
-/// (core/interrupt.hpp).
+/// O(postings of the words + photos) a query and 512 KiB a thread, beside 16 MiB for candidates, of
+/// each block as many as there are results; of more, those of a query a thread. Blocks and queries
+/// are shared out over the threads. Throws Interrupted (core/interrupt.hpp).
 void search_match_kernel(std::span<const MatchBlock> blocks, const MatchQueries& queries,
                          const MatchKernel& kernel, MatrixView<double> scores,
                          MatrixView<std::int64_t> ids, int threads);
