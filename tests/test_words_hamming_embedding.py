@@ -13,7 +13,13 @@ import reference_match_kernel as reference
 from trouvaille import _core
 from trouvaille._array_file import ArrayFile
 from trouvaille.errors import IndexCorruptError
-from trouvaille.words import HammingEmbedding, _medians, _neighborhoods, neighborhood_means
+from trouvaille.words import (
+    HammingEmbedding,
+    Vocabulary,
+    _medians,
+    _neighborhoods,
+    neighborhood_means,
+)
 
 FORMAT = ArrayFile("hamming_embedding", 1, "a Hamming embedding")
 
@@ -288,6 +294,8 @@ def test_an_embedding_of_words_compares_with_what_is_around_them(rng, threads, n
     embedding = HammingEmbedding.from_words(words, n_bits, n_neighbors=5, threads=threads)
     fitted = HammingEmbedding(n_bits).fit(X, ids[:, 0])
     np.testing.assert_array_equal(embedding.projection_, fitted.projection_)
+    same = HammingEmbedding.from_words(Vocabulary(words, "x"), n_bits, n_neighbors=5)
+    np.testing.assert_array_equal(same.medians_, embedding.medians_)
     around = reference.neighborhood_means(words, 5).astype(np.float64) @ embedding.projection_
     differences = (X.astype(np.float64) @ embedding.projection_)[:, None] - around[ids]
     clear = np.abs(differences) > 1e-2

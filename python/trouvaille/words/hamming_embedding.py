@@ -16,6 +16,7 @@ from .._parameters import Parameters
 from ._medians import medians_by_word
 from ._neighborhoods import N_NEIGHBORS, neighborhood_means
 from ._orthonormal import orthonormal
+from .vocabulary import Vocabulary
 
 _FORMAT = ArrayFile("hamming_embedding", 1, "a Hamming embedding")
 _BLOCK = 1 << 18  # bits of a block of rows, a thread: the numbers they come from stay in cache
@@ -76,7 +77,7 @@ class HammingEmbedding(Parameters):
     @classmethod
     def from_words(
         cls,
-        words: ArrayLike,
+        words: Vocabulary | ArrayLike,
         n_bits: int = 64,
         *,
         n_neighbors: int = N_NEIGHBORS,
@@ -91,8 +92,8 @@ class HammingEmbedding(Parameters):
 
         Parameters
         ----------
-        words : array_like of uint8 or float, shape (num_words, n_dims)
-            The vocabulary's.
+        words : Vocabulary or array_like of uint8 or float, shape (num_words, n_dims)
+            The vocabulary, or its words.
         n_bits, random_state
             As for the constructor.
         n_neighbors : int
@@ -114,6 +115,8 @@ class HammingEmbedding(Parameters):
         Of more than 65,536 words, neighbours are found by a `trouvaille.neighbors.Graph`, nearly
         all of them. Of words in bytes the means are rounded to bytes.
         """
+        if isinstance(words, Vocabulary):
+            words = words.words
         means = neighborhood_means(words, n_neighbors, threads=threads)
         return cls.from_means(means, n_bits, random_state=random_state)
 
