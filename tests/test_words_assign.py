@@ -255,6 +255,6 @@ def test_says_what_is_wrong(X, words, options, error, message):
 
 @pytest.mark.parametrize("dtype", KINDS)
 def test_interrupt_within_200_milliseconds(rng, isa, dtype):
-    X = rng.integers(0, 256, (20_000, 128)).astype(dtype)
+    X = rng.integers(0, 256, (80_000, 128)).astype(dtype)
     words = rng.integers(0, 256, (100_000, 128)).astype(dtype)  # seconds of work
     assert interrupts.seconds_to_stop(lambda: assign(X, words)) < interrupts.LIMIT
