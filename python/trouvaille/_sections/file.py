@@ -78,7 +78,7 @@ class SectionFile:
         except ValueError as error:
             raise self.corrupt("header", 0, str(error)) from None
         if description.kind != self.kind:
-            raise self.corrupt("header", 0, f"is of kind {description.kind!r}")
+            raise self.corrupt("header", 0, f"is of kind {description.kind!r}, not {self.kind!r}")
         self.metadata = MappingProxyType(description.metadata)
         self.specs = MappingProxyType(description.arrays)
 
