@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files that are replaced whole or not at all."""
 
+import errno
 import os
 import signal
 import stat
@@ -62,6 +63,18 @@ def test_an_error_leaves_the_old_file_alone(tmp_path, unnamed):
         with pytest.raises(PermissionError):
             _files.replace(path, [b"new"])
         tmp_path.chmod(0o700)
+
+
+def test_a_file_is_replaced_where_links_are_forbidden(tmp_path, monkeypatch):
+    def forbidden(*args, **options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "link", forbidden)
+    path = tmp_path / "file"
+    for content in (b"", bytes(range(256)) * 1000):
+        _files.replace(path, [content[:9], content[9:]])
+        assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has files without a name")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import mmap
 import os
 import re
+import shutil
 import sys
 import uuid
 from collections.abc import Iterable
@@ -55,10 +56,16 @@ def _opened_without_name(folder: Path) -> int | None:
 
 
 def _give_name(file: int, path: Path) -> None:
+    unnamed = _OWN_FILES.format(file)
     folder = os.open(path.parent, os.O_DIRECTORY)
     try:
         # Only with a folder's descriptor does Python follow the link to what it stands for.
-        os.link(_OWN_FILES.format(file), path.name, dst_dir_fd=folder)
+        os.link(unnamed, path.name, dst_dir_fd=folder)
+    except OSError:  # where links are forbidden: by Android, by profiles of AppArmor
+        with Path(unnamed).open("rb") as written, path.open("xb") as named:
+            shutil.copyfileobj(written, named)
+            named.flush()
+            os.fsync(named.fileno())
     finally:
         os.close(folder)
 
