@@ -411,7 +411,7 @@ def test_vocabulary_is_learned_of_photos_or_their_features(run, folder, tmp_path
     words, checkpoint = tmp_path / "words.tv", tmp_path / "checkpoint"
     code, out, err = run("vocabulary", folder, "-o", words, "--words", 40, "--features", 50)
     assert code == 0
-    assert re.search(r"some 1 seconds and \d+ MiB", err)
+    assert re.search(r"some 1 seconds, and \d+ MiB beside the descriptors", " ".join(err.split()))
     assert re.search(r"^40 words in .* s: .*words.tv", out)
     learned = Vocabulary.load(words)
     code, _, _ = run("extract", folder, "-o", tmp_path / "f", "--features", 50)
@@ -427,6 +427,9 @@ def test_vocabulary_is_learned_of_photos_or_their_features(run, folder, tmp_path
         ((tmp_path / "f", "-o", words, "--features", 9), 2, "--features cannot go with"),
         ((folder, "-o", tmp_path), 1, "is a folder"),
         ((folder, "-o", tmp_path / "none" / "w.tv"), 1, "no such folder"),
+        ((folder, "-o", words, "--checkpoint", tmp_path / "none" / "part"), 1, "no such folder"),
+        ((folder, "-o", words, "--checkpoint", tmp_path), 1, "is a folder"),
+        ((folder, "-o", words, "--checkpoint", words), 2, "another file than --output"),
         ((folder, "-o", words, "--words", 100_000), 1, "num_words=100000 distinct points"),
         ((folder, "-o", words, "--detector", "orb"), 1, "is of bits"),
     ]:
@@ -435,9 +438,24 @@ def test_vocabulary_is_learned_of_photos_or_their_features(run, folder, tmp_path
     np.testing.assert_array_equal(Vocabulary.load(words).words, learned.words)
 
 
+def test_an_interrupted_vocabulary_says_whether_it_goes_on(run, folder, tmp_path, monkeypatch):
+    checkpoint = tmp_path / "checkpoint"
+    arguments = "vocabulary", folder, "-o", tmp_path / "w.tv", "--checkpoint", checkpoint
+
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Vocabulary, "learn", interrupted)
+    for kept, message in ((False, "Interrupted."), (True, "the same command goes on")):
+        if kept:
+            checkpoint.write_bytes(b"of a round")
+        code, _, err = run(*arguments)
+        assert (code, message in err, "goes on" in err) == (130, True, kept)
+
+
 def test_the_cost_is_said_in_words():
-    assert cost_in_words(0.2, 5 << 20) == "Learning words will take some 1 seconds and 5 MiB."
-    assert "some 99 seconds and 2,048 MiB" in cost_in_words(99, 2 << 30)
+    assert cost_in_words(0.2, 5 << 20).endswith("some 1 seconds, and 5 MiB beside the descriptors.")
+    assert "some 99 seconds, and 2,048 MiB" in cost_in_words(99, 2 << 30)
     assert "some 10 minutes" in cost_in_words(600, 0)
     assert "some 2.5 hours" in cost_in_words(9000, 0)
 

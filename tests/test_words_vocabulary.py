@@ -339,6 +339,8 @@ def test_learn_names_what_is_wrong():
         Vocabulary.learn(None, 5)
     with pytest.raises(ValueError, match="threads must be"):
         Vocabulary.learn([np.zeros((9, 9), np.uint8)], 5, threads=0)
+    with pytest.raises(ValueError, match="algorithm must be one of 'exact', 'approximate'"):
+        Vocabulary.learn(["no photo, which is not looked for"], 5, algorithm="exakt")
 
 
 def test_the_ready_vocabulary_is_of_our_sift(rng):

@@ -60,7 +60,11 @@ def vocabulary(
     """Learn visual words from photos, by k-means; say first what it will take."""
     from ..words import Vocabulary
 
-    _refuse_folder(output)
+    for file in (output, checkpoint):
+        if file is not None:
+            _refuse_folder(file)
+    if checkpoint is not None and checkpoint.resolve() == output.resolve():
+        raise typer.BadParameter("--checkpoint must be another file than --output")
     chosen = {
         "detector": detector,
         "descriptor": descriptor,
@@ -92,7 +96,8 @@ def vocabulary(
                 **options,
             )
     except KeyboardInterrupt:
-        goes_on = "; the same command goes on from here" if checkpoint else ""
+        kept = checkpoint is not None and checkpoint.is_file()
+        goes_on = "; the same command goes on from the last round" if kept else ""
         raise Interrupted(f"Interrupted{goes_on}.") from None
     learned.save(output)
     if checkpoint is not None:
@@ -109,12 +114,15 @@ def cost_in_words(seconds: float, memory: int) -> str:
         lasting = f"{seconds / 60:.0f} minutes"
     else:
         lasting = f"{seconds / 3600:.1f} hours"
-    return f"Learning words will take some {lasting} and {memory / 2**20:,.0f} MiB."
+    return (
+        f"Learning words will take some {lasting}, and {memory / 2**20:,.0f} MiB beside the "
+        "descriptors."
+    )
 
 
-def _refuse_folder(output: Path) -> None:
+def _refuse_folder(file: Path) -> None:
     """Before an hour's work, not after it."""
-    if output.is_dir():
-        raise IsADirectoryError(EISDIR, "The output is a folder, not a file", str(output))
-    if not output.parent.is_dir():
-        raise FileNotFoundError(ENOENT, "There is no such folder", str(output.parent))
+    if file.is_dir():
+        raise IsADirectoryError(EISDIR, "What is to be written is a folder, not a file", str(file))
+    if not file.parent.is_dir():
+        raise FileNotFoundError(ENOENT, "There is no such folder", str(file.parent))

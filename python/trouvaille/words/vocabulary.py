@@ -207,11 +207,9 @@ class Vocabulary(OwnLock):
         if len(points) > most:
             sample = shuffled(len(points), _check.seed(random_state), SAMPLE)[:most]
             drawn = [points.at(np.sort(sample))]
-        if algorithm is None:
-            algorithm = "exact" if num_words <= _EXACT_TO else "approximate"
-        model = KMeans(
+        model = _kmeans(
             num_words,
-            algorithm=algorithm,
+            algorithm,
             iterations=iterations,
             random_state=random_state,
             threads=threads,
@@ -268,9 +266,12 @@ class Vocabulary(OwnLock):
         ValueError
             If no photo can be read, they have fewer distinct descriptors than `num_words`, or the
             descriptor is of bits.
+        IndexCorruptError
+            If features that were extracted before are not as they were written.
         """
         num_words = _check.count(num_words, "num_words")
         most = _most_descriptors(max_descriptors, num_words)
+        _kmeans(num_words, algorithm)._checked()  # before photos are read, not after it
         X, fingerprint = descriptors_of(photos, most, random_state, progress, threads, options)
         rounds = None if progress is None else partial(progress, "learning words")
         return cls.from_descriptors(
@@ -326,6 +327,13 @@ class Vocabulary(OwnLock):
         vocabulary = cls.__new__(cls)
         vocabulary._take(words, fingerprint, graph)
         return vocabulary
+
+
+def _kmeans(num_words: int, algorithm: str | None, **options: Any) -> KMeans:
+    """Return what learns words, by the algorithm that so many take unless one is given."""
+    if algorithm is None:
+        algorithm = "exact" if num_words <= _EXACT_TO else "approximate"
+    return KMeans(num_words, algorithm=algorithm, **options)
 
 
 def _most_descriptors(given: int | None, num_words: int) -> int:
