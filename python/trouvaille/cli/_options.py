@@ -24,6 +24,14 @@ DescriptorOption = Annotated[
         show_default="the detector's own",
     ),
 ]
+FeaturesOption = Annotated[
+    int | None, typer.Option(help="Local features a photo, at most.", show_default="2000")
+]
+SizeOption = Annotated[
+    int | None,
+    typer.Option(help="Longest side in pixels at which to work.", show_default="1024"),
+]
+WorkersOption = Annotated[int | None, typer.Option(help="Threads; by default all cores.")]
 OrientationOption = Annotated[
     str | None,
     typer.Option(

@@ -12,7 +12,7 @@ from .. import images
 from ..features import Extractor, FolderReport, extract_folder
 from ..features import draw as draw_features
 from ._app import FAILED, Interrupted, app, err, out, plain, progress_bars
-from ._options import DescriptorOption, DetectorOption, OrientationOption
+from ._options import DescriptorOption, DetectorOption, OrientationOption, WorkersOption
 
 
 @app.command(
@@ -29,7 +29,7 @@ def extract(
     orientation: OrientationOption = None,
     features: Annotated[int, typer.Option(help="Local features a photo, at most.")] = 2000,
     size: Annotated[int, typer.Option(help="Longest side in pixels at which to work.")] = 1024,
-    workers: Annotated[int | None, typer.Option(help="Threads; by default all cores.")] = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Extract the local features of photos into a folder; go on where an earlier run ended."""
     chosen: dict[str, Any] = {"detector": detector or "sift", "descriptor": descriptor}

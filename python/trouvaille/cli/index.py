@@ -17,7 +17,14 @@ from ..collection.settings import PIPELINES, RANKINGS
 from ..errors import CollectionLockedError, TrouvailleError
 from ..features import id_problem
 from ._app import FAILED, Interrupted, app, err, out, plain, progress_bars
-from ._options import DescriptorOption, DetectorOption, OrientationOption
+from ._options import (
+    DescriptorOption,
+    DetectorOption,
+    FeaturesOption,
+    OrientationOption,
+    SizeOption,
+    WorkersOption,
+)
 
 if TYPE_CHECKING:
     from ..words import Vocabulary
@@ -34,13 +41,8 @@ def index(
     prefix: Annotated[
         str, typer.Option(help="Text before every id, as holiday/ for a second folder.")
     ] = "",
-    features: Annotated[
-        int | None, typer.Option(help="Local features a photo, at most.", show_default="2000")
-    ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(help="Longest side in pixels at which to work.", show_default="1024"),
-    ] = None,
+    features: FeaturesOption = None,
+    size: SizeOption = None,
     words: Annotated[
         int | None, typer.Option(help="Visual words to learn of the photos, so many.")
     ] = None,
@@ -81,7 +83,7 @@ def index(
             show_default="EfficientNet-Lite0 with R-MAC",
         ),
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Threads; by default all cores.")] = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Index a folder of photos."""
     made_by = {

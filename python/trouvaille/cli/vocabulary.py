@@ -13,7 +13,14 @@ import typer
 from .._manifest import MANIFEST
 from ..features import FolderFeatures
 from ._app import Interrupted, app, err, out, plain, progress_bars
-from ._options import DescriptorOption, DetectorOption, OrientationOption
+from ._options import (
+    DescriptorOption,
+    DetectorOption,
+    FeaturesOption,
+    OrientationOption,
+    SizeOption,
+    WorkersOption,
+)
 
 
 @app.command(
@@ -48,14 +55,9 @@ def vocabulary(
     detector: DetectorOption = None,
     descriptor: DescriptorOption = None,
     orientation: OrientationOption = None,
-    features: Annotated[
-        int | None, typer.Option(help="Local features a photo, at most.", show_default="2000")
-    ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(help="Longest side in pixels at which to work.", show_default="1024"),
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="Threads; by default all cores.")] = None,
+    features: FeaturesOption = None,
+    size: SizeOption = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Learn visual words from photos, by k-means; say first what it will take."""
     from ..words import Vocabulary
