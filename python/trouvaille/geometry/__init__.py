@@ -3,16 +3,15 @@
 
 from .drawing import draw_matches
 from .estimation import Estimate, estimate
-from .matching import (
-    PairMatches,
+from .matching import PairMatches, match
+from .photos import PhotoMatches, match_photos
+from .shortlist_matching import (
     ShortlistMatches,
     WordMatches,
-    match,
     match_shortlist,
     match_signatures,
     match_words,
 )
-from .photos import PhotoMatches, match_photos
 from .verification import Verification, verify
 
 __all__ = [

@@ -36,7 +36,7 @@ class Cost(NamedTuple):
 
 def estimated(points: Points, given: dict[str, Any], done: int = 0) -> Cost:
     """Time a round of some points and extrapolate to those that are left after `done` rounds."""
-    n, words, dims = len(points), given["num_words"], points.dims
+    n, words = len(points), given["num_words"]
     if n == 0:
         raise ValueError("X must hold at least one point")
     updates = given["iterations"] - done
@@ -52,29 +52,39 @@ def estimated(points: Points, given: dict[str, Any], done: int = 0) -> Cost:
         random_state=given["random_state"],
         threads=given["threads"],
     )
-    building = _seconds(lloyd.build_graph) if approximate else 0.0
-    first = max(_seconds(lloyd.assign) - building, 0.0)
+    built = building = _seconds(lloyd.build_graph) if approximate else 0.0
+    first = max(_seconds(lloyd.assign) - built, 0.0)
     later = first
     if approximate:  # a point is soon where it was before
-        later = max(_seconds(lloyd.assign) - building, 0.0)
+        later = max(_seconds(lloyd.assign) - built, 0.0)
         deeper = math.log(words + 1) / math.log(tried + 1)
         building *= words / tried * deeper
     else:
         deeper = words / tried
     updating = _seconds(lloyd.update)
+    last = 0.0
+    widened = given["dtype"] == "float32" and points.dtype == np.uint8
+    if widened:  # means that are not rounded take one more round, at the end
+        last = _seconds(lambda: lloyd.update(np.dtype(np.float32)))
+        last += max(_seconds(lloyd.assign) - built, 0.0) * deeper
     if done > 0:
         first = later
     assigning = (first + (rounds - 1) * later) * deeper if rounds > 0 else 0.0
-    seconds = rounds * building + (assigning + updates * updating) * n / len(sample)
+    seconds = (assigning + updates * updating + last) * n / len(sample)
+    seconds += (rounds + widened) * building
     if done == 0:
         seconds += _seeding(points, given)
-    size = points.dtype.itemsize
-    memory = 28 * n + words * dims * (8 + 2 * size) + _SCRATCH
-    if approximate:
+    return Cost(seconds, _memory(points, given, widened))
+
+
+def _memory(points: Points, given: dict[str, Any], widened: bool) -> int:
+    n, words, dims, size = len(points), given["num_words"], points.dims, points.dtype.itemsize
+    memory = 28 * n + words * dims * (8 + 2 * size) + _SCRATCH + points.block_memory
+    if widened:
+        memory += 4 * dims * (words + min(n, BLOCK))
+    if given["algorithm"] == "approximate":
         memory += words * (dims * size + 2 * 4 * Lloyd.DEGREE)
-    if points.roots:
-        memory += min(n, BLOCK) * dims * size
-    return Cost(seconds, memory)
+    return int(memory)
 
 
 def _seeding(points: Points, given: dict[str, Any]) -> float:

@@ -72,6 +72,13 @@ class Points:
                 yield slice(start, start + len(block)), self._compared(block)
                 start += len(block)
 
+    @property
+    def block_memory(self) -> int:
+        """Bytes that `blocks` takes: of what a block is made in, and of the block before it."""
+        copies = (len(self.parts) > 1) + self.roots
+        held = copies + (copies > 0 and len(self) > BLOCK)
+        return int(held * min(len(self), BLOCK) * self.dims * self.dtype.itemsize)
+
     def at(self, rows: NDArray[np.int64]) -> NDArray[Any]:
         """Return a copy of some points as they are compared."""
         return self._compared(self._given(rows))
