@@ -110,15 +110,16 @@ def vocabulary(
 
 def cost_in_words(seconds: float, memory: int) -> str:
     """Say what learning will take."""
-    if seconds < 100:
-        lasting = f"{max(seconds, 1):.0f} seconds"
+    if seconds < 1.5:
+        lasting = "a second or so"
+    elif seconds < 100:
+        lasting = f"some {seconds:.0f} seconds"
     elif seconds < 100 * 60:
-        lasting = f"{seconds / 60:.0f} minutes"
+        lasting = f"some {seconds / 60:.0f} minutes"
     else:
-        lasting = f"{seconds / 3600:.1f} hours"
+        lasting = f"some {seconds / 3600:.1f} hours"
     return (
-        f"Learning words will take some {lasting}, and {memory / 2**20:,.0f} MiB beside the "
-        "descriptors."
+        f"Learning words will take {lasting}, and {memory / 2**20:,.0f} MiB beside the descriptors."
     )
 
 
