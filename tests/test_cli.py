@@ -407,6 +407,22 @@ def test_index_with_a_vocabulary_of_before(run, folder, tmp_path):
     assert Collection.open(tmp_path / "b.tv").num_words == 50
 
 
+def test_index_keeps_no_descriptors_if_told_so(run, folder, queries, tmp_path):
+    path = tmp_path / "c.tv"
+    code, _, _ = run("index", folder, "-o", path, "--words", 50, "--no-descriptors")
+    assert code == 0
+    with Collection.open(path) as collection:
+        assert not collection.settings.keep_descriptors
+    code, out, _ = run("search", path, queries / "view1.png", "--json")
+    assert code == 0
+    best = json.loads(out)["results"][0]
+    assert best["id"] == "scene1.png"
+    assert best["verified_matches"] > 10
+    code, _, err = run("index", folder, "-o", path, "--add", "--no-descriptors")
+    assert code == 2
+    assert "--keep-descriptors cannot go with --add" in " ".join(err.split())
+
+
 def test_vocabulary_is_learned_of_photos_or_their_features(run, folder, tmp_path):
     words, checkpoint = tmp_path / "words.tv", tmp_path / "checkpoint"
     code, out, err = run("vocabulary", folder, "-o", words, "--words", 40, "--features", 50)

@@ -68,6 +68,15 @@ def index(
         int | None,
         typer.Option(help="Bits of a feature's signature, by hamming.", show_default="128"),
     ] = None,
+    keep_descriptors: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-descriptors/--no-descriptors",
+            help="Keep descriptors to verify by; without them signatures do, in a quarter of the "
+            "space.",
+            show_default="keep",
+        ),
+    ] = None,
     pipeline: Annotated[
         str | None,
         typer.Option(
@@ -92,6 +101,7 @@ def index(
         "orientation": orientation,
         "ranking": ranking,
         "signature_bits": signature_bits,
+        "keep_descriptors": keep_descriptors,
         "pipeline": pipeline,
         "network": network,
     }
