@@ -194,7 +194,7 @@ class Extractor:
     def bits(self) -> bool:
         """Whether descriptors are bits, to be compared by the Hamming distance."""
         row = self._describer
-        return self.fingerprint.split("/")[1] == "bits" if row is None else row.bits
+        return parse_fingerprint(self.fingerprint).bits if row is None else row.bits
 
     @property
     def dimensions(self) -> int:
